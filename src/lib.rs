@@ -1,0 +1,1 @@
+//! zephr-sync
