@@ -1,0 +1,40 @@
+//! The one place that reads the machine's clock. Everything else takes a [`Clock`], so that a test can hold time still.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A source of the present time.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    /// The machine's own clock.
+    pub fn system() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the place every other module takes the time from"
+        )]
+        Self(Arc::new(SystemTime::now))
+    }
+
+    /// A clock that says what the function says.
+    pub fn from_fn(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The present time.
+    pub fn now(&self) -> SystemTime {
+        (self.0)()
+    }
+
+    /// Milliseconds since the Unix epoch, as the request signature wants them.
+    pub fn unix_millis(&self) -> u128 {
+        self.now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis()
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}

@@ -1,0 +1,99 @@
+//! The words that all rooms share: what a record is on its way from the API into a table.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+/// Bytes of a row hash. Half a SHA-256: two versions of one user collide once in 2^128, and the covering index stays small.
+pub const HASH_BYTES: usize = 16;
+
+/// A resource of the API that is mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    /// The users of the tenant, from the user export.
+    Users,
+}
+
+impl Resource {
+    /// Its name in job files, in leases and in the bookkeeping.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Users => "users",
+        }
+    }
+}
+
+/// A value that could not be kept as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Issue {
+    /// Where in the record: field names from the outside in, joined by dots.
+    pub path: String,
+    /// What was done, and why.
+    pub reason: String,
+}
+
+/// A record as it was read: enough to tell whether it is new, and the text from which its row is made when it is.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// The key.
+    pub id: String,
+    /// When the user registered; none when that is absent or cannot be read.
+    pub registered_at: Option<DateTime<Utc>>,
+    /// Hash of the content without volatile fields; it covers the key.
+    pub hash: [u8; HASH_BYTES],
+    /// The record in canonical JSON that Postgres can hold.
+    pub text: String,
+    /// What had to be replaced for that.
+    pub issues: Vec<Issue>,
+}
+
+/// A record that cannot be stored.
+#[derive(Debug, Clone)]
+pub struct Reject {
+    /// The key, when it is known and can be shown.
+    pub id: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// The record as it was sent.
+    pub text: String,
+    /// Hash of its canonical content without volatile fields.
+    pub content_hash: [u8; 32],
+}
+
+/// A user as a row of `users`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The key.
+    pub user_id: String,
+    /// E-mail address as given.
+    pub email: Option<String>,
+    /// User name.
+    pub username: Option<String>,
+    /// Whether the address was verified.
+    pub email_verified: Option<bool>,
+    /// Tracking identifier.
+    pub tracking_id: Option<String>,
+    /// When the user registered.
+    pub registered_at: Option<DateTime<Utc>>,
+    /// The tenant registered with.
+    pub registration_tenant: Option<String>,
+    /// The attributes object, as JSON.
+    pub attributes: Option<String>,
+    /// All the rest of the record, as JSON.
+    pub extra: String,
+    /// Keys in other systems, sorted, each once.
+    pub foreign_keys: Vec<ForeignKey>,
+    /// As of the item.
+    pub hash: [u8; HASH_BYTES],
+    /// What could not be kept as sent.
+    pub issues: Vec<Issue>,
+}
+
+/// A user's key in another system.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ForeignKey {
+    /// Name of the system.
+    pub system: String,
+    /// The key there.
+    pub key: String,
+}

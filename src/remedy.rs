@@ -1,0 +1,27 @@
+//! What follows from a failure: the machine tries again, or a person must act.
+
+use std::time::Duration;
+
+/// What to do about an error. Decided once, where the error is understood, by one exhaustive match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// The same thing may work later.
+    Retry {
+        /// How long the other side asked us to wait, when it said so.
+        after: Option<Duration>,
+        /// What a person can do when repeating did not help.
+        hint: &'static str,
+    },
+    /// Repeating cannot help; a person has to do this.
+    Person(String),
+}
+
+impl Remedy {
+    /// The sentence that tells a person what to do.
+    pub fn hint(&self) -> &str {
+        match self {
+            Self::Retry { hint, .. } => hint,
+            Self::Person(hint) => hint,
+        }
+    }
+}

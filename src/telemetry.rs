@@ -1,0 +1,60 @@
+//! Logs: where they go, and the names of their fields. The vocabulary is documented in `docs/LOGGING.md`.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// The names of log fields, so that each is spelled once. Ids, counts and durations only: never a secret, never a value from a record.
+pub mod field {
+    /// Method and path of a request, without its query.
+    pub const ENDPOINT: &str = "endpoint";
+    /// What went wrong.
+    pub const ERROR: &str = "error";
+    /// How long we wait before the next attempt, in milliseconds.
+    pub const PAUSE_MS: &str = "pause_ms";
+    /// Name of a job.
+    pub const JOB: &str = "job";
+    /// Identifier of a run.
+    pub const RUN: &str = "run_id";
+    /// Records read so far.
+    pub const READ: &str = "rows_read";
+    /// Records inserted so far.
+    pub const INSERTED: &str = "rows_inserted";
+    /// Records updated so far.
+    pub const UPDATED: &str = "rows_updated";
+    /// Requests sent so far.
+    pub const REQUESTS: &str = "requests";
+    /// Requests in flight.
+    pub const IN_FLIGHT: &str = "in_flight";
+    /// How long the API still makes everybody wait, in milliseconds.
+    pub const WAIT_MS: &str = "wait_ms";
+    /// Name of a lock or lease holder: host and process.
+    pub const HOLDER: &str = "holder";
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line, for collectors.
+    Json,
+}
+
+/// Starts logging to stderr. The filter is in the form of `ZEPHR_SYNC_LOG`, for example `info` or `zephr_sync=debug,sqlx=warn`.
+///
+/// # Errors
+/// The filter cannot be read.
+pub fn start(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let filter = EnvFilter::builder().parse(filter)?;
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    match format {
+        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+    Ok(())
+}

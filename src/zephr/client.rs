@@ -1,0 +1,451 @@
+//! One signed request, governed, retried and counted.
+//!
+//! The request target is built once as a string; its two halves are signed, and the same bytes are sent: if the URL type would have changed
+//! them, nothing goes out (contract section 2). Redirects are not followed, and each attempt is signed anew.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use reqwest::{Method, StatusCode, Url};
+use uuid::Uuid;
+
+use super::error::{Error, Failure};
+use super::governor::{Governor, Limits, Outcome, Snapshot};
+use super::signing::{KeyPair, Signed};
+use crate::clock::Clock;
+use crate::remedy::Remedy;
+use crate::telemetry::field;
+
+/// Cloudflare in front of the API turns away clients without one; a stable name also lets Zephr's support find our requests.
+const USER_AGENT: &str = concat!("zephr-sync/", env!("CARGO_PKG_VERSION"));
+
+/// A connection that takes longer will not come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two pieces of an answer. The contract warns that large exports take minutes before the first byte.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// An answer is held in memory while it is parsed. A page of 500 users is half a MiB; an older deployment may send a whole small tenant as one
+/// bare array.
+const MAX_BODY_MIB: usize = 256;
+
+/// Attempts per request: with one in five failing, one request in ten million fails ten times.
+const MAX_ATTEMPTS: usize = 10;
+
+/// The first pause; each next one doubles, with jitter of up to its own length, to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Pauses do not grow beyond this, so that a recovered API is noticed soon. `Retry-After` may be longer, and is obeyed.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// Where the API is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+/// Why an address cannot be the API's.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BaseUrlError {
+    /// Not an address at all.
+    #[error("`{0}` is not a web address")]
+    Malformed(String),
+    /// Plain http to another machine would show signatures and readers' data to the network.
+    #[error("`{0}` is neither https nor on this machine; plain http is only for 127.0.0.1, [::1] and localhost")]
+    Plain(String),
+    /// More than scheme, host and port.
+    #[error("`{0}` has more than scheme, host and port")]
+    Path(String),
+    /// A tenant name that cannot be part of a host name.
+    #[error("`{0}` is not a tenant id: letters, digits and hyphens only")]
+    Tenant(String),
+}
+
+impl BaseUrl {
+    /// From a whole address such as `https://news.api.zephr.com`.
+    pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
+        let url = Url::parse(text).map_err(|_| BaseUrlError::Malformed(text.into()))?;
+        let host = url.host_str().ok_or_else(|| BaseUrlError::Malformed(text.into()))?;
+        match url.scheme() {
+            "https" => {}
+            "http" if is_loopback(host) => {}
+            _ => return Err(BaseUrlError::Plain(text.into())),
+        }
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        if !bare || !url.username().is_empty() || url.password().is_some() {
+            return Err(BaseUrlError::Path(text.into()));
+        }
+        Ok(Self(url.as_str().trim_end_matches('/').to_owned()))
+    }
+
+    /// From a tenant id: `news` means `https://news.api.zephr.com` (contract section 1).
+    pub fn of_tenant(tenant: &str) -> Result<Self, BaseUrlError> {
+        let fits = !tenant.is_empty()
+            && tenant.len() <= 63
+            && tenant.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !fits {
+            return Err(BaseUrlError::Tenant(tenant.into()));
+        }
+        Self::parse(&format!("https://{}.api.zephr.com", tenant.to_ascii_lowercase()))
+    }
+
+    /// The address, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// A request, complete.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Path and query as they go out, percent-encoded by the caller; begins with `/`.
+    pub target: String,
+    /// The body's bytes; empty when there is none.
+    pub body: Bytes,
+}
+
+impl Request {
+    /// A GET of this target.
+    pub fn get(target: String) -> Self {
+        Self { method: Method::GET, target, body: Bytes::new() }
+    }
+
+    /// Method and path, for people: the query stays out because it can hold an e-mail address.
+    pub fn endpoint(&self) -> String {
+        format!("{} {}", self.method, self.split().0)
+    }
+
+    fn split(&self) -> (&str, &str) {
+        self.target.split_once('?').unwrap_or((&self.target, ""))
+    }
+}
+
+/// A successful answer, whole.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status, a 2xx.
+    pub status: StatusCode,
+    /// The API's clock when it answered: its `Date` header.
+    pub date: Option<DateTime<Utc>>,
+    /// `Content-Type`, lower case, without parameters.
+    pub content_type: String,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What was sent so far, for the run record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Requests, retries included.
+    pub requests: u64,
+    /// Requests that repeated another.
+    pub retries: u64,
+}
+
+/// Speaks to one tenant's Admin API. Cheap to clone; all clones share one governor.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: BaseUrl,
+    keys: KeyPair,
+    clock: Clock,
+    governor: Governor,
+    sent: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    requests: AtomicU64,
+    retries: AtomicU64,
+}
+
+impl Client {
+    /// A client for the tenant at `base`. Proxy variables and the system's certificates (`SSL_CERT_FILE` for a private CA) are honoured.
+    pub fn new(
+        base: BaseUrl,
+        keys: KeyPair,
+        clock: Clock,
+        limits: Limits,
+    ) -> Result<Self, reqwest::Error> {
+        // Fails only when a provider was installed before, which is then the one to use.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .pool_max_idle_per_host(limits.max_in_flight)
+            .build()?;
+        let governor = Governor::new(limits);
+        Ok(Self { http, base, keys, clock, governor, sent: Arc::default() })
+    }
+
+    /// What the governor is doing.
+    pub fn governor(&self) -> Snapshot {
+        self.governor.snapshot()
+    }
+
+    /// What was sent so far.
+    pub fn sent(&self) -> Sent {
+        Sent {
+            requests: self.sent.requests.load(Ordering::Relaxed),
+            retries: self.sent.retries.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Sends a request until it is answered, refused for good, or the attempts are used up. `read` turns the answer into what is wanted, and its
+    /// failures are retried like those of the transport: an edge's HTML with 200 is as passing as its 502.
+    pub async fn call<T>(
+        &self,
+        request: &Request,
+        read: impl Fn(&Answer) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        let attempt = || async {
+            let answer = self.send_once(request).await?;
+            read(&answer).map_err(|failure| Error { endpoint: request.endpoint(), failure })
+        };
+        attempt
+            .retry(
+                ExponentialBuilder::new()
+                    .with_min_delay(FIRST_PAUSE)
+                    .with_max_delay(MAX_PAUSE)
+                    .with_max_times(MAX_ATTEMPTS - 1)
+                    .with_jitter(),
+            )
+            .when(|error| match error.remedy() {
+                Remedy::Retry { .. } => {
+                    request.method.is_safe() || error.certainly_not_processed()
+                }
+                Remedy::Person(_) => false,
+            })
+            .adjust(|error, pause| match error.remedy() {
+                Remedy::Retry { after: Some(after), .. } => pause.map(|pause| pause.max(after)),
+                Remedy::Retry { after: None, .. } | Remedy::Person(_) => pause,
+            })
+            .notify(|error, pause| {
+                self.sent.retries.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(
+                    { field::ENDPOINT } = error.endpoint,
+                    { field::ERROR } = %error.failure,
+                    { field::PAUSE_MS } = pause.as_millis() as u64,
+                    "request failed, trying again"
+                );
+            })
+            .await
+    }
+
+    async fn send_once(&self, request: &Request) -> Result<Answer, Error> {
+        let permit = self.governor.admit().await;
+        let result = self.exchange(request).await;
+        permit.finish(match &result {
+            Ok(_) => Outcome::Good,
+            Err(Failure::Throttled { after, .. } | Failure::Server { after, .. }) => {
+                Outcome::Refused { after: *after }
+            }
+            Err(_) => Outcome::Neutral,
+        });
+        result.map_err(|failure| Error { endpoint: request.endpoint(), failure })
+    }
+
+    async fn exchange(&self, request: &Request) -> Result<Answer, Failure> {
+        let url = self.url(request)?;
+        let (path, query) = request.split();
+        let nonce = Uuid::new_v4().simple().to_string();
+        let mut authorization = reqwest::header::HeaderValue::from_str(&self.keys.authorization(Signed {
+            method: request.method.as_str(),
+            path,
+            query,
+            body: &request.body,
+            timestamp_ms: self.clock.unix_millis(),
+            nonce: &nonce,
+        }))
+        .map_err(|_| Failure::Unsendable("the access key: it holds characters no header can carry"))?;
+        // Keeps it out of the HTTP libraries' own trace logs.
+        authorization.set_sensitive(true);
+        let mut outgoing = self
+            .http
+            .request(request.method.clone(), url)
+            .header(AUTHORIZATION, authorization)
+            .header(ACCEPT, "application/json, */*;q=0.5");
+        if !request.body.is_empty() {
+            outgoing = outgoing.header(CONTENT_TYPE, "application/json").body(request.body.clone());
+        }
+        self.sent.requests.fetch_add(1, Ordering::Relaxed);
+        let mut response = outgoing.send().await.map_err(|error| transport_failure(&error))?;
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let date = header_date(&headers, DATE.as_str());
+        let content_type = content_type(&headers);
+        if !status.is_success() {
+            return Err(self.refusal(status, &content_type, &headers, date));
+        }
+        let body = read_body(response).await?;
+        Ok(Answer { status, date, content_type, body })
+    }
+
+    /// The address, if it would go out exactly as it is signed.
+    fn url(&self, request: &Request) -> Result<Url, Failure> {
+        let text = format!("{}{}", self.base.as_str(), request.target);
+        let url = Url::parse(&text).map_err(|_| Failure::Unsendable("the path"))?;
+        if url.as_str() == text { Ok(url) } else { Err(Failure::Unsendable("the path or the query")) }
+    }
+
+    fn refusal(
+        &self,
+        status: StatusCode,
+        content_type: &str,
+        headers: &HeaderMap,
+        date: Option<DateTime<Utc>>,
+    ) -> Failure {
+        let after = retry_after(headers, date.unwrap_or_else(|| self.clock.now().into()));
+        match status {
+            StatusCode::UNAUTHORIZED => Failure::Unauthorized {
+                clock_ahead: date.map(|date| {
+                    (DateTime::<Utc>::from(self.clock.now()) - date).num_seconds()
+                }),
+            },
+            StatusCode::TOO_MANY_REQUESTS => Failure::Throttled { status, after },
+            StatusCode::FORBIDDEN if content_type.contains("html") => {
+                Failure::Throttled { status, after }
+            }
+            StatusCode::FORBIDDEN => Failure::Forbidden,
+            StatusCode::NOT_FOUND => Failure::NotFound,
+            status if status.is_server_error() => Failure::Server { status, after },
+            status => Failure::Status(status),
+        }
+    }
+}
+
+async fn read_body(mut response: reqwest::Response) -> Result<Bytes, Failure> {
+    let announced = response.content_length().unwrap_or(0) as usize;
+    let limit = MAX_BODY_MIB << 20;
+    if announced > limit {
+        return Err(Failure::TooLarge { limit_mib: MAX_BODY_MIB });
+    }
+    // What is announced is believed only up to a point: it is data from outside.
+    let mut body = BytesMut::with_capacity(announced.min(1 << 20));
+    while let Some(chunk) = response.chunk().await.map_err(|error| transport_failure(&error))? {
+        if body.len() + chunk.len() > limit {
+            return Err(Failure::TooLarge { limit_mib: MAX_BODY_MIB });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// Names what broke by its innermost cause, without the address: reqwest's own text would show the query.
+fn transport_failure(error: &reqwest::Error) -> Failure {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    let words = if error.is_timeout() {
+        "timed out".to_owned()
+    } else if std::ptr::eq(
+        std::ptr::from_ref(cause).cast::<u8>(),
+        std::ptr::from_ref(error).cast::<u8>(),
+    ) {
+        "the connection was closed".to_owned()
+    } else {
+        cause.to_string()
+    };
+    if error.is_connect() { Failure::Connect(words) } else { Failure::Broken(words) }
+}
+
+fn content_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+fn header_date(headers: &HeaderMap, name: &str) -> Option<DateTime<Utc>> {
+    let text = headers.get(name)?.to_str().ok()?;
+    httpdate::parse_http_date(text).ok().map(Into::into)
+}
+
+/// `Retry-After` as seconds or as a date; a date is measured against the API's own clock.
+fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = header_date(headers, RETRY_AFTER.as_str())?;
+    Some((date - now).to_std().unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> Client {
+        Client::new(
+            BaseUrl::parse("http://127.0.0.1:1").unwrap(),
+            KeyPair::new("key".into(), "secret".into()),
+            Clock::system(),
+            Limits { max_in_flight: 1, max_per_second: None },
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_tenant_is_a_host_name() {
+        assert_eq!(BaseUrl::of_tenant("news").unwrap().as_str(), "https://news.api.zephr.com");
+        assert!(matches!(BaseUrl::of_tenant("a.b/c"), Err(BaseUrlError::Tenant(_))));
+    }
+
+    #[test]
+    fn plain_http_is_only_for_this_machine() {
+        for good in ["http://127.0.0.1:8090", "http://[::1]:8090/", "http://localhost:1"] {
+            assert!(BaseUrl::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["http://news.api.zephr.com", "http://10.0.0.1", "ftp://127.0.0.1"] {
+            assert!(matches!(BaseUrl::parse(bad), Err(BaseUrlError::Plain(_))), "{bad}");
+        }
+        assert!(matches!(BaseUrl::parse("https://a.b/v3"), Err(BaseUrlError::Path(_))));
+    }
+
+    #[test]
+    fn a_target_that_would_change_on_the_way_is_not_sent() {
+        let client = client();
+        for good in [
+            "/v3/users?",
+            "/v3/user-export?since=2024-01-01T00:00:00Z&a=b,c",
+            "/zephr/x?foreign[system]=crm&q=%40%2B",
+        ] {
+            assert!(client.url(&Request::get(good.into())).is_ok(), "{good}");
+        }
+        for bad in ["/v3/users?q=a b", "/v3/../users", "/v3/users?q=é", "/v3/users#x y"] {
+            assert!(
+                matches!(client.url(&Request::get(bad.into())), Err(Failure::Unsendable(_))),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        let now = DateTime::parse_from_rfc3339("2026-01-01T00:00:00Z").unwrap().to_utc();
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, "7".parse().unwrap());
+        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(7)));
+        headers.insert(RETRY_AFTER, "Thu, 01 Jan 2026 00:00:09 GMT".parse().unwrap());
+        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(9)));
+        headers.insert(RETRY_AFTER, "Wed, 31 Dec 2025 00:00:09 GMT".parse().unwrap());
+        assert_eq!(retry_after(&headers, now), Some(Duration::ZERO));
+        headers.insert(RETRY_AFTER, "soon".parse().unwrap());
+        assert_eq!(retry_after(&headers, now), None);
+    }
+}

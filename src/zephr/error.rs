@@ -1,0 +1,228 @@
+//! The one place where an answer becomes a named failure with its remedy.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+use crate::remedy::Remedy;
+
+/// A call to the Admin API that did not give what was asked for.
+///
+/// The endpoint is the method and the path without its query: a query can hold an e-mail address. Bodies are never kept: they are personal
+/// data.
+#[derive(Debug, thiserror::Error)]
+#[error("{endpoint}: {failure}")]
+pub struct Error {
+    /// Method and path.
+    pub endpoint: String,
+    /// What happened.
+    #[source]
+    pub failure: Failure,
+}
+
+/// What can go wrong with a call.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The request target would not have gone out byte for byte as it was signed.
+    #[error("the address cannot be sent exactly as it would be signed; percent-encode {0}")]
+    Unsendable(&'static str),
+    /// No connection, or none that could be trusted.
+    #[error("no connection to Zephr: {0}")]
+    Connect(String),
+    /// The connection broke, or nothing came for too long, after the request had gone out.
+    #[error("the connection broke before the answer was complete ({0})")]
+    Broken(String),
+    /// 401.
+    #[error("Zephr refused the signature (401){}", clock_words(*.clock_ahead))]
+    Unauthorized {
+        /// By how many seconds our clock is ahead of the API's `Date`; absent when the answer had none.
+        clock_ahead: Option<i64>,
+    },
+    /// 403 with anything but HTML: the key pair's user may not do this.
+    #[error("Zephr does not allow this (403)")]
+    Forbidden,
+    /// 429, or Cloudflare's HTML with 403 (contract section 3).
+    #[error("Zephr is throttling ({status})")]
+    Throttled {
+        /// The status it came with.
+        status: StatusCode,
+        /// `Retry-After`, in either form.
+        after: Option<Duration>,
+    },
+    /// 404.
+    #[error("not found (404)")]
+    NotFound,
+    /// 5xx, Cloudflare's 520 to 529 among them.
+    #[error("Zephr failed ({status})")]
+    Server {
+        /// The status.
+        status: StatusCode,
+        /// `Retry-After`, in either form.
+        after: Option<Duration>,
+    },
+    /// Any other status that is not a success; redirects among them, since a signed request follows none.
+    #[error("unexpected answer ({0})")]
+    Status(StatusCode),
+    /// A success that is not JSON, as an edge's HTML page is not.
+    #[error("the answer is not JSON but {0}")]
+    NotJson(String),
+    /// A success whose JSON is cut short or malformed.
+    #[error("the answer is not complete JSON (line {line}, column {column})")]
+    Malformed {
+        /// Line in the body, from 1.
+        line: usize,
+        /// Column in that line.
+        column: usize,
+    },
+    /// Proper JSON of another kind than was asked for.
+    #[error("the answer is not {expected}: {found}")]
+    Unexpected {
+        /// What was asked for.
+        expected: &'static str,
+        /// What came, by shape and field names.
+        found: String,
+    },
+    /// More than we are willing to hold.
+    #[error("the answer is larger than {limit_mib} MiB")]
+    TooLarge {
+        /// The limit.
+        limit_mib: usize,
+    },
+}
+
+/// From this difference on, the clock is named as the likely cause of a 401. Zephr publishes no tolerance; five minutes is usual, and a
+/// machine with time synchronisation is right within a second.
+const SUSPICIOUS_CLOCK_SECONDS: i64 = 60;
+
+fn clock_words(clock_ahead: Option<i64>) -> String {
+    match clock_ahead {
+        Some(seconds) if seconds.abs() >= SUSPICIOUS_CLOCK_SECONDS => {
+            let direction = if seconds > 0 { "ahead of" } else { "behind" };
+            format!("; this machine's clock is {} s {direction} Zephr's", seconds.abs())
+        }
+        Some(_) | None => String::new(),
+    }
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn remedy(&self) -> Remedy {
+        self.failure.remedy()
+    }
+
+    /// Whether the API certainly did nothing: then even a write may be sent again.
+    pub fn certainly_not_processed(&self) -> bool {
+        match &self.failure {
+            Failure::Connect(_) | Failure::Throttled { .. } | Failure::Unsendable(_) => true,
+            Failure::Broken(_)
+            | Failure::Unauthorized { .. }
+            | Failure::Forbidden
+            | Failure::NotFound
+            | Failure::Server { .. }
+            | Failure::Status(_)
+            | Failure::NotJson(_)
+            | Failure::Malformed { .. }
+            | Failure::Unexpected { .. }
+            | Failure::TooLarge { .. } => false,
+        }
+    }
+}
+
+impl Failure {
+    /// Whether the API is telling us to slow down; the governor halves on it (contract section 3).
+    pub fn is_overload(&self) -> bool {
+        match self {
+            Self::Throttled { .. } | Self::Server { .. } => true,
+            Self::Unsendable(_)
+            | Self::Connect(_)
+            | Self::Broken(_)
+            | Self::Unauthorized { .. }
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::Status(_)
+            | Self::NotJson(_)
+            | Self::Malformed { .. }
+            | Self::Unexpected { .. }
+            | Self::TooLarge { .. } => false,
+        }
+    }
+
+    /// The decision to retry, all of it.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Unsendable(_) => Remedy::Person(
+                "Write the path and query with these characters percent-encoded.".into(),
+            ),
+            Self::Connect(_) => Remedy::Retry {
+                after: None,
+                hint: "Check the network, the proxy settings and ZEPHR_TENANT or ZEPHR_BASE_URL, then run the command again.",
+            },
+            Self::Broken(_) => Remedy::Retry {
+                after: None,
+                hint: "The network or Zephr's edge keeps cutting answers short. Run the command again; if it persists, lower rpp.",
+            },
+            Self::Unauthorized { clock_ahead: Some(seconds) }
+                if seconds.abs() >= SUSPICIOUS_CLOCK_SECONDS =>
+            {
+                Remedy::Person(
+                    "Set this machine's clock (time synchronisation is off, it seems), then run the command again.".into(),
+                )
+            }
+            Self::Unauthorized { .. } => Remedy::Person(
+                "Check ZEPHR_ACCESS_KEY and ZEPHR_SECRET_KEY, and that the key pair belongs to this tenant and still exists.".into(),
+            ),
+            Self::Forbidden => Remedy::Person(
+                "Give the admin user that owns the key pair a role that may read this, or switch the job off.".into(),
+            ),
+            Self::Throttled { after, .. } => Remedy::Retry {
+                after: *after,
+                hint: "Zephr kept throttling. Run the command again later, or lower max_in_flight or set max_requests_per_second.",
+            },
+            Self::NotFound => Remedy::Person(
+                "Check ZEPHR_TENANT or ZEPHR_BASE_URL, and that this operation exists for the tenant.".into(),
+            ),
+            Self::Server { after, .. } => Remedy::Retry {
+                after: *after,
+                hint: "Zephr kept failing. Run the command again later; what was read is kept.",
+            },
+            Self::Status(_) => Remedy::Person(
+                "Check ZEPHR_TENANT or ZEPHR_BASE_URL. `zephr-sync api GET <path>` shows the answer itself.".into(),
+            ),
+            Self::NotJson(_) => Remedy::Retry {
+                after: None,
+                hint: "Something between here and Zephr answers in its place. Check the address and any proxy, then run the command again.",
+            },
+            Self::Malformed { .. } => Remedy::Retry {
+                after: None,
+                hint: "Zephr kept sending broken JSON. Run the command again later; `zephr-sync api GET <path>` shows the answer itself.",
+            },
+            Self::Unexpected { .. } => Remedy::Person(
+                "Check ZEPHR_BASE_URL: this does not look like the Zephr Admin API. `zephr-sync api GET <path>` shows the answer itself.".into(),
+            ),
+            Self::TooLarge { .. } => Remedy::Person("Lower rpp, so that each answer is smaller.".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_is_named_as_the_cause() {
+        let failure = Failure::Unauthorized { clock_ahead: Some(-420) };
+        assert_eq!(
+            failure.to_string(),
+            "Zephr refused the signature (401); this machine's clock is 420 s behind Zephr's"
+        );
+        assert!(failure.remedy().hint().contains("clock"));
+    }
+
+    #[test]
+    fn a_clock_that_is_right_is_not_blamed() {
+        let failure = Failure::Unauthorized { clock_ahead: Some(2) };
+        assert_eq!(failure.to_string(), "Zephr refused the signature (401)");
+        assert!(failure.remedy().hint().contains("ZEPHR_SECRET_KEY"));
+        assert!(matches!(failure.remedy(), Remedy::Person(_)));
+    }
+}

@@ -1,0 +1,251 @@
+//! How many requests at once, how fast, and why we wait: one governor for all calls of a tenant.
+//!
+//! Additive increase, multiplicative decrease: a round of good answers allows one more request in flight, a refusal halves. `Retry-After` holds
+//! everybody back, not only the request that was refused.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// In flight at the start. Two overlap one answer with one request without being a burst; it grows from there.
+const INITIAL_IN_FLIGHT: f64 = 2.0;
+
+/// Refusals of requests that were under way together count as one: after a reduction, the next takes at least this long.
+const REDUCTION_PAUSE: Duration = Duration::from_millis(500);
+
+/// The ceilings, from the settings.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Requests in flight at most.
+    pub max_in_flight: usize,
+    /// Requests per second at most; none means no cap.
+    pub max_per_second: Option<f64>,
+}
+
+/// What the governor is doing, for progress, `status` and the run record.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Snapshot {
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// How many may be.
+    pub allowed: usize,
+    /// How long everybody still waits because the API asked for it.
+    pub waiting: Option<Duration>,
+    /// Refusals so far.
+    pub refused: u64,
+    /// Time so far during which the API had asked us to wait.
+    pub throttled: Duration,
+}
+
+/// Admits requests; cheap to clone, all clones are one governor.
+#[derive(Debug, Clone)]
+pub struct Governor {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    allowed: f64,
+    in_flight: usize,
+    /// Nobody sends before this, because the API asked for it.
+    held_until: Option<Instant>,
+    /// The earliest moment for the next request under the rate cap.
+    next_slot: Instant,
+    last_reduction: Option<Instant>,
+    refused: u64,
+    throttled: Duration,
+}
+
+/// Leave to send one request. Returned by saying how it went; dropped without a word (a cancelled call) it only frees its place.
+#[derive(Debug)]
+pub struct Permit {
+    shared: Arc<Shared>,
+}
+
+/// How a request went, as far as the governor cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The API coped.
+    Good,
+    /// The API, or its edge, refused or failed under load.
+    Refused {
+        /// How long it asked everybody to wait.
+        after: Option<Duration>,
+    },
+    /// It says nothing about the API's load: the network broke, for instance.
+    Neutral,
+}
+
+impl Governor {
+    /// A governor that has sent nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        let ceiling = limits.max_in_flight.max(1) as f64;
+        Self {
+            shared: Arc::new(Shared {
+                limits,
+                state: Mutex::new(State {
+                    allowed: INITIAL_IN_FLIGHT.min(ceiling),
+                    in_flight: 0,
+                    held_until: None,
+                    next_slot: Instant::now(),
+                    last_reduction: None,
+                    refused: 0,
+                    throttled: Duration::ZERO,
+                }),
+                changed: Notify::new(),
+            }),
+        }
+    }
+
+    /// Waits until a request may be sent.
+    pub async fn admit(&self) -> Permit {
+        loop {
+            // Registered before the state is looked at, so that a place that becomes free in between is not missed.
+            let changed = self.shared.changed.notified();
+            let wait = {
+                let mut state = self.shared.lock();
+                let now = Instant::now();
+                let earliest = state.held_until.map_or(state.next_slot, |held| held.max(state.next_slot));
+                if state.in_flight >= state.allowed as usize {
+                    None
+                } else if earliest > now {
+                    Some(earliest)
+                } else {
+                    state.in_flight += 1;
+                    if let Some(rate) = self.shared.limits.max_per_second {
+                        state.next_slot = now + Duration::from_secs_f64(1.0 / rate);
+                    }
+                    return Permit { shared: Arc::clone(&self.shared) };
+                }
+            };
+            match wait {
+                None => changed.await,
+                Some(earliest) => tokio::time::sleep_until(earliest).await,
+            }
+        }
+    }
+
+    /// What it is doing now.
+    pub fn snapshot(&self) -> Snapshot {
+        let state = self.shared.lock();
+        Snapshot {
+            in_flight: state.in_flight,
+            allowed: state.allowed as usize,
+            waiting: state
+                .held_until
+                .and_then(|held| held.checked_duration_since(Instant::now()))
+                .filter(|left| !left.is_zero()),
+            refused: state.refused,
+            throttled: state.throttled,
+        }
+    }
+}
+
+impl Permit {
+    /// Gives the place back and says how the request went.
+    pub fn finish(self, outcome: Outcome) {
+        let mut state = self.shared.lock();
+        match outcome {
+            Outcome::Good => {
+                let ceiling = self.shared.limits.max_in_flight.max(1) as f64;
+                state.allowed = (state.allowed + 1.0 / state.allowed).min(ceiling);
+            }
+            Outcome::Refused { after } => {
+                let now = Instant::now();
+                state.refused += 1;
+                if state.last_reduction.is_none_or(|last| now >= last + REDUCTION_PAUSE) {
+                    state.allowed = (state.allowed / 2.0).max(1.0);
+                    state.last_reduction = Some(now);
+                }
+                if let Some(after) = after {
+                    let until = now + after;
+                    let held = state.held_until.filter(|held| *held > now).unwrap_or(now);
+                    if until > held {
+                        state.throttled += until - held;
+                        state.held_until = Some(until);
+                    }
+                }
+            }
+            Outcome::Neutral => {}
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.shared.lock().in_flight -= 1;
+        self.shared.changed.notify_waiters();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change under the lock is complete in itself, so a panic elsewhere cannot have left it half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn governor(max_in_flight: usize) -> Governor {
+        Governor::new(Limits { max_in_flight, max_per_second: None })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn grows_to_its_ceiling_and_halves_once_per_burst_of_refusals() {
+        let governor = governor(8);
+        for _ in 0..100 {
+            governor.admit().await.finish(Outcome::Good);
+        }
+        assert_eq!(governor.snapshot().allowed, 8);
+        let burst: Vec<_> = futures::future::join_all((0..8).map(|_| governor.admit())).await;
+        for permit in burst {
+            permit.finish(Outcome::Refused { after: None });
+        }
+        assert_eq!(governor.snapshot().allowed, 4);
+        assert_eq!(governor.snapshot().refused, 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retry_after_holds_everybody_and_overlapping_waits_count_once() {
+        let governor = governor(8);
+        let first = governor.admit().await;
+        let second = governor.admit().await;
+        first.finish(Outcome::Refused { after: Some(Duration::from_secs(10)) });
+        second.finish(Outcome::Refused { after: Some(Duration::from_secs(4)) });
+        let before = Instant::now();
+        assert!(governor.snapshot().waiting.is_some());
+        governor.admit().await.finish(Outcome::Good);
+        assert_eq!(before.elapsed().as_secs(), 10);
+        assert_eq!(governor.snapshot().throttled, Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_cap_spaces_requests() {
+        let governor = Governor::new(Limits { max_in_flight: 8, max_per_second: Some(4.0) });
+        let before = Instant::now();
+        for _ in 0..9 {
+            governor.admit().await.finish(Outcome::Good);
+        }
+        assert_eq!(before.elapsed(), Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cancelled_request_gives_its_place_back() {
+        let governor = governor(1);
+        drop(governor.admit().await);
+        governor.admit().await.finish(Outcome::Good);
+        assert_eq!(governor.snapshot().in_flight, 0);
+    }
+}

@@ -1,0 +1,20 @@
+//! The Zephr Admin API: the only room that speaks HTTP to it.
+//!
+//! [`signing`] signs, [`client`] sends, retries and counts, [`governor`] decides how many and how fast, [`error`] names what went wrong and what to do,
+//! [`read`] holds the calls that read, [`export`] turns the export's envelopes into items and [`user`] an item into a record.
+
+pub mod client;
+pub mod error;
+pub mod export;
+pub mod governor;
+pub mod json;
+pub mod read;
+pub mod signing;
+pub mod timestamp;
+pub mod user;
+
+pub use client::{BaseUrl, BaseUrlError, Client, Request};
+pub use error::{Error, Failure};
+pub use governor::Limits;
+pub use read::Reader;
+pub use signing::KeyPair;

@@ -1,0 +1,99 @@
+//! The calls that read. Whoever holds a [`Reader`] cannot write to the tenant.
+
+use chrono::{DateTime, Utc};
+
+use super::client::{Client, Request, Sent};
+use super::error::Error;
+use super::export::{self, Page};
+use super::governor::Snapshot;
+use super::timestamp;
+
+/// Reads a tenant.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    client: Client,
+    ignored: Vec<String>,
+}
+
+/// What is asked of the export.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExportQuery {
+    /// `registeredSince`.
+    pub registered_since: Option<DateTime<Utc>>,
+    /// `registeredBefore`.
+    pub registered_before: Option<DateTime<Utc>>,
+    /// `rpp`.
+    pub rpp: u64,
+    /// `page`, from 1.
+    pub page: u64,
+}
+
+impl Reader {
+    /// Reads through this client. `ignored` names the fields of a record that do not count as a change.
+    pub fn new(client: Client, ignored: Vec<String>) -> Self {
+        Self { client, ignored }
+    }
+
+    /// One page of the user export.
+    ///
+    /// # Errors
+    /// As [`Client::call`]; what is not an export is an error.
+    pub async fn export(&self, query: ExportQuery) -> Result<Page, Error> {
+        let request = Request::get(query.target());
+        self.client.call(&request, |answer| export::page(answer, &self.ignored)).await
+    }
+
+    /// The cheap authenticated probe of contract section 1.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn probe(&self) -> Result<Option<DateTime<Utc>>, Error> {
+        let request = Request::get("/v3/accounts?page=1&rpp=1".into());
+        self.client.call(&request, |answer| export::document(answer).map(|_| answer.date)).await
+    }
+
+    /// What was sent so far.
+    pub fn sent(&self) -> Sent {
+        self.client.sent()
+    }
+
+    /// What the governor is doing.
+    pub fn governor(&self) -> Snapshot {
+        self.client.governor()
+    }
+}
+
+impl ExportQuery {
+    /// The request target. Colons stay literal, so that the encoded and the decoded form are the same bytes (contract section 2).
+    fn target(&self) -> String {
+        let mut target = format!("/v3/user-export?attributes=true&rpp={}&page={}", self.rpp, self.page);
+        if let Some(at) = self.registered_since {
+            target.push_str("&registeredSince=");
+            target.push_str(&timestamp::format(at));
+        }
+        if let Some(at) = self.registered_before {
+            target.push_str("&registeredBefore=");
+            target.push_str(&timestamp::format(at));
+        }
+        target
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colons_stay_literal() {
+        let query = ExportQuery {
+            registered_since: timestamp::parse("2024-01-01T00:00:00Z"),
+            registered_before: timestamp::parse("2024-02-01T00:00:00Z"),
+            rpp: 500,
+            page: 1,
+        };
+        assert_eq!(
+            query.target(),
+            "/v3/user-export?attributes=true&rpp=500&page=1&registeredSince=2024-01-01T00:00:00Z&registeredBefore=2024-02-01T00:00:00Z"
+        );
+    }
+}

@@ -1,0 +1,400 @@
+//! One item of the user export (contract sections 5.1 and 6), with its quirks: first an [`Item`], cheap enough for every user of every scan, and
+//! a row only for those that changed.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::json::{self, Fields, Kind, Text};
+use super::timestamp;
+use crate::record::{ForeignKey, HASH_BYTES, Issue, Item, Reject, User};
+
+/// Keys are indexed, and a B-tree entry of Postgres ends at 2,704 bytes; a foreign key's entry holds three of them.
+const MAX_KEY_BYTES: usize = 800;
+
+/// The column is indexed too; an address has 254 characters at most (RFC 5321), so nothing real is lost.
+const MAX_EMAIL_BYTES: usize = 2_000;
+
+/// Names under which foreign keys were seen; their place in the export is undocumented (contract section 5.1).
+const FOREIGN_KEY_FIELDS: [&str; 2] = ["foreign_keys", "foreignKeys"];
+
+/// Names of the two parts of a foreign key in the array form (contract section 6).
+const SYSTEM_FIELDS: [&str; 4] = ["system", "foreign_system", "foreign-system", "foreignSystem"];
+const KEY_FIELDS: [&str; 4] = ["key", "foreign_key", "foreign-key", "foreignKey"];
+
+/// Reads an item of the export. `ignored` names the fields that do not count as a change.
+///
+/// # Errors
+/// A record without a usable `user_id` cannot be stored.
+// A reject is rare and carries the record; boxing it would only move the copy.
+#[expect(clippy::result_large_err, reason = "rare, and consumed at once")]
+pub fn item(raw: &RawValue, ignored: &[String]) -> Result<Item, Reject> {
+    let canonical = json::canonical(raw, ignored);
+    let read = key_and_date(raw);
+    match read {
+        Ok((id, registered_at)) => {
+            let mut hash = [0; HASH_BYTES];
+            hash.copy_from_slice(&canonical.hash[..HASH_BYTES]);
+            Ok(Item { id, registered_at, hash, text: canonical.text, issues: canonical.issues })
+        }
+        Err((id, reason)) => {
+            Err(Reject { id, reason, text: raw.get().to_owned(), content_hash: canonical.hash })
+        }
+    }
+}
+
+type KeyAndDate = (String, Option<chrono::DateTime<chrono::Utc>>);
+
+fn key_and_date(raw: &RawValue) -> Result<KeyAndDate, (Option<String>, String)> {
+    let keyless = |reason: String| (None, reason);
+    let fields = Fields::of(raw)
+        .ok_or_else(|| keyless(format!("the record is {}, not an object", json::kind(raw))))?;
+    let user = fields.get("user").ok_or_else(|| keyless("user is missing".into()))?;
+    let user = Fields::of(user)
+        .ok_or_else(|| keyless(format!("user is {}, not an object", json::kind(user))))?;
+    let id = user.get("user_id").ok_or_else(|| keyless("user.user_id is missing".into()))?;
+    let Some(Text { text: id, replaced }) = json::text(id) else {
+        return Err(keyless(format!("user.user_id is {}, not text", json::kind(id))));
+    };
+    if id.is_empty() {
+        return Err(keyless("user.user_id is empty".into()));
+    }
+    if replaced {
+        return Err((
+            Some(id.into_owned()),
+            "user.user_id holds NUL or half a surrogate pair, which Postgres cannot store".into(),
+        ));
+    }
+    if id.len() > MAX_KEY_BYTES {
+        return Err(keyless(format!(
+            "user.user_id has {} bytes; a key may have {MAX_KEY_BYTES}",
+            id.len()
+        )));
+    }
+    let registered_at = user
+        .get("registered")
+        .and_then(json::text)
+        .and_then(|Text { text, .. }| timestamp::parse(&text));
+    Ok((id.into_owned(), registered_at))
+}
+
+/// Makes the row of an item.
+pub fn row(item: Item) -> User {
+    let mut row = Row { issues: item.issues, extra: String::new() };
+    // The canonical text was written by us and is an object with a user; a record for which that failed became a reject.
+    let raw: &RawValue = serde_json::from_str(&item.text).unwrap_or(RawValue::NULL);
+    let fields = Fields::of(raw).unwrap_or_default();
+    let user = fields.get("user").and_then(Fields::of).unwrap_or_default();
+    let identifiers = user.get("identifiers").and_then(Fields::of).unwrap_or_default();
+
+    let email = row.text(&identifiers, "user.identifiers", "email_address", MAX_EMAIL_BYTES);
+    let username = row.text(&identifiers, "user.identifiers", "username", usize::MAX);
+    let email_verified = row.boolean(&user, "user", "email_verified");
+    let tracking_id = row.text(&user, "user", "tracking_id", usize::MAX);
+    let registration_tenant = row.text(&user, "user", "registration_tenant", usize::MAX);
+    if item.registered_at.is_none() && user.get("registered").is_some() {
+        row.issue("user.registered", "is not a timestamp in a known form; kept in extra");
+    }
+    let attributes = user.get("attributes");
+    if let Some(other) = attributes.filter(|raw| json::kind(raw) != Kind::Object) {
+        row.issue("user.attributes", &format!("is {}, not an object; kept as sent", json::kind(other)));
+    }
+    let foreign_keys = row.foreign_keys(&fields, &user);
+
+    let captured = Captured {
+        registered: item.registered_at.map(timestamp::format),
+        email: email.is_some(),
+        username: username.is_some(),
+        email_verified: email_verified.is_some(),
+        tracking_id: tracking_id.is_some(),
+        registration_tenant: registration_tenant.is_some(),
+    };
+    row.write_extra(fields, &captured);
+    User {
+        user_id: item.id.clone(),
+        email,
+        username,
+        email_verified,
+        tracking_id,
+        registered_at: item.registered_at,
+        registration_tenant,
+        attributes: attributes.map(|raw| raw.get().to_owned()),
+        extra: row.extra,
+        foreign_keys,
+        hash: item.hash,
+        issues: row.issues,
+    }
+}
+
+/// A row while it is made.
+struct Row {
+    issues: Vec<Issue>,
+    extra: String,
+}
+
+/// What a column holds already, and `extra` need not repeat.
+struct Captured {
+    /// The form in which the column gives the date back; another form is kept beside it (contract section 3).
+    registered: Option<String>,
+    email: bool,
+    username: bool,
+    email_verified: bool,
+    tracking_id: bool,
+    registration_tenant: bool,
+}
+
+impl Captured {
+    fn of_user(&self, name: &str, value: &RawValue) -> bool {
+        match name {
+            "user_id" => true,
+            "attributes" => json::kind(value) != Kind::Null,
+            "email_verified" => self.email_verified,
+            "tracking_id" => self.tracking_id,
+            "registration_tenant" => self.registration_tenant,
+            "registered" => json::text(value).map(|t| t.text).as_deref() == self.registered.as_deref(),
+            _ => false,
+        }
+    }
+
+    fn of_identifiers(&self, name: &str) -> bool {
+        match name {
+            "email_address" => self.email,
+            "username" => self.username,
+            _ => false,
+        }
+    }
+}
+
+impl Row {
+    fn issue(&mut self, path: &str, reason: &str) {
+        self.issues.push(Issue { path: path.to_owned(), reason: reason.to_owned() });
+    }
+
+    fn text(&mut self, fields: &Fields<'_>, place: &str, name: &str, max: usize) -> Option<String> {
+        let raw = fields.get(name)?;
+        match json::text(raw) {
+            Some(Text { text, .. }) if text.len() <= max => Some(text.into_owned()),
+            Some(Text { text, .. }) => {
+                let reason = format!("has {} bytes, more than {max}; kept in extra", text.len());
+                self.issue(&format!("{place}.{name}"), &reason);
+                None
+            }
+            None => {
+                let reason = format!("is {}, not text; kept in extra", json::kind(raw));
+                self.issue(&format!("{place}.{name}"), &reason);
+                None
+            }
+        }
+    }
+
+    fn boolean(&mut self, fields: &Fields<'_>, place: &str, name: &str) -> Option<bool> {
+        let raw = fields.get(name)?;
+        let value = json::boolean(raw);
+        if value.is_none() {
+            let reason = format!("is {}, not a boolean; kept in extra", json::kind(raw));
+            self.issue(&format!("{place}.{name}"), &reason);
+        }
+        value
+    }
+
+    /// Foreign keys in either form: a map of system to key or keys, or an array of pairs (contract section 6).
+    fn foreign_keys(&mut self, item: &Fields<'_>, user: &Fields<'_>) -> Vec<ForeignKey> {
+        let mut keys = Vec::new();
+        for (place, fields) in [("", item), ("user.", user)] {
+            for name in FOREIGN_KEY_FIELDS {
+                let Some(raw) = fields.get(name) else { continue };
+                let path = format!("{place}{name}");
+                match json::kind(raw) {
+                    Kind::Object => {
+                        for field in Fields::of(raw).unwrap_or_default().sorted() {
+                            self.keys_of(&path, &field.name, field.value, &mut keys);
+                        }
+                    }
+                    Kind::Array => {
+                        for pair in json::elements(raw).unwrap_or_default() {
+                            self.key_pair(&path, pair, &mut keys);
+                        }
+                    }
+                    Kind::Text | Kind::Boolean | Kind::Null | Kind::Number => {
+                        self.issue(&path, "is neither a map nor a list of keys; kept in extra");
+                    }
+                }
+            }
+        }
+        keys.sort();
+        keys.dedup();
+        keys
+    }
+
+    fn key_pair(&mut self, path: &str, pair: &RawValue, keys: &mut Vec<ForeignKey>) {
+        let fields = Fields::of(pair).unwrap_or_default();
+        let system = SYSTEM_FIELDS.iter().find_map(|name| fields.get(name)).and_then(json::text);
+        let key = KEY_FIELDS.iter().find_map(|name| fields.get(name));
+        match (system, key) {
+            (Some(system), Some(key)) => self.keys_of(path, &system.text, key, keys),
+            // A list of maps, each from system to key.
+            (None, _) if json::kind(pair) == Kind::Object => {
+                for field in fields.sorted() {
+                    self.keys_of(path, &field.name, field.value, keys);
+                }
+            }
+            (Some(_), None) | (None, _) => {
+                self.issue(path, "holds an entry without a system or a key; kept in extra");
+            }
+        }
+    }
+
+    fn keys_of(&mut self, path: &str, system: &str, raw: &RawValue, keys: &mut Vec<ForeignKey>) {
+        let key = match json::kind(raw) {
+            Kind::Text => json::text(raw).map(|text| text.text).unwrap_or_default(),
+            Kind::Number => Cow::Borrowed(raw.get()),
+            Kind::Array => {
+                for each in json::elements(raw).unwrap_or_default() {
+                    if json::kind(each) == Kind::Array {
+                        self.issue(path, "holds a key nested too deeply; kept in extra");
+                    } else {
+                        self.keys_of(path, system, each, keys);
+                    }
+                }
+                return;
+            }
+            Kind::Null => return,
+            Kind::Object | Kind::Boolean => {
+                self.issue(path, "holds a key that is not text; kept in extra");
+                return;
+            }
+        };
+        if system.len() > MAX_KEY_BYTES || key.len() > MAX_KEY_BYTES {
+            let reason = format!("holds a key of more than {MAX_KEY_BYTES} bytes; kept in extra");
+            self.issue(path, &reason);
+        } else {
+            keys.push(ForeignKey { system: system.to_owned(), key: key.into_owned() });
+        }
+    }
+
+    fn write_extra(&mut self, fields: Fields<'_>, captured: &Captured) {
+        let out = &mut self.extra;
+        write_object(fields, out, |name, value, out| match (name, Fields::of(value)) {
+            ("user", Some(user)) => {
+                write_object(user, out, |name, value, out| match (name, Fields::of(value)) {
+                    ("identifiers", Some(identifiers)) => {
+                        write_object(identifiers, out, |name, value, out| {
+                            if !captured.of_identifiers(name) {
+                                out.push_str(value.get());
+                            }
+                        });
+                    }
+                    _ if captured.of_user(name, value) => {}
+                    _ => out.push_str(value.get()),
+                });
+            }
+            _ => out.push_str(value.get()),
+        });
+        if out.is_empty() {
+            out.push_str("{}");
+        }
+    }
+}
+
+/// Writes an object of those fields for which `write` writes a value; nothing at all when none is left.
+fn write_object(fields: Fields<'_>, out: &mut String, write: impl Fn(&str, &RawValue, &mut String)) {
+    let start = out.len();
+    for field in fields.sorted() {
+        let before = out.len();
+        out.push(if before == start { '{' } else { ',' });
+        json::quote(&field.name, out);
+        out.push(':');
+        let named = out.len();
+        write(&field.name, field.value, out);
+        if out.len() == named {
+            out.truncate(before);
+        }
+    }
+    if out.len() > start {
+        out.push('}');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(json: &str) -> User {
+        let raw: &RawValue = serde_json::from_str(json).unwrap();
+        row(item(raw, &["seq-no".to_owned()]).unwrap())
+    }
+
+    fn reason(json: &str) -> String {
+        let raw: &RawValue = serde_json::from_str(json).unwrap();
+        item(raw, &[]).unwrap_err().reason
+    }
+
+    #[test]
+    fn an_ordinary_user_fills_the_columns_and_leaves_the_rest() {
+        let user = user(
+            r#"{"seq-no":17,"user":{"user_id":"u1","identifiers":{"email_address":"a@b.example","username":"ab"},"email_verified":true,
+                "tracking_id":"t","registered":"2021-02-24T15:43:28Z","registration_tenant":"news|sub","attributes":{"b":1,"a":"x"},
+                "foreign_keys":{"crm":["2","1"],"erp":7},"last_login":"yesterday"},"grants":{"results":[]}}"#,
+        );
+        assert_eq!(user.email.as_deref(), Some("a@b.example"));
+        assert_eq!(user.username.as_deref(), Some("ab"));
+        assert_eq!(user.email_verified, Some(true));
+        assert_eq!(user.registration_tenant.as_deref(), Some("news|sub"));
+        assert_eq!(user.attributes.as_deref(), Some(r#"{"a":"x","b":1}"#));
+        assert_eq!(
+            user.extra,
+            r#"{"grants":{"results":[]},"seq-no":17,"user":{"foreign_keys":{"crm":["2","1"],"erp":7},"last_login":"yesterday"}}"#
+        );
+        let keys: Vec<_> = user.foreign_keys.iter().map(|k| (k.system.as_str(), k.key.as_str())).collect();
+        assert_eq!(keys, [("crm", "1"), ("crm", "2"), ("erp", "7")]);
+        assert!(user.issues.is_empty(), "{:?}", user.issues);
+    }
+
+    #[test]
+    fn values_of_the_wrong_type_are_null_explained_and_kept() {
+        let user = user(
+            r#"{"user":{"user_id":"u1","identifiers":{"email_address":5},"email_verified":"true","registered":"yesterday","attributes":[]}}"#,
+        );
+        assert_eq!((user.email, user.email_verified, user.registered_at), (None, None, None));
+        assert_eq!(
+            user.extra,
+            r#"{"user":{"email_verified":"true","identifiers":{"email_address":5},"registered":"yesterday"}}"#
+        );
+        assert_eq!(user.attributes.as_deref(), Some("[]"));
+        let paths: Vec<_> = user.issues.iter().map(|issue| issue.path.as_str()).collect();
+        assert_eq!(
+            paths,
+            ["user.identifiers.email_address", "user.email_verified", "user.registered", "user.attributes"]
+        );
+    }
+
+    #[test]
+    fn a_date_in_another_form_is_kept_beside_the_column() {
+        let user = user(r#"{"user":{"user_id":"u1","registered":"2021-02-24T16:43:28.250+01:00"}}"#);
+        assert_eq!(user.registered_at.map(timestamp::format).as_deref(), Some("2021-02-24T15:43:28Z"));
+        assert_eq!(user.extra, r#"{"user":{"registered":"2021-02-24T16:43:28.250+01:00"}}"#);
+    }
+
+    #[test]
+    fn foreign_keys_come_in_a_list_of_pairs_too() {
+        let user = user(
+            r#"{"user":{"user_id":"u1"},"foreign_keys":[{"system":"crm","key":"1"},{"foreign_system":"erp","foreign_key":2},{"x":"y"},5,{"system":"z"}]}"#,
+        );
+        let keys: Vec<_> = user.foreign_keys.iter().map(|k| (k.system.as_str(), k.key.as_str())).collect();
+        assert_eq!(keys, [("crm", "1"), ("erp", "2"), ("x", "y")]);
+        assert_eq!(user.issues.len(), 2);
+    }
+
+    #[test]
+    fn a_record_without_a_key_is_rejected_with_the_reason() {
+        assert_eq!(reason("5"), "the record is a number, not an object");
+        assert_eq!(reason(r#"{"seq-no":1}"#), "user is missing");
+        assert_eq!(reason(r#"{"user":[]}"#), "user is an array, not an object");
+        assert_eq!(reason(r#"{"user":{"user_id":null}}"#), "user.user_id is missing");
+        assert_eq!(reason(r#"{"user":{"user_id":12}}"#), "user.user_id is a number, not text");
+        assert_eq!(reason(r#"{"user":{"user_id":""}}"#), "user.user_id is empty");
+        assert!(reason(r#"{"user":{"user_id":"a\u0000"}}"#).contains("NUL"));
+        let long = format!(r#"{{"user":{{"user_id":"{}"}}}}"#, "x".repeat(3_000));
+        assert!(reason(&long).contains("3000 bytes"));
+    }
+}
