@@ -143,7 +143,7 @@ comment on table rejects is 'Records that could not be stored, once per content.
 comment on column rejects.reject_id is 'Identifier of the reject.';
 comment on column rejects.job is 'The job that met it first.';
 comment on column rejects.resource is 'What kind of record it is.';
-comment on column rejects.content_hash is 'SHA-256 of the canonical record without volatile fields.';
+comment on column rejects.content_hash is 'Hash of the canonical record without volatile fields.';
 comment on column rejects.record_id is 'The key, where the record has one that can be shown.';
 comment on column rejects.reason is 'Why it could not be stored, and where in the record the cause is.';
 comment on column rejects.record is 'The record as it was received (JSON text; Postgres''s jsonb may be unable to hold it). Personal data.';

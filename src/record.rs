@@ -57,7 +57,56 @@ pub struct Reject {
     /// The record as it was sent.
     pub text: String,
     /// Hash of its canonical content without volatile fields.
-    pub content_hash: [u8; 32],
+    pub content_hash: [u8; HASH_BYTES],
+}
+
+/// One answer of the API: the records on a page.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The records that can be stored.
+    pub items: Vec<Item>,
+    /// The records that cannot.
+    pub rejects: Vec<Reject>,
+    /// What the envelope said.
+    pub envelope: Envelope,
+    /// The API's clock when it answered.
+    pub answered_at: Option<DateTime<Utc>>,
+}
+
+impl Page {
+    /// How many records the page held, storable or not.
+    pub fn len(&self) -> usize {
+        self.items.len() + self.rejects.len()
+    }
+
+    /// Whether it held none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What is around the records of a page, as far as it says how many there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// `meta.count`: a total, the page's size, or absent; what it means is for the scan to find out.
+    pub count: Option<u64>,
+    /// `meta.rpp`: what the server made of ours.
+    pub rpp: Option<u64>,
+    /// Whether `links.next` names a page.
+    pub next: bool,
+}
+
+/// What is asked of the user export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query {
+    /// Registered at or after about this instant (`registeredSince`).
+    pub registered_since: Option<DateTime<Utc>>,
+    /// Registered before about this instant (`registeredBefore`).
+    pub registered_before: Option<DateTime<Utc>>,
+    /// Records per page (`rpp`).
+    pub rpp: u64,
+    /// Which page, from 1.
+    pub page: u64,
 }
 
 /// A user as a row of `users`.

@@ -6,45 +6,7 @@ use super::client::Answer;
 use super::error::Failure;
 use super::json::{self, Fields, Kind};
 use super::user;
-use crate::record::{Item, Reject};
-
-/// One page of the export.
-#[derive(Debug, Default)]
-pub struct Page {
-    /// The users that can be stored.
-    pub items: Vec<Item>,
-    /// The records that cannot.
-    pub rejects: Vec<Reject>,
-    /// What the envelope said.
-    pub envelope: Envelope,
-    /// The API's clock when it answered.
-    pub answered_at: Option<chrono::DateTime<chrono::Utc>>,
-}
-
-impl Page {
-    /// How many records the page held, storable or not.
-    pub fn len(&self) -> usize {
-        self.items.len() + self.rejects.len()
-    }
-
-    /// Whether it held none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// What is around the records of a page, as far as it says how many there are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Envelope {
-    /// Whether there was none: a bare array, which says nothing about further pages.
-    pub bare: bool,
-    /// `meta.count`: a total, the page's size, or absent; what it means is for the scan to find out.
-    pub count: Option<u64>,
-    /// `meta.rpp`: what the server made of ours.
-    pub rpp: Option<u64>,
-    /// Whether `links.next` names a page.
-    pub next: bool,
-}
+use crate::record::{Envelope, Page};
 
 /// Reads a page.
 ///
@@ -53,7 +15,7 @@ pub struct Envelope {
 pub fn page(answer: &Answer, ignored: &[String]) -> Result<Page, Failure> {
     let root = document(answer)?;
     let (results, envelope) = match json::kind(root) {
-        Kind::Array => (root, Envelope { bare: true, ..Envelope::default() }),
+        Kind::Array => (root, Envelope::default()),
         Kind::Object => enveloped(root)?,
         kind @ (Kind::Text | Kind::Boolean | Kind::Null | Kind::Number) => {
             return Err(unexpected(kind.to_string()));
@@ -63,19 +25,17 @@ pub fn page(answer: &Answer, ignored: &[String]) -> Result<Page, Failure> {
     for element in json::elements(results).unwrap_or_default() {
         // `[[…]]` in every rendered sample, `[…]` if that is a slip of the schema: both are read.
         match json::elements(element) {
-            Some(inner) => inner.into_iter().for_each(|raw| page.push(raw, ignored)),
-            None => page.push(element, ignored),
+            Some(inner) => inner.into_iter().for_each(|raw| push(&mut page, raw, ignored)),
+            None => push(&mut page, element, ignored),
         }
     }
     Ok(page)
 }
 
-impl Page {
-    fn push(&mut self, raw: &RawValue, ignored: &[String]) {
-        match user::item(raw, ignored) {
-            Ok(item) => self.items.push(item),
-            Err(reject) => self.rejects.push(reject),
-        }
+fn push(page: &mut Page, raw: &RawValue, ignored: &[String]) {
+    match user::item(raw, ignored) {
+        Ok(item) => page.items.push(item),
+        Err(reject) => page.rejects.push(reject),
     }
 }
 
@@ -101,7 +61,6 @@ fn enveloped(root: &RawValue) -> Result<(&RawValue, Envelope), Failure> {
     let links = fields.get("links").and_then(Fields::of).unwrap_or_default();
     let next = links.get("next").and_then(Fields::of).unwrap_or_default();
     let envelope = Envelope {
-        bare: false,
         count: number("count"),
         rpp: number("rpp"),
         next: next.get("page").is_some() || next.get("url").is_some(),
@@ -164,7 +123,6 @@ mod tests {
         ] {
             let page = read(&body).unwrap();
             assert_eq!(page.items.len(), 2, "{body}");
-            assert_eq!(page.envelope.bare, body.trim_start().starts_with('['));
         }
     }
 
@@ -177,7 +135,7 @@ mod tests {
         assert!(page.is_empty());
         assert_eq!(
             page.envelope,
-            Envelope { bare: false, count: Some(100), rpp: Some(20), next: true }
+            Envelope { count: Some(100), rpp: Some(20), next: true }
         );
         let last = read(r#"{"results":[],"meta":null,"links":{"next":{}}}"#).unwrap();
         assert!(!last.envelope.next);

@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::record::Issue;
+use crate::record::{HASH_BYTES, Issue};
 
 /// Objects and arrays nested deeper than this stay as they were sent: sorting them is not worth a recursion that a record could drive.
 const MAX_DEPTH: usize = 48;
@@ -247,8 +247,8 @@ impl Path<'_> {
 pub struct Canonical {
     /// The JSON text: everything that was sent, in a form that `jsonb` can hold.
     pub text: String,
-    /// SHA-256 of that text without the ignored fields: equal whether or not they are there, and whatever they say.
-    pub hash: [u8; 32],
+    /// The first half of the SHA-256 of that text without the ignored fields: equal whether or not they are there, and whatever they say.
+    pub hash: [u8; HASH_BYTES],
     /// What was replaced, and why.
     pub issues: Vec<Issue>,
 }
@@ -266,7 +266,9 @@ pub fn canonical(raw: &RawValue, ignored: &[String]) -> Canonical {
         from = range.end;
     }
     hasher.update(&writer.out[from..]);
-    Canonical { text: writer.out, hash: hasher.finalize().into(), issues: writer.issues }
+    let mut hash = [0; HASH_BYTES];
+    hash.copy_from_slice(&hasher.finalize()[..HASH_BYTES]);
+    Canonical { text: writer.out, hash, issues: writer.issues }
 }
 
 struct Writer<'w> {

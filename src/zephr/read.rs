@@ -4,28 +4,16 @@ use chrono::{DateTime, Utc};
 
 use super::client::{Client, Request, Sent};
 use super::error::Error;
-use super::export::{self, Page};
+use super::export;
 use super::governor::Snapshot;
 use super::timestamp;
+use crate::record::{Page, Query};
 
 /// Reads a tenant.
 #[derive(Debug, Clone)]
 pub struct Reader {
     client: Client,
     ignored: Vec<String>,
-}
-
-/// What is asked of the export.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ExportQuery {
-    /// `registeredSince`.
-    pub registered_since: Option<DateTime<Utc>>,
-    /// `registeredBefore`.
-    pub registered_before: Option<DateTime<Utc>>,
-    /// `rpp`.
-    pub rpp: u64,
-    /// `page`, from 1.
-    pub page: u64,
 }
 
 impl Reader {
@@ -38,8 +26,8 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Client::call`]; what is not an export is an error.
-    pub async fn export(&self, query: ExportQuery) -> Result<Page, Error> {
-        let request = Request::get(query.target());
+    pub async fn export(&self, query: Query) -> Result<Page, Error> {
+        let request = Request::get(target(query));
         self.client.call(&request, |answer| export::page(answer, &self.ignored)).await
     }
 
@@ -63,20 +51,18 @@ impl Reader {
     }
 }
 
-impl ExportQuery {
-    /// The request target. Colons stay literal, so that the encoded and the decoded form are the same bytes (contract section 2).
-    fn target(&self) -> String {
-        let mut target = format!("/v3/user-export?attributes=true&rpp={}&page={}", self.rpp, self.page);
-        if let Some(at) = self.registered_since {
-            target.push_str("&registeredSince=");
-            target.push_str(&timestamp::format(at));
-        }
-        if let Some(at) = self.registered_before {
-            target.push_str("&registeredBefore=");
-            target.push_str(&timestamp::format(at));
-        }
-        target
+/// The request target. Colons stay literal, so that the encoded and the decoded form are the same bytes (contract section 2).
+fn target(query: Query) -> String {
+    let mut target = format!("/v3/user-export?attributes=true&rpp={}&page={}", query.rpp, query.page);
+    if let Some(at) = query.registered_since {
+        target.push_str("&registeredSince=");
+        target.push_str(&timestamp::format(at));
     }
+    if let Some(at) = query.registered_before {
+        target.push_str("&registeredBefore=");
+        target.push_str(&timestamp::format(at));
+    }
+    target
 }
 
 #[cfg(test)]
@@ -85,14 +71,14 @@ mod tests {
 
     #[test]
     fn colons_stay_literal() {
-        let query = ExportQuery {
+        let query = Query {
             registered_since: timestamp::parse("2024-01-01T00:00:00Z"),
             registered_before: timestamp::parse("2024-02-01T00:00:00Z"),
             rpp: 500,
             page: 1,
         };
         assert_eq!(
-            query.target(),
+            target(query),
             "/v3/user-export?attributes=true&rpp=500&page=1&registeredSince=2024-01-01T00:00:00Z&registeredBefore=2024-02-01T00:00:00Z"
         );
     }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::json::{self, Fields, Kind, Text};
 use super::timestamp;
-use crate::record::{ForeignKey, HASH_BYTES, Issue, Item, Reject, User};
+use crate::record::{ForeignKey, Issue, Item, Reject, User};
 
 /// Keys are indexed, and a B-tree entry of Postgres ends at 2,704 bytes; a foreign key's entry holds three of them.
 const MAX_KEY_BYTES: usize = 800;
@@ -30,13 +30,14 @@ const KEY_FIELDS: [&str; 4] = ["key", "foreign_key", "foreign-key", "foreignKey"
 #[expect(clippy::result_large_err, reason = "rare, and consumed at once")]
 pub fn item(raw: &RawValue, ignored: &[String]) -> Result<Item, Reject> {
     let canonical = json::canonical(raw, ignored);
-    let read = key_and_date(raw);
-    match read {
-        Ok((id, registered_at)) => {
-            let mut hash = [0; HASH_BYTES];
-            hash.copy_from_slice(&canonical.hash[..HASH_BYTES]);
-            Ok(Item { id, registered_at, hash, text: canonical.text, issues: canonical.issues })
-        }
+    match key_and_date(raw) {
+        Ok((id, registered_at)) => Ok(Item {
+            id,
+            registered_at,
+            hash: canonical.hash,
+            text: canonical.text,
+            issues: canonical.issues,
+        }),
         Err((id, reason)) => {
             Err(Reject { id, reason, text: raw.get().to_owned(), content_hash: canonical.hash })
         }
@@ -79,8 +80,8 @@ fn key_and_date(raw: &RawValue) -> Result<KeyAndDate, (Option<String>, String)> 
 }
 
 /// Makes the row of an item.
-pub fn row(item: Item) -> User {
-    let mut row = Row { issues: item.issues, extra: String::new() };
+pub fn row(item: &Item) -> User {
+    let mut row = Row { issues: item.issues.clone(), extra: String::new() };
     // The canonical text was written by us and is an object with a user; a record for which that failed became a reject.
     let raw: &RawValue = serde_json::from_str(&item.text).unwrap_or(RawValue::NULL);
     let fields = Fields::of(raw).unwrap_or_default();
@@ -124,6 +125,11 @@ pub fn row(item: Item) -> User {
         hash: item.hash,
         issues: row.issues,
     }
+}
+
+/// Makes a reject of an item that turned out to be unstorable.
+pub fn reject(item: &Item, reason: String) -> Reject {
+    Reject { id: Some(item.id.clone()), reason, text: item.text.clone(), content_hash: item.hash }
 }
 
 /// A row while it is made.
@@ -321,7 +327,7 @@ mod tests {
 
     fn user(json: &str) -> User {
         let raw: &RawValue = serde_json::from_str(json).unwrap();
-        row(item(raw, &["seq-no".to_owned()]).unwrap())
+        row(&item(raw, &["seq-no".to_owned()]).unwrap())
     }
 
     fn reason(json: &str) -> String {

@@ -1,0 +1,185 @@
+//! Changed users into `users` and `user_foreign_keys`, in bulk, inside the caller's transaction.
+//!
+//! Rows are locked in key order before anything is written, so two writers cannot deadlock, and compared again under the lock, so that a record that
+//! another writer just wrote is not written twice.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::{Acquire, PgConnection};
+use uuid::Uuid;
+
+use crate::record::{HASH_BYTES, User};
+
+/// What the merge did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// New rows.
+    pub inserted: i64,
+    /// Rows that differed, or were tombstones.
+    pub updated: i64,
+    /// Rows that were equal after all.
+    pub unchanged: i64,
+}
+
+/// A user with the time at which the API answered with it; none means the merge's own time.
+pub type Extracted = (User, Option<DateTime<Utc>>);
+
+/// Why rows were not merged.
+#[derive(Debug)]
+pub enum Failure {
+    /// Postgres cannot hold some value among these rows; nothing was written.
+    Unstorable(String),
+    /// The database failed.
+    Database(sqlx::Error),
+}
+
+/// Merges users. Either all are merged or, on a failure, none: the transaction goes on from before the call.
+///
+/// # Errors
+/// [`Failure::Unstorable`] asks the caller to try with fewer rows until the one is found that cannot be stored.
+pub async fn users(
+    connection: &mut PgConnection,
+    run_id: Uuid,
+    rows: &mut Vec<Extracted>,
+) -> Result<Merged, Failure> {
+    let merged = async {
+        let mut savepoint = connection.begin().await?;
+        let merged = merge(&mut savepoint, run_id, rows).await?;
+        savepoint.commit().await?;
+        Ok(merged)
+    };
+    merged.await.map_err(|error: sqlx::Error| match unstorable(&error) {
+        Some(reason) => Failure::Unstorable(reason),
+        None => Failure::Database(error),
+    })
+}
+
+/// SQLSTATE classes that blame a value: data exceptions, and limits of the program such as an index entry's size. The messages of these two classes name
+/// limits and types; a message of the first may quote a value, so only the class's meaning is told.
+fn unstorable(error: &sqlx::Error) -> Option<String> {
+    let code = error.as_database_error()?.code()?;
+    match code.get(..2) {
+        Some("22") => Some(format!("Postgres cannot hold a value in it (SQLSTATE {code})")),
+        Some("54") => Some(format!("a value in it is beyond a limit of Postgres (SQLSTATE {code})")),
+        Some(_) | None => None,
+    }
+}
+
+async fn merge(
+    connection: &mut PgConnection,
+    run_id: Uuid,
+    rows: &mut Vec<Extracted>,
+) -> Result<Merged, sqlx::Error> {
+    rows.sort_unstable_by(|(a, _), (b, _)| a.user_id.cmp(&b.user_id));
+    let known = lock(connection, rows).await?;
+    let before = rows.len();
+    rows.retain(|(user, _)| known.get(&user.user_id) != Some(&Some(user.hash)));
+    if !rows.is_empty() {
+        upsert(connection, run_id, rows).await?;
+        foreign_keys(connection, run_id, rows, &known).await?;
+    }
+    let updated = rows.iter().filter(|(user, _)| known.contains_key(&user.user_id)).count();
+    Ok(Merged {
+        inserted: (rows.len() - updated) as i64,
+        updated: updated as i64,
+        unchanged: (before - rows.len()) as i64,
+    })
+}
+
+/// The rows that exist, locked in key order, with their hash; a tombstone has none, and so equals nothing.
+async fn lock(
+    connection: &mut PgConnection,
+    rows: &[Extracted],
+) -> Result<HashMap<String, Option<[u8; HASH_BYTES]>>, sqlx::Error> {
+    let ids: Vec<&str> = rows.iter().map(|(user, _)| user.user_id.as_str()).collect();
+    let known = sqlx::query!(
+        r#"select user_id, case when _zephr_deleted_at is null then _zephr_hash end as hash
+           from users where user_id = any($1) order by user_id for no key update"#,
+        &ids as &[&str],
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(known
+        .into_iter()
+        .map(|row| (row.user_id, row.hash.and_then(|hash| hash.try_into().ok())))
+        .collect())
+}
+
+async fn upsert(connection: &mut PgConnection, run_id: Uuid, rows: &[Extracted]) -> Result<(), sqlx::Error> {
+    let issues: Vec<Option<String>> = rows
+        .iter()
+        .map(|(user, _)| (!user.issues.is_empty()).then(|| serde_json::json!(user.issues).to_string()))
+        .collect();
+    sqlx::query_file!(
+        "src/load/merge/users.sql",
+        run_id,
+        &column(rows, |user| user.user_id.as_str()) as &[&str],
+        &column(rows, |user| user.email.as_deref()) as &[Option<&str>],
+        &column(rows, |user| user.username.as_deref()) as &[Option<&str>],
+        &column(rows, |user| user.email_verified) as &[Option<bool>],
+        &column(rows, |user| user.tracking_id.as_deref()) as &[Option<&str>],
+        &column(rows, |user| user.registered_at) as &[Option<DateTime<Utc>>],
+        &column(rows, |user| user.registration_tenant.as_deref()) as &[Option<&str>],
+        &column(rows, |user| user.attributes.as_deref()) as &[Option<&str>],
+        &column(rows, |user| user.extra.as_str()) as &[&str],
+        &rows.iter().map(|(_, at)| *at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+        &column(rows, |user| user.hash.as_slice()) as &[&[u8]],
+        &issues as &[Option<String>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn column<'a, T>(rows: &'a [Extracted], value: impl Fn(&'a User) -> T) -> Vec<T> {
+    rows.iter().map(|(user, _)| value(user)).collect()
+}
+
+/// Foreign keys follow their user: those that came are live, those that did not are tombstones.
+async fn foreign_keys(
+    connection: &mut PgConnection,
+    run_id: Uuid,
+    rows: &[Extracted],
+    known: &HashMap<String, Option<[u8; HASH_BYTES]>>,
+) -> Result<(), sqlx::Error> {
+    let (mut owners, mut systems, mut keys, mut at) = (vec![], vec![], vec![], vec![]);
+    for (user, extracted_at) in rows {
+        for key in &user.foreign_keys {
+            owners.push(user.user_id.as_str());
+            systems.push(key.system.as_str());
+            keys.push(key.key.as_str());
+            at.push(*extracted_at);
+        }
+    }
+    let updated: Vec<&str> = rows
+        .iter()
+        .map(|(user, _)| user.user_id.as_str())
+        .filter(|id| known.contains_key(*id))
+        .collect();
+    if !updated.is_empty() {
+        sqlx::query_file!(
+            "src/load/merge/user_foreign_keys_gone.sql",
+            run_id,
+            &updated as &[&str],
+            &owners as &[&str],
+            &systems as &[&str],
+            &keys as &[&str],
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
+    if !owners.is_empty() {
+        sqlx::query_file!(
+            "src/load/merge/user_foreign_keys.sql",
+            run_id,
+            &owners as &[&str],
+            &systems as &[&str],
+            &keys as &[&str],
+            &at as &[Option<DateTime<Utc>>],
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}

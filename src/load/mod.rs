@@ -1,0 +1,7 @@
+//! The data tables: the only room that writes them.
+//!
+//! [`compare`] asks the mirror, from least to most, whether anything is new: a digest per window, then hashes. [`merge`] writes what is, with its foreign keys,
+//! inside the caller's transaction.
+
+pub mod compare;
+pub mod merge;

@@ -1,0 +1,3 @@
+//! Postgres
+pub mod connect;
+pub mod migrate;

@@ -1,0 +1,22 @@
+//! Reading the user export whole.
+//!
+//! The export is paged by number over people who change while it is read, so paging through it skips some. Here the time line of registrations
+//! is cut into [`window`]s until each answer is whole: one response cannot drift. [`plan`] is the pure part, which windows to ask; [`whole`] tells
+//! whether an answer holds all there is; [`part`] reads one part of the scan; [`verdict`] says how far the whole may be believed.
+
+pub mod part;
+pub mod plan;
+pub mod verdict;
+pub mod whole;
+pub mod window;
+
+use crate::record::{Page, Query};
+
+/// Where pages come from.
+pub trait Source: Clone + Send + Sync + 'static {
+    /// Why a page did not come.
+    type Error: Send + 'static;
+
+    /// Asks for one page.
+    fn page(&self, query: Query) -> impl Future<Output = Result<Page, Self::Error>> + Send;
+}

@@ -1,0 +1,143 @@
+//! A stretch of registration time, half open, with whole seconds at its ends.
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+
+/// Inclusive or exclusive is not documented, and neither is rounding: windows are asked with this much more on both sides, and rows outside the
+/// core are dropped.
+const OVERLAP: TimeDelta = TimeDelta::seconds(1);
+
+/// From `from` (inclusive; none means from the beginning) until `until` (exclusive; none means to the end).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Inclusive.
+    pub from: Option<DateTime<Utc>>,
+    /// Exclusive.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Window {
+    /// All of time, and people without a date besides: asked without a filter.
+    pub const ALL: Self = Self { from: None, until: None };
+
+    /// Whether a registration belongs to this window, and so to no other.
+    pub fn contains(&self, at: DateTime<Utc>) -> bool {
+        self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until)
+    }
+
+    /// What to ask for: `registeredSince` and `registeredBefore`.
+    pub fn asked(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+        (self.from.map(|from| from - OVERLAP), self.until.map(|until| until + OVERLAP))
+    }
+
+    /// Whether a server that honours the filter could send somebody registered then. It may round to seconds in either direction.
+    pub fn could_be_answered_with(&self, at: DateTime<Utc>) -> bool {
+        let (since, before) = self.asked();
+        since.is_none_or(|since| at >= since - OVERLAP)
+            && before.is_none_or(|before| at <= before + OVERLAP)
+    }
+
+    /// Whether there is a whole second inside at which to cut.
+    pub fn can_be_cut(&self) -> bool {
+        match (self.from, self.until) {
+            (Some(from), Some(until)) => until - from > TimeDelta::seconds(1),
+            (None, _) | (_, None) => true,
+        }
+    }
+
+    /// The pieces between these instants, in order; instants outside the window, repeated or not on a whole second do not cut twice.
+    pub fn cut(&self, at: impl IntoIterator<Item = DateTime<Utc>>) -> Vec<Self> {
+        let mut cuts: Vec<_> = at
+            .into_iter()
+            .filter_map(|at| at.duration_trunc(TimeDelta::seconds(1)).ok())
+            .filter(|at| self.from.is_none_or(|from| from < *at))
+            .filter(|at| self.until.is_none_or(|until| *at < until))
+            .collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        let mut from = self.from;
+        let mut pieces = Vec::with_capacity(cuts.len() + 1);
+        for cut in cuts {
+            pieces.push(Self { from, until: Some(cut) });
+            from = Some(cut);
+        }
+        pieces.push(Self { from, until: self.until });
+        pieces
+    }
+
+    /// What of all time is in none of these windows, which do not overlap.
+    pub fn gaps(done: &[Self]) -> Vec<Self> {
+        let mut done = done.to_vec();
+        done.sort_unstable_by_key(|window| window.from);
+        let mut gaps = Vec::new();
+        let mut from = None;
+        let mut first = true;
+        for window in done {
+            let starts_later = match (first, from, window.from) {
+                (true, _, start) => start.is_some(),
+                (false, Some(reached), Some(start)) => reached < start,
+                (false, _, _) => false,
+            };
+            if starts_later {
+                gaps.push(Self { from, until: window.from });
+            }
+            first = false;
+            match window.until {
+                Some(until) => from = Some(until),
+                None => return gaps,
+            }
+        }
+        gaps.push(Self { from, until: None });
+        gaps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    fn window(from: i64, until: i64) -> Window {
+        Window { from: Some(at(from)), until: Some(at(until)) }
+    }
+
+    #[test]
+    fn pieces_cover_the_window_and_do_not_overlap() {
+        let pieces = Window::ALL.cut([at(20), at(10), at(20)]);
+        assert_eq!(
+            pieces,
+            [
+                Window { from: None, until: Some(at(10)) },
+                window(10, 20),
+                Window { from: Some(at(20)), until: None }
+            ]
+        );
+        for second in [0, 9, 10, 19, 20, 99] {
+            assert_eq!(pieces.iter().filter(|piece| piece.contains(at(second))).count(), 1);
+        }
+    }
+
+    #[test]
+    fn one_second_cannot_be_cut() {
+        assert!(!window(5, 6).can_be_cut());
+        assert!(window(5, 7).can_be_cut());
+        assert_eq!(window(5, 6).cut([at(5), at(6), at(7)]), [window(5, 6)]);
+    }
+
+    #[test]
+    fn gaps_are_what_is_not_done() {
+        assert_eq!(Window::gaps(&[]), [Window::ALL]);
+        assert_eq!(Window::gaps(&[Window::ALL]), []);
+        let done = [window(10, 20), window(20, 30), Window { from: None, until: Some(at(5)) }];
+        assert_eq!(
+            Window::gaps(&done),
+            [window(5, 10), Window { from: Some(at(30)), until: None }]
+        );
+        assert_eq!(
+            Window::gaps(&[Window { from: Some(at(5)), until: None }]),
+            [Window { from: None, until: Some(at(5)) }]
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! How far each job has come.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+/// A full scan that was begun and has not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Its identifier; its committed windows carry it.
+    pub scan_id: Uuid,
+}
+
+/// The unfinished full scan of a job, if it is younger than a day: an older one is begun afresh, since what it read first is no longer true.
+///
+/// # Errors
+/// As sqlx.
+pub async fn unfinished(executor: impl PgExecutor<'_>, job: &str) -> Result<Option<Unfinished>, sqlx::Error> {
+    sqlx::query_as!(
+        Unfinished,
+        r#"select scan_id as "scan_id!" from checkpoints
+           where job = $1 and scan_id is not null and scan_started_at > now() - interval '1 day'"#,
+        job,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// Notes that a full scan was begun. The time is the API's clock, or Postgres's where the API does not tell its own.
+///
+/// # Errors
+/// As sqlx.
+pub async fn begin(
+    executor: impl PgExecutor<'_>,
+    job: &str,
+    scan_id: Uuid,
+    started_at: Option<DateTime<Utc>>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into checkpoints (job, scan_id, scan_started_at) values ($1, $2, coalesce($3, now()))
+         on conflict (job) do update set scan_id = excluded.scan_id, scan_started_at = excluded.scan_started_at, updated_at = now()",
+        job,
+        scan_id,
+        started_at,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Notes that the full scan finished, and moves the watermark to its beginning, never back.
+///
+/// # Errors
+/// As sqlx.
+pub async fn finish(executor: impl PgExecutor<'_>, job: &str, scan_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update checkpoints set watermark = greatest(watermark, scan_started_at), full_finished_at = now(),
+             scan_id = null, scan_started_at = null, updated_at = now()
+         where job = $1 and scan_id = $2",
+        job,
+        scan_id,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Notes that a scan came to its end without being complete: there is nothing to resume.
+///
+/// # Errors
+/// As sqlx.
+pub async fn abandon(executor: impl PgExecutor<'_>, job: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update checkpoints set scan_id = null, scan_started_at = null, updated_at = now() where job = $1",
+        job,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}

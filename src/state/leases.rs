@@ -1,0 +1,252 @@
+//! Leases with fencing tokens (design section 3.8).
+//!
+//! A lease names its holder's database session: if that session is gone the lease is free at once, so nobody waits for a process that was killed. A holder
+//! that is merely stuck loses the lease when the time is over; its token is then old, and every writing transaction checks the token.
+//!
+//! The lock modes do the fencing. A writing transaction holds the lease row `for key share`; a renewal changes no key column and passes; a takeover changes
+//! the token, which is part of a key, and so waits until the transactions under the old token have ended.
+
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::record::Resource;
+
+/// How long a lease lasts without renewal. Long enough for a slow commit, short enough that a stuck holder is not waited for all night.
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// Three renewals fit one lease, so that one lost to a slow moment does not lose the lease.
+const RENEWAL: Duration = Duration::from_secs(10);
+
+/// How often a waiting command looks again. A killed holder's session ends within milliseconds.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Proof that this process alone works on a resource. Writing transactions check it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    resource: Resource,
+    token: i64,
+}
+
+/// Who holds a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Host and process.
+    pub name: String,
+    /// For how long, in seconds.
+    pub held_seconds: i64,
+}
+
+/// A lease that is held and renewed until it is released or lost.
+#[derive(Debug)]
+pub struct Lease {
+    token: Token,
+    lost: watch::Receiver<bool>,
+    release: watch::Sender<bool>,
+    keeper: JoinHandle<()>,
+}
+
+/// Why a lease was not had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody alive has it.
+    #[error("{} is being worked on by {} (for {} s)", resource.name(), holder.name, holder.held_seconds)]
+    Busy {
+        /// What is leased.
+        resource: Resource,
+        /// Who has it.
+        holder: Holder,
+    },
+    /// Somebody else took it after we had not renewed it in time.
+    #[error("the lease on {} was taken over by another process", .0.name())]
+    Lost(Resource),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Takes the lease on a resource, waiting for a live holder up to the lease time. `waiting` is told, once, for whom.
+///
+/// The session given is the lease's own: when it ends, the lease is free.
+///
+/// # Errors
+/// [`Error::Busy`] when a holder is alive and renewing.
+pub async fn acquire(
+    mut session: PgConnection,
+    resource: Resource,
+    name: &str,
+    mut waiting: impl FnMut(&Holder),
+) -> Result<Lease, Error> {
+    let give_up = Instant::now() + LEASE;
+    let mut told = false;
+    loop {
+        match holder(&mut session, resource).await? {
+            None => {
+                if let Some(token) = take(&mut session, resource, name).await? {
+                    return Ok(Lease::keep(session, Token { resource, token }));
+                }
+            }
+            Some(holder) if Instant::now() >= give_up => return Err(Error::Busy { resource, holder }),
+            Some(holder) => {
+                if !told {
+                    waiting(&holder);
+                    told = true;
+                }
+            }
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Who holds the lease on a resource now, if anybody.
+///
+/// # Errors
+/// As sqlx.
+pub async fn holder(session: &mut PgConnection, resource: Resource) -> Result<Option<Holder>, sqlx::Error> {
+    sqlx::query_as!(
+        Holder,
+        r#"select holder as name, extract(epoch from clock_timestamp() - acquired_at)::bigint as "held_seconds!"
+           from leases
+           where resource = $1
+             and expires_at > clock_timestamp()
+             and exists (
+                 -- The start is hidden from a role that may not see other roles' sessions; the process id alone has to do then.
+                 select from pg_stat_activity s
+                 where s.pid = session_pid and coalesce(s.backend_start, session_started_at) = session_started_at
+             )"#,
+        resource.name(),
+    )
+    .fetch_optional(session)
+    .await
+}
+
+async fn take(session: &mut PgConnection, resource: Resource, name: &str) -> Result<Option<i64>, sqlx::Error> {
+    let mut transaction = session.begin().await?;
+    // A holder whose time is over but whose session lives is stuck; its session must not come back.
+    let stuck = sqlx::query!(
+        "select s.pid from leases l
+         join pg_stat_activity s on s.pid = l.session_pid and s.backend_start = l.session_started_at
+         where l.resource = $1 and l.expires_at <= clock_timestamp()",
+        resource.name(),
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let token = sqlx::query_scalar!(
+        "insert into leases as held (resource, token, holder, session_pid, session_started_at, acquired_at, expires_at)
+         select $1, 1, $2, pid, backend_start, clock_timestamp(), clock_timestamp() + make_interval(secs => $3)
+         from pg_stat_activity where pid = pg_backend_pid()
+         on conflict (resource) do update set
+             token = held.token + 1,
+             holder = excluded.holder,
+             session_pid = excluded.session_pid,
+             session_started_at = excluded.session_started_at,
+             acquired_at = clock_timestamp(),
+             expires_at = clock_timestamp() + make_interval(secs => $3)
+         where held.expires_at <= clock_timestamp()
+            or not exists (
+                select from pg_stat_activity s
+                where s.pid = held.session_pid and coalesce(s.backend_start, held.session_started_at) = held.session_started_at
+            )
+         returning token",
+        resource.name(),
+        name,
+        LEASE.as_secs_f64(),
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    if let (Some(_), Some(stuck)) = (token, stuck)
+        && let Err(error) = sqlx::query_scalar!("select pg_terminate_backend($1)", stuck.pid).fetch_one(session).await
+    {
+        // The token fences it all the same.
+        tracing::warn!(error = %error, "could not end the session of a stuck lease holder");
+    }
+    Ok(token)
+}
+
+impl Token {
+    /// Makes a transaction one that only this holder can commit.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when another process has taken over.
+    pub async fn fence(self, transaction: &mut Transaction<'_, Postgres>) -> Result<(), Error> {
+        sqlx::query_scalar!(
+            "select token from leases where resource = $1 and token = $2 for key share",
+            self.resource.name(),
+            self.token,
+        )
+        .fetch_optional(&mut **transaction)
+        .await?
+        .map(drop)
+        .ok_or(Error::Lost(self.resource))
+    }
+}
+
+impl Lease {
+    fn keep(session: PgConnection, token: Token) -> Self {
+        let (lost_tx, lost) = watch::channel(false);
+        let (release, released) = watch::channel(false);
+        let keeper = tokio::spawn(renew_until_released(session, token, released, lost_tx));
+        Self { token, lost, release, keeper }
+    }
+
+    /// The proof to hand to writers.
+    pub fn token(&self) -> Token {
+        self.token
+    }
+
+    /// Resolves when the lease is lost.
+    pub async fn lost(&self) {
+        let mut lost = self.lost.clone();
+        // The sender is gone only after a release, and then nobody asks.
+        if lost.wait_for(|lost| *lost).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Gives the lease back.
+    pub async fn release(self) {
+        let _ = self.release.send(true);
+        let _ = self.keeper.await;
+    }
+}
+
+async fn renew_until_released(
+    mut session: PgConnection,
+    token: Token,
+    mut released: watch::Receiver<bool>,
+    lost: watch::Sender<bool>,
+) {
+    loop {
+        tokio::select! {
+            _ = released.wait_for(|released| *released) => break,
+            () = tokio::time::sleep(RENEWAL) => {}
+        }
+        let renewed = sqlx::query!(
+            "update leases set expires_at = clock_timestamp() + make_interval(secs => $3)
+             where resource = $1 and token = $2",
+            token.resource.name(),
+            token.token,
+            LEASE.as_secs_f64(),
+        )
+        .execute(&mut session)
+        .await;
+        if !renewed.is_ok_and(|done| done.rows_affected() == 1) {
+            let _ = lost.send(true);
+            return;
+        }
+    }
+    let ended = sqlx::query!(
+        "update leases set expires_at = clock_timestamp() where resource = $1 and token = $2",
+        token.resource.name(),
+        token.token,
+    )
+    .execute(&mut session)
+    .await;
+    // Either way the session ends now, which frees the lease.
+    drop(ended);
+    let _ = session.close().await;
+}

@@ -1,0 +1,232 @@
+//! Runs: what each did and how complete it was.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use crate::record::Resource;
+
+/// How much a run reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything.
+    Full,
+}
+
+impl Mode {
+    /// Its name in the bookkeeping.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It did what it was for.
+    Succeeded,
+    /// It did not; see error and remedy.
+    Failed,
+    /// It was asked to stop; the next run continues.
+    Interrupted,
+}
+
+impl Ending {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// What was done with records, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Received.
+    pub read: i64,
+    /// New.
+    pub inserted: i64,
+    /// Different from the mirror.
+    pub updated: i64,
+    /// Equal to the mirror.
+    pub unchanged: i64,
+    /// Not storable.
+    pub rejected: i64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        let Self { read, inserted, updated, unchanged, rejected } = other;
+        self.read += read;
+        self.inserted += inserted;
+        self.updated += updated;
+        self.unchanged += unchanged;
+        self.rejected += rejected;
+    }
+}
+
+/// What the API was asked, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests, retries included.
+    pub requests: i64,
+    /// Requests that repeated another.
+    pub retries: i64,
+    /// Milliseconds during which the API had asked us to wait.
+    pub throttled_ms: i64,
+}
+
+/// A run as it is stored. Field names are column names.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "each is the column of that name, and the columns carry comments")]
+pub struct Run {
+    pub run_id: Uuid,
+    pub job: String,
+    pub mode: String,
+    pub status: String,
+    pub verdict: Option<String>,
+    pub verdict_reason: Option<String>,
+    pub scheduled_at: Option<DateTime<Utc>>,
+    pub attempt: i32,
+    pub scan_id: Option<Uuid>,
+    pub started_at: DateTime<Utc>,
+    pub finished_at: Option<DateTime<Utc>>,
+    pub rows_read: i64,
+    pub rows_inserted: i64,
+    pub rows_updated: i64,
+    pub rows_unchanged: i64,
+    pub rows_tombstoned: i64,
+    pub rows_rejected: i64,
+    pub requests: i64,
+    pub retries: i64,
+    pub throttled_ms: i64,
+    pub error: Option<String>,
+    pub remedy: Option<String>,
+}
+
+/// Begins a run. Whoever holds the lease is alone, so a run of this resource that still says `running` belongs to a process that is gone.
+///
+/// # Errors
+/// As sqlx.
+pub async fn begin(
+    connection: &mut PgConnection,
+    run_id: Uuid,
+    job: &str,
+    resource: Resource,
+    mode: Mode,
+    scan_id: Option<Uuid>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update runs set status = 'interrupted', finished_at = now(),
+             error = 'the process ended without a word', remedy = 'Nothing to do: the next run continued where it stopped.'
+         where resource = $1 and status = 'running'",
+        resource.name(),
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "insert into runs (run_id, job, resource, mode, status, scan_id) values ($1, $2, $3, $4, 'running', $5)",
+        run_id,
+        job,
+        resource.name(),
+        mode.name(),
+        scan_id,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Adds to a run's counters, in the transaction that did what they count.
+///
+/// # Errors
+/// As sqlx.
+pub async fn add(
+    executor: impl PgExecutor<'_>,
+    run_id: Uuid,
+    counts: Counts,
+    traffic: Traffic,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update runs set
+             rows_read = rows_read + $2, rows_inserted = rows_inserted + $3, rows_updated = rows_updated + $4,
+             rows_unchanged = rows_unchanged + $5, rows_rejected = rows_rejected + $6,
+             requests = greatest(requests, $7), retries = greatest(retries, $8), throttled_ms = greatest(throttled_ms, $9)
+         where run_id = $1",
+        run_id,
+        counts.read,
+        counts.inserted,
+        counts.updated,
+        counts.unchanged,
+        counts.rejected,
+        traffic.requests,
+        traffic.retries,
+        traffic.throttled_ms,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Ends a run.
+///
+/// # Errors
+/// As sqlx.
+pub async fn finish(
+    executor: impl PgExecutor<'_>,
+    run_id: Uuid,
+    ending: Ending,
+    verdict: Option<(&str, &str)>,
+    failure: Option<(&str, &str)>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update runs set status = $2, finished_at = clock_timestamp(), verdict = $3, verdict_reason = $4, error = $5, remedy = $6
+         where run_id = $1",
+        run_id,
+        ending.name(),
+        verdict.map(|(verdict, _)| verdict),
+        verdict.map(|(_, reason)| reason),
+        failure.map(|(error, _)| error),
+        failure.map(|(_, remedy)| remedy),
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// The latest runs, newest first.
+///
+/// # Errors
+/// As sqlx.
+pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Run>, sqlx::Error> {
+    sqlx::query_as!(
+        Run,
+        "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
+                rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, error, remedy
+         from runs order by started_at desc, run_id desc limit $1",
+        limit,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// One run.
+///
+/// # Errors
+/// As sqlx.
+pub async fn get(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<Option<Run>, sqlx::Error> {
+    sqlx::query_as!(
+        Run,
+        "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
+                rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, error, remedy
+         from runs where run_id = $1",
+        run_id,
+    )
+    .fetch_optional(executor)
+    .await
+}

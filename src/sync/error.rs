@@ -1,0 +1,65 @@
+//! Why a run did not come to its end, and what to do.
+
+use crate::state::leases;
+use crate::zephr;
+
+/// What stopped a run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API.
+    #[error("reading from Zephr failed")]
+    Api(#[source] zephr::Error),
+    /// The lease.
+    #[error("the lease was not to be had")]
+    Lease(#[from] leases::Error),
+    /// Postgres.
+    #[error("Postgres failed")]
+    Database(#[from] sqlx::Error),
+    /// A task of our own ended without a word.
+    #[error("a part of the run ended unexpectedly")]
+    Stopped,
+}
+
+impl Error {
+    /// What happened, from the outside in. Only `Display`: the debug form of a database error quotes values.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let next = error.to_string();
+            // Errors that show their source themselves would say it twice.
+            if !text.ends_with(&next) {
+                text.push_str(": ");
+                text.push_str(&next);
+            }
+            cause = error.source();
+        }
+        text
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Api(error) => error.remedy().hint().to_owned(),
+            Self::Lease(leases::Error::Busy { .. }) => {
+                "Wait for it to finish, or stop it; `zephr-sync status` shows what it is doing.".into()
+            }
+            Self::Lease(leases::Error::Lost(_)) => {
+                "This process was too slow to renew its lease, and another continued. Nothing is lost; see `zephr-sync status`.".into()
+            }
+            Self::Lease(leases::Error::Database(error)) | Self::Database(error) => database_remedy(error).into(),
+            Self::Stopped => "Run the command again; it continues after the last commit. If it persists, please report it.".into(),
+        }
+    }
+}
+
+fn database_remedy(error: &sqlx::Error) -> &'static str {
+    let code = error.as_database_error().and_then(|error| error.code());
+    match code.as_deref().map(|code| code.get(..2).unwrap_or(code)) {
+        Some("28") => "Check user and password in DATABASE_URL.",
+        Some("3D") => "Create the database that DATABASE_URL names.",
+        Some("42") => "Run `zephr-sync migrate`, and give the user of DATABASE_URL the rights that `zephr-sync check` names.",
+        Some("53") => "Postgres is out of disk, memory or connections; make room, then run the command again: it continues after the last commit.",
+        Some(_) | None => "Check that Postgres runs and can be reached, then run the command again: it continues after the last commit.",
+    }
+}

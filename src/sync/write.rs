@@ -1,0 +1,279 @@
+//! The writing side of a run: batches of pages, each merged and committed with its counters and its progress in one transaction.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::Error;
+use super::progress::{Phase, Progress};
+use crate::load::compare::{self, Range};
+use crate::load::merge::{self, Failure};
+use crate::record::{Item, Reject, Resource};
+use crate::scan::part::Fetched;
+use crate::scan::verdict::Proof;
+use crate::state::leases::Token;
+use crate::state::runs::{self, Counts, Traffic};
+use crate::state::{rejects, windows};
+use crate::zephr::user;
+
+/// A second writing connection is worth half as much again; a third only waits for the same two disks and cores.
+pub const WRITERS: u32 = 2;
+
+/// Records that commit together, about. Large enough that the commit does not matter, small enough that a batch in memory does not either.
+const BATCH: usize = 1_500;
+
+/// The parts of a scan by their names in `windows`.
+pub const WINDOW: &str = "window";
+/// People without a registration date.
+pub const UNDATED: &str = "undated";
+
+/// Where batches go.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// Into the mirror.
+    Merge(Merge),
+    /// Nowhere: they are compared in a session that may only read.
+    Compare(PgPool, Arc<Progress>),
+}
+
+/// What a merging writer needs.
+#[derive(Debug, Clone)]
+pub struct Merge {
+    pool: PgPool,
+    token: Token,
+    job: Arc<str>,
+    run_id: Uuid,
+    scan_id: Option<Uuid>,
+    progress: Arc<Progress>,
+}
+
+impl Destination {
+    /// Merges into the mirror under a lease. Without a scan no progress is kept.
+    pub fn merge(
+        pool: PgPool,
+        token: Token,
+        job: &str,
+        run_id: Uuid,
+        scan_id: Option<Uuid>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self::Merge(Merge { pool, token, job: job.into(), run_id, scan_id, progress })
+    }
+
+    /// Compares with the mirror.
+    pub fn compare(pool: PgPool, progress: Arc<Progress>) -> Self {
+        Self::Compare(pool, progress)
+    }
+
+    async fn write(&self, batch: Batch) -> Result<(), Error> {
+        match self {
+            Self::Merge(merge) => merge.write(batch).await,
+            Self::Compare(pool, progress) => compare_only(pool, progress, batch).await,
+        }
+    }
+}
+
+/// The writers of a run.
+#[derive(Debug)]
+pub struct Writers {
+    tasks: JoinSet<Result<(), Error>>,
+    error: Option<Error>,
+    failed: watch::Receiver<bool>,
+}
+
+impl Writers {
+    /// Starts them on what comes through the channel.
+    pub fn start(destination: &Destination, pages: mpsc::Receiver<Fetched>) -> Self {
+        let pages = Arc::new(Mutex::new(pages));
+        let (failing, failed) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for _ in 0..WRITERS {
+            let (destination, pages, failing) = (destination.clone(), Arc::clone(&pages), failing.clone());
+            tasks.spawn(async move {
+                let written = write_all(&destination, &pages).await;
+                if written.is_err() {
+                    let _ = failing.send(true);
+                    // Nothing that was fetched may wait for a writer that is gone.
+                    pages.lock().await.close();
+                }
+                written
+            });
+        }
+        Self { tasks, error: None, failed }
+    }
+
+    /// Resolves when one of them failed.
+    pub async fn failed(&self) {
+        let mut failed = self.failed.clone();
+        if failed.wait_for(|failed| *failed).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until all are done; the channel must be closed. The first error is kept for [`Self::take_error`].
+    pub async fn join(&mut self) -> Result<(), ()> {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended.unwrap_or(Err(Error::Stopped)) {
+                self.error.get_or_insert(error);
+            }
+        }
+        if self.error.is_some() { Err(()) } else { Ok(()) }
+    }
+
+    /// The first error.
+    pub fn take_error(&mut self) -> Option<Error> {
+        self.error.take()
+    }
+}
+
+async fn write_all(destination: &Destination, pages: &Mutex<mpsc::Receiver<Fetched>>) -> Result<(), Error> {
+    while let Some(batch) = next_batch(pages).await {
+        destination.write(batch).await?;
+    }
+    Ok(())
+}
+
+/// One page, and what else is waiting already, up to a batch.
+async fn next_batch(pages: &Mutex<mpsc::Receiver<Fetched>>) -> Option<Batch> {
+    let mut pages = pages.lock().await;
+    let mut batch = Batch::default();
+    batch.push(pages.recv().await?);
+    while batch.rows < BATCH
+        && let Ok(fetched) = pages.try_recv()
+    {
+        batch.push(fetched);
+    }
+    Some(batch)
+}
+
+/// Pages that commit together.
+#[derive(Debug, Default)]
+struct Batch {
+    /// Whole windows: each is compared by its digest first.
+    windows: Vec<(Range, Vec<Item>)>,
+    window_times: Vec<Option<DateTime<Utc>>>,
+    /// Pages of parts that were read by page: compared by key.
+    pages: Vec<(Vec<Item>, Option<DateTime<Utc>>)>,
+    rejects: Vec<Reject>,
+    done: Vec<(windows::Done, i64)>,
+    rows: usize,
+}
+
+impl Batch {
+    fn push(&mut self, fetched: Fetched) {
+        let Fetched { mut page, completes } = fetched;
+        let rows = page.len();
+        self.rows += rows;
+        self.rejects.append(&mut page.rejects);
+        match completes {
+            Some(window) => {
+                self.windows.push((Range { from: window.from, until: window.until }, page.items));
+                self.window_times.push(page.answered_at);
+                let done = windows::Done {
+                    lower_bound: window.from,
+                    upper_bound: window.until,
+                    part: WINDOW.into(),
+                    proof: Proof::Whole.name().into(),
+                };
+                self.done.push((done, rows as i64));
+            }
+            None => self.pages.push((page.items, page.answered_at)),
+        }
+    }
+
+    /// What is left after the comparison, with the time of its answer, each user once.
+    fn items(self) -> Vec<(Item, Option<DateTime<Utc>>)> {
+        let windows = self.windows.into_iter().map(|(_, items)| items).zip(self.window_times);
+        let mut items: Vec<_> = windows
+            .chain(self.pages)
+            .flat_map(|(items, at)| items.into_iter().map(move |item| (item, at)))
+            .collect();
+        items.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        // Sorting is stable: of a user that was sent twice the later one is kept.
+        items.reverse();
+        items.dedup_by(|(a, _), (b, _)| a.id == b.id);
+        items
+    }
+}
+
+impl Merge {
+    async fn write(&self, mut batch: Batch) -> Result<(), Error> {
+        let mut counts = Counts { read: batch.rows as i64, ..Counts::default() };
+        let mut transaction = self.pool.begin().await?;
+        self.token.fence(&mut transaction).await?;
+        compare::changed(&mut transaction, &mut batch.windows).await?;
+        self.progress.enter(Phase::BatchCompared);
+        let mut unstorable = std::mem::take(&mut batch.rejects);
+        let done = std::mem::take(&mut batch.done);
+        self.merge(&mut transaction, batch.items(), &mut counts, &mut unstorable).await?;
+        self.progress.enter(Phase::BatchMerged);
+        counts.rejected = unstorable.len() as i64;
+        counts.unchanged = counts.read - counts.inserted - counts.updated - counts.rejected;
+        if !unstorable.is_empty() {
+            rejects::store(&mut *transaction, &self.job, Resource::Users, self.run_id, &unstorable).await?;
+        }
+        if let Some(scan_id) = self.scan_id
+            && !done.is_empty()
+        {
+            windows::commit(&mut *transaction, scan_id, self.run_id, &done).await?;
+        }
+        // Last, since the other writer waits for this row until the commit.
+        runs::add(&mut *transaction, self.run_id, counts, Traffic::default()).await?;
+        transaction.commit().await?;
+        self.progress.committed(counts);
+        Ok(())
+    }
+
+    /// Merges, halving what Postgres cannot hold until the records are found that it refuses.
+    async fn merge(
+        &self,
+        connection: &mut PgConnection,
+        items: Vec<(Item, Option<DateTime<Utc>>)>,
+        counts: &mut Counts,
+        unstorable: &mut Vec<Reject>,
+    ) -> Result<(), Error> {
+        let mut pending = vec![items.as_slice()];
+        while let Some(items) = pending.pop() {
+            if items.is_empty() {
+                continue;
+            }
+            let mut rows = items.iter().map(|(item, at)| (user::row(item), *at)).collect();
+            match merge::users(connection, self.run_id, &mut rows).await {
+                Ok(merged) => {
+                    counts.inserted += merged.inserted;
+                    counts.updated += merged.updated;
+                }
+                Err(Failure::Database(error)) => return Err(error.into()),
+                Err(Failure::Unstorable(reason)) => match items {
+                    [(item, _)] => unstorable.push(user::reject(item, reason)),
+                    several => {
+                        let (first, second) = several.split_at(several.len() / 2);
+                        pending.push(first);
+                        pending.push(second);
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn compare_only(pool: &PgPool, progress: &Progress, mut batch: Batch) -> Result<(), Error> {
+    let mut counts = Counts { read: batch.rows as i64, rejected: batch.rejects.len() as i64, ..Counts::default() };
+    let mut transaction = pool.begin_with("begin read only").await?;
+    compare::changed(&mut transaction, &mut batch.windows).await?;
+    let items = batch.items();
+    let ids: Vec<&str> = items.iter().map(|(item, _)| item.id.as_str()).collect();
+    let hashes: Vec<&[u8]> = items.iter().map(|(item, _)| item.hash.as_slice()).collect();
+    let known = compare::known(&mut transaction, &ids, &hashes).await?;
+    counts.updated = known.different;
+    counts.inserted = items.len() as i64 - known.different - known.equal;
+    counts.unchanged = counts.read - counts.inserted - counts.updated - counts.rejected;
+    transaction.commit().await?;
+    progress.committed(counts);
+    Ok(())
+}
