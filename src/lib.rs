@@ -1,5 +1,25 @@
-//! zephr-sync
+//! Keeps a Postgres copy of a Zephr tenant that analysts can trust.
+//!
+//! Data flows in one direction:
+//!
+//! ```text
+//! Zephr API ──► scan (windows) ──► compare (digest, hashes) ──► merge + progress, one transaction ──► tables     sync
+//! ```
+//!
+//! The rooms, from the outside in. Arrows of import point down this list, never up; `zephr`, `load` and `state` do not know each other, and [`sync`] introduces
+//! them.
+//!
+//! - [`cli`]: one file per command; [`config`] holds the settings, [`telemetry`] the logs, [`lifecycle`] the signals
+//! - [`sync`]: one sync run, the flow
+//! - [`zephr`]: the Admin API; [`scan`]: reading the export whole; [`load`]: the data tables; [`state`]: our own bookkeeping
+//! - [`postgres`]: connections, migrations, the private cluster
+//! - [`simulator`]: a stateful Zephr with faults and drift, for the demo, tests and benchmarks; it knows none of the others
+//! - [`job`], [`record`], [`remedy`], [`clock`], [`toml_file`]: the words that all share
+
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod job;
 pub mod lifecycle;
 pub mod load;
 pub mod postgres;
@@ -9,4 +29,5 @@ pub mod scan;
 pub mod state;
 pub mod sync;
 pub mod telemetry;
+pub mod toml_file;
 pub mod zephr;

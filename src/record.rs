@@ -99,6 +99,8 @@ pub struct Envelope {
 /// What is asked of the user export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query {
+    /// Updated after about this instant (`since`).
+    pub updated_since: Option<DateTime<Utc>>,
     /// Registered at or after about this instant (`registeredSince`).
     pub registered_since: Option<DateTime<Utc>>,
     /// Registered before about this instant (`registeredBefore`).

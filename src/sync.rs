@@ -12,11 +12,13 @@ mod write;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::job;
 use crate::lifecycle::Shutdown;
 use crate::postgres::connect::Database;
 use crate::record::{Page, Query, Resource};
@@ -65,10 +67,74 @@ pub enum Start {
 /// How much to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
+    /// What the job's mode says is due.
+    AsDue(job::Mode),
     /// All of it.
-    Everything(Start),
+    Full(Start),
     /// About this many records; tombstones nothing and moves no watermark.
     Sample(u64),
+}
+
+/// What a run reads, once it is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// All of it, under this scan.
+    Full {
+        scan_id: Uuid,
+        /// Whether an earlier run began the scan.
+        resumed: bool,
+    },
+    /// What changed since then.
+    Incremental { since: DateTime<Utc> },
+    /// About this many records.
+    Sample { limit: u64 },
+}
+
+impl Scope {
+    async fn decide(extent: Extent, pool: &PgPool, job: &str) -> Result<Self, Error> {
+        let (start, mode) = match extent {
+            Extent::Sample(limit) => return Ok(Self::Sample { limit }),
+            Extent::Full(start) => (start, job::Mode::Full),
+            Extent::AsDue(mode) => (Start::Resume, mode),
+        };
+        let unfinished = match start {
+            Start::Resume => checkpoints::unfinished(pool, job).await?,
+            Start::Restart => None,
+        };
+        if let Some(unfinished) = unfinished {
+            return Ok(Self::Full { scan_id: unfinished.scan_id, resumed: true });
+        }
+        if let job::Mode::Incremental { overlap, full_every } = mode
+            && let Some(checkpoint) = checkpoints::get(pool, job).await?
+            && let Some(watermark) = checkpoint.watermark
+            && checkpoint.full_age_seconds.is_some_and(|age| (age.max(0) as u64) < full_every.as_secs())
+        {
+            return Ok(Self::Incremental { since: watermark - overlap });
+        }
+        Ok(Self::Full { scan_id: Uuid::now_v7(), resumed: false })
+    }
+
+    fn mode(self) -> Mode {
+        match self {
+            Self::Full { .. } | Self::Sample { .. } => Mode::Full,
+            Self::Incremental { .. } => Mode::Incremental,
+        }
+    }
+
+    /// The scan whose progress is kept.
+    fn scan_id(self) -> Option<Uuid> {
+        match self {
+            Self::Full { scan_id, .. } => Some(scan_id),
+            Self::Incremental { .. } | Self::Sample { .. } => None,
+        }
+    }
+
+    fn since(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Incremental { since } => Some(since),
+            Self::Full { .. } | Self::Sample { .. } => None,
+        }
+    }
 }
 
 /// How a run ended.
@@ -117,10 +183,10 @@ pub async fn users(
 ///
 /// # Errors
 /// As [`users`].
-pub async fn dry_run(env: &Environment, extent: Extent) -> Result<(Counts, Verdict, String), Error> {
+pub async fn dry_run(env: &Environment, extent: Extent, job: &str) -> Result<(Counts, Verdict, String), Error> {
     let pool = env.database.pool(write::WRITERS);
-    let mut scan = Scan::new(env, extent, Destination::compare(pool.clone(), Arc::clone(&env.progress)));
-    scan.plan = Plan::without(&[]);
+    let scope = Scope::decide(extent, &pool, job).await?;
+    let mut scan = Scan::new(env, scope, Destination::compare(pool.clone(), Arc::clone(&env.progress)));
     let read = scan.read(None).await;
     pool.close().await;
     read?;
@@ -142,34 +208,28 @@ async fn run(
     pool: &PgPool,
 ) -> Result<Ended, Error> {
     let run_id = Uuid::now_v7();
-    let resumed = match extent {
-        Extent::Everything(Start::Resume) => checkpoints::unfinished(pool, job).await?.map(|found| found.scan_id),
-        Extent::Everything(Start::Restart) | Extent::Sample(_) => None,
-    };
-    let scan_id = match extent {
-        Extent::Everything(_) => Some(resumed.unwrap_or_else(Uuid::now_v7)),
-        Extent::Sample(_) => None,
-    };
+    let scope = Scope::decide(extent, pool, job).await?;
     let mut transaction = pool.begin().await?;
     lease.token().fence(&mut transaction).await?;
-    runs::begin(&mut transaction, run_id, job, Resource::Users, Mode::Full, scan_id).await?;
+    runs::begin(&mut transaction, run_id, job, Resource::Users, scope.mode(), scope.scan_id()).await?;
     transaction.commit().await?;
     env.progress.begin(run_id);
 
-    let destination = Destination::merge(pool.clone(), lease.token(), job, run_id, scan_id, Arc::clone(&env.progress));
-    let mut scan = Scan::new(env, extent, destination);
-    if let Some(scan_id) = resumed {
-        scan.resume(windows::of_scan(pool, scan_id).await?);
+    let destination = Destination::merge(pool.clone(), lease.token(), job, run_id, scope.scan_id(), Arc::clone(&env.progress));
+    let mut scan = Scan::new(env, scope, destination);
+    let mut checkpoint = Checkpoint { pool, lease, job, begin: None };
+    match scope {
+        Scope::Full { scan_id, resumed: true } => scan.resume(windows::of_scan(pool, scan_id).await?),
+        Scope::Full { scan_id, resumed: false } => checkpoint.begin = Some(scan_id),
+        Scope::Incremental { .. } | Scope::Sample { .. } => {}
     }
-    let fresh = scan_id.filter(|_| resumed.is_none());
-    let mut checkpoint = Checkpoint { pool, lease, job, begin: fresh };
     let read = tokio::select! {
         read = scan.read(Some(&mut checkpoint)) => read,
         () = lease.lost() => Err(Error::Lease(leases::Error::Lost(Resource::Users))),
     };
     env.progress.enter(Phase::ScanRead);
     let ended = match read {
-        Ok(Reached::End) => scan.finish(pool, lease, job, run_id, scan_id).await,
+        Ok(Reached::End) => scan.finish(pool, lease, job, run_id).await,
         Ok(Reached::Limit) => finish(env, pool, run_id, Ending::Succeeded, None, None).await,
         Ok(Reached::Interruption) => {
             let words = ("stopped on request", "Run the command again: it continues where this run stopped.");
@@ -239,7 +299,7 @@ struct Checkpoint<'a> {
 }
 
 impl Checkpoint<'_> {
-    async fn begin(&mut self, at: Option<chrono::DateTime<chrono::Utc>>) -> Result<(), Error> {
+    async fn begin(&mut self, at: Option<DateTime<Utc>>) -> Result<(), Error> {
         let Some(scan_id) = self.begin.take() else { return Ok(()) };
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
@@ -253,7 +313,7 @@ impl Checkpoint<'_> {
 /// A scan under way.
 struct Scan<'a> {
     env: &'a Environment,
-    extent: Extent,
+    scope: Scope,
     reader: PartReader<Reader>,
     plan: Plan,
     parts: Parts,
@@ -264,11 +324,11 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(env: &'a Environment, extent: Extent, destination: Destination) -> Self {
+    fn new(env: &'a Environment, scope: Scope, destination: Destination) -> Self {
         Self {
             env,
-            extent,
-            reader: PartReader::new(env.reader.clone(), env.rpp),
+            scope,
+            reader: PartReader::new(env.reader.clone(), env.rpp, scope.since()),
             plan: Plan::without(&[]),
             parts: Parts::default(),
             by_page: Vec::new(),
@@ -346,7 +406,9 @@ impl<'a> Scan<'a> {
                 Reading::Whole(page) => {
                     self.parts.add(Proof::Whole);
                     self.undated_known |= window == Window::ALL;
-                    pages.send(Fetched { page, completes: Some(window) }).await.map_err(|_| Stopped::Closed)?;
+                    // Of an incremental scan a window holds only some of its people, so only a full one can be compared as a whole.
+                    let completes = self.scope.since().is_none().then_some(window);
+                    pages.send(Fetched { page, completes }).await.map_err(|_| Stopped::Closed)?;
                 }
                 Reading::TooLarge(overflow) => self.plan.cut(window, &overflow),
                 Reading::ByPage { proof, rows } => self.read_by_page(window, write::WINDOW, proof, rows),
@@ -389,9 +451,9 @@ impl<'a> Scan<'a> {
     }
 
     fn limit_reached(&self) -> bool {
-        match self.extent {
-            Extent::Everything(_) => false,
-            Extent::Sample(limit) => self.env.progress.counts().read >= limit as i64,
+        match self.scope {
+            Scope::Full { .. } | Scope::Incremental { .. } => false,
+            Scope::Sample { limit } => self.env.progress.counts().read >= limit as i64,
         }
     }
 
@@ -402,17 +464,20 @@ impl<'a> Scan<'a> {
         lease: &Lease,
         job: &str,
         run_id: Uuid,
-        scan_id: Option<Uuid>,
     ) -> Result<Ended, Error> {
         let (verdict, reason) = self.parts.verdict();
         let mut transaction = pool.begin().await?;
         lease.token().fence(&mut transaction).await?;
-        if let Some(scan_id) = scan_id {
-            windows::commit(&mut *transaction, scan_id, run_id, &self.by_page).await?;
-            match verdict {
-                Verdict::Proven | Verdict::Agreed => checkpoints::finish(&mut *transaction, job, scan_id).await?,
-                Verdict::Incomplete => checkpoints::abandon(&mut *transaction, job).await?,
+        match (self.scope, verdict) {
+            (Scope::Full { scan_id, .. }, Verdict::Proven | Verdict::Agreed) => {
+                windows::commit(&mut *transaction, scan_id, run_id, &self.by_page).await?;
+                checkpoints::finish(&mut *transaction, job, scan_id).await?;
             }
+            (Scope::Full { .. }, Verdict::Incomplete) => checkpoints::abandon(&mut *transaction, job).await?,
+            (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed) => {
+                checkpoints::advance(&mut *transaction, job, self.reader.first_answer()).await?;
+            }
+            (Scope::Incremental { .. }, Verdict::Incomplete) | (Scope::Sample { .. }, _) => {}
         }
         runs::add(&mut *transaction, run_id, Counts::default(), self.env.traffic()).await?;
         let shown = verdict.to_string();

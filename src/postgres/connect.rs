@@ -70,10 +70,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(LEASE.as_secs() / 2);
 
 /// The database of the mirror.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Database {
     options: PgConnectOptions,
     schemas: Schemas,
+}
+
+impl std::fmt::Debug for Database {
+    /// Where it is; the options would show the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Database").field(&self.place()).finish()
+    }
 }
 
 impl Database {
@@ -82,8 +89,11 @@ impl Database {
     /// # Errors
     /// The URL cannot be read. The error does not show it: it holds a password.
     pub fn from_url(url: &SecretString, schemas: Schemas) -> Result<Self, UrlError> {
-        let options =
-            PgConnectOptions::from_str(url.expose_secret()).map_err(|_| UrlError)?;
+        let url = url.expose_secret();
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(UrlError);
+        }
+        let options = PgConnectOptions::from_str(url).map_err(|_| UrlError)?;
         Ok(Self::new(options, schemas))
     }
 
@@ -96,6 +106,8 @@ impl Database {
             .options([
                 ("search_path", schemas.state_path()),
                 ("timezone", "UTC".into()),
+                // Notices such as "already exists, skipping" are for people at psql.
+                ("client_min_messages", "warning".into()),
                 (
                     "idle_in_transaction_session_timeout",
                     IDLE_IN_TRANSACTION.as_millis().to_string(),
@@ -165,5 +177,13 @@ mod tests {
             Database::from_url(&"mysql://u:hidden@h/d".into(), Schemas::named("zephr").unwrap())
                 .unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn a_database_shows_its_place_and_not_its_password() {
+        let url = "postgres://u:hidden@db.example:5433/mirror".into();
+        let database = Database::from_url(&url, Schemas::named("zephr").unwrap()).unwrap();
+        let shown = format!("{database:?}");
+        assert!(shown.contains("db.example:5433/mirror") && !shown.contains("hidden"), "{shown}");
     }
 }

@@ -67,6 +67,7 @@ pub enum Stopped<E> {
 pub struct PartReader<S> {
     source: S,
     rpp: u64,
+    since: Option<DateTime<Utc>>,
     learned: Arc<Mutex<Learned>>,
 }
 
@@ -79,9 +80,9 @@ struct Learned {
 }
 
 impl<S: Source> PartReader<S> {
-    /// Reads from `source`, `rpp` records at a time.
-    pub fn new(source: S, rpp: u64) -> Self {
-        Self { source, rpp, learned: Arc::default() }
+    /// Reads from `source`, `rpp` records at a time; with `since` only those updated after it.
+    pub fn new(source: S, rpp: u64, since: Option<DateTime<Utc>>) -> Self {
+        Self { source, rpp, since, learned: Arc::default() }
     }
 
     /// The API's clock at the first answer.
@@ -139,7 +140,7 @@ impl<S: Source> PartReader<S> {
         let (registered_since, registered_before) = window.asked();
         let answer = self
             .source
-            .page(Query { registered_since, registered_before, rpp, page })
+            .page(Query { updated_since: self.since, registered_since, registered_before, rpp, page })
             .await
             .map_err(Stopped::Source)?;
         let mut learned = self.learned();

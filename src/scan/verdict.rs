@@ -93,7 +93,11 @@ impl Parts {
             );
             return (Verdict::Agreed, reason);
         }
-        (Verdict::Proven, format!("each of {} parts came whole in one answer", self.whole))
+        let reason = match self.whole {
+            1 => "everything came whole in one answer".to_owned(),
+            parts => format!("each of {parts} parts came whole in one answer"),
+        };
+        (Verdict::Proven, reason)
     }
 }
 

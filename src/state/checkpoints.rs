@@ -11,6 +11,36 @@ pub struct Unfinished {
     pub scan_id: Uuid,
 }
 
+/// How far a job has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The API's clock at the first request of the last finished scan.
+    pub watermark: Option<DateTime<Utc>>,
+    /// When the last full scan finished.
+    pub full_finished_at: Option<DateTime<Utc>>,
+    /// Seconds since then, by Postgres's clock.
+    pub full_age_seconds: Option<i64>,
+    /// Windows committed of a full scan that has not finished.
+    pub unfinished_windows: Option<i64>,
+}
+
+/// How far a job has come; none before its first scan.
+///
+/// # Errors
+/// As sqlx.
+pub async fn get(executor: impl PgExecutor<'_>, job: &str) -> Result<Option<Checkpoint>, sqlx::Error> {
+    sqlx::query_as!(
+        Checkpoint,
+        r#"select watermark, full_finished_at,
+                  extract(epoch from now() - full_finished_at)::bigint as full_age_seconds,
+                  case when scan_id is not null then (select count(*) from windows w where w.scan_id = c.scan_id) end as unfinished_windows
+           from checkpoints c where job = $1"#,
+        job,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
 /// The unfinished full scan of a job, if it is younger than a day: an older one is begun afresh, since what it read first is no longer true.
 ///
 /// # Errors
@@ -59,6 +89,25 @@ pub async fn finish(executor: impl PgExecutor<'_>, job: &str, scan_id: Uuid) -> 
          where job = $1 and scan_id = $2",
         job,
         scan_id,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Moves the watermark to the beginning of an incremental scan, never back.
+///
+/// # Errors
+/// As sqlx.
+pub async fn advance(
+    executor: impl PgExecutor<'_>,
+    job: &str,
+    watermark: Option<DateTime<Utc>>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update checkpoints set watermark = greatest(watermark, $2), updated_at = now() where job = $1",
+        job,
+        watermark,
     )
     .execute(executor)
     .await?;

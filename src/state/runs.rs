@@ -12,6 +12,8 @@ use crate::record::Resource;
 pub enum Mode {
     /// Everything.
     Full,
+    /// What changed since the watermark.
+    Incremental,
 }
 
 impl Mode {
@@ -19,6 +21,7 @@ impl Mode {
     pub fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::Incremental => "incremental",
         }
     }
 }
@@ -212,6 +215,22 @@ pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Run
         limit,
     )
     .fetch_all(executor)
+    .await
+}
+
+/// The last run of a job.
+///
+/// # Errors
+/// As sqlx.
+pub async fn last_of(executor: impl PgExecutor<'_>, job: &str) -> Result<Option<Run>, sqlx::Error> {
+    sqlx::query_as!(
+        Run,
+        "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
+                rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, error, remedy
+         from runs where job = $1 order by started_at desc, run_id desc limit 1",
+        job,
+    )
+    .fetch_optional(executor)
     .await
 }
 

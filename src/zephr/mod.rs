@@ -8,6 +8,7 @@ pub mod error;
 pub mod export;
 pub mod governor;
 pub mod json;
+pub mod list;
 pub mod read;
 pub mod signing;
 pub mod timestamp;

@@ -54,13 +54,15 @@ impl Reader {
 /// The request target. Colons stay literal, so that the encoded and the decoded form are the same bytes (contract section 2).
 fn target(query: Query) -> String {
     let mut target = format!("/v3/user-export?attributes=true&rpp={}&page={}", query.rpp, query.page);
-    if let Some(at) = query.registered_since {
-        target.push_str("&registeredSince=");
-        target.push_str(&timestamp::format(at));
-    }
-    if let Some(at) = query.registered_before {
-        target.push_str("&registeredBefore=");
-        target.push_str(&timestamp::format(at));
+    let filters = [
+        ("since", query.updated_since),
+        ("registeredSince", query.registered_since),
+        ("registeredBefore", query.registered_before),
+    ];
+    for (name, at) in filters {
+        if let Some(at) = at {
+            target.push_str(&format!("&{name}={}", timestamp::format(at)));
+        }
     }
     target
 }
@@ -72,6 +74,7 @@ mod tests {
     #[test]
     fn colons_stay_literal() {
         let query = Query {
+            updated_since: timestamp::parse("2025-01-01T00:00:00Z"),
             registered_since: timestamp::parse("2024-01-01T00:00:00Z"),
             registered_before: timestamp::parse("2024-02-01T00:00:00Z"),
             rpp: 500,
@@ -79,7 +82,7 @@ mod tests {
         };
         assert_eq!(
             target(query),
-            "/v3/user-export?attributes=true&rpp=500&page=1&registeredSince=2024-01-01T00:00:00Z&registeredBefore=2024-02-01T00:00:00Z"
+            "/v3/user-export?attributes=true&rpp=500&page=1&since=2025-01-01T00:00:00Z&registeredSince=2024-01-01T00:00:00Z&registeredBefore=2024-02-01T00:00:00Z"
         );
     }
 }

@@ -1,0 +1,199 @@
+//! `zephr-sync check`: everything a night's run depends on, each failure with its remedy.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::mirror;
+use super::output::Output;
+use crate::clock::Clock;
+use crate::config::{Mirror, Settings};
+use crate::job::{self, Job, Schedule};
+use crate::postgres::connect::Database;
+use crate::postgres::migrate;
+use crate::zephr::{Client, Reader};
+
+/// Options of the command.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Settings and job files only: no network, no database
+    #[arg(long)]
+    offline: bool,
+}
+
+/// A request is signed with the time; from this difference on it may be refused, and should be seen before.
+const CLOCK_TOLERANCE_SECONDS: i64 = 30;
+
+/// Next runs shown per job.
+const TIMES_SHOWN: usize = 3;
+
+#[derive(Debug, Serialize)]
+struct Document {
+    checks: Vec<Check>,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    ok: bool,
+    detail: String,
+    remedy: Option<String>,
+}
+
+impl Check {
+    fn good(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, ok: true, detail: detail.into(), remedy: None }
+    }
+
+    fn bad(name: &'static str, failure: Failure) -> Self {
+        Self { name, ok: false, detail: failure.error, remedy: Some(failure.remedy).filter(|remedy| !remedy.is_empty()) }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Stdout cannot be written; everything else is a check that failed.
+pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exit, Failure> {
+    let clock = Clock::system();
+    let mut checks = vec![address(settings)];
+    let mut exit = Exit::Done;
+    match job::all(&settings.jobs_dir) {
+        Ok(jobs) => checks.extend(jobs.iter().map(|job| schedule(job, clock.now().into()))),
+        Err(error) => checks.push(Check::bad("jobs", error.into())),
+    }
+    if checks.iter().any(|check| !check.ok) {
+        exit = Exit::Usage;
+    }
+    if !args.offline {
+        checks.extend(api(settings, &clock).await);
+        checks.extend(postgres(settings).await);
+        if checks.iter().any(|check| !check.ok) {
+            exit = exit.worst(Exit::Failed);
+        }
+        if checks.iter().take(2).any(|check| !check.ok) {
+            exit = Exit::Usage;
+        }
+    }
+    output.result(&Document { checks }, |document| document.checks.iter().map(line).collect())?;
+    Ok(exit)
+}
+
+fn line(check: &Check) -> String {
+    let mut text = format!("{} {:<10} {}\n", if check.ok { "ok  " } else { "FAIL" }, check.name, check.detail);
+    if let Some(remedy) = &check.remedy {
+        text.push_str(&format!("                {remedy}\n"));
+    }
+    super::output::printable(&text)
+}
+
+fn address(settings: &Settings) -> Check {
+    match settings.api() {
+        Ok((base, _)) => {
+            let mirror = match &settings.mirror {
+                Mirror::Given(database) => database.place(),
+                Mirror::Private(directory) => format!("a private Postgres under {}", directory.display()),
+            };
+            Check::good("settings", format!("{} into {mirror}, schema {}", base.as_str(), settings.schemas.data()))
+        }
+        Err(error) => Check::bad("settings", error.into()),
+    }
+}
+
+fn schedule(job: &Job, now: DateTime<Utc>) -> Check {
+    let when = match &job.schedule {
+        None => "by hand only".to_owned(),
+        Some(Schedule::Every(every)) => format!("every {}", humantime::format_duration(*every)),
+        Some(Schedule::Cron(cron, timezone)) => {
+            let times: Vec<_> = job
+                .next_times(now, TIMES_SHOWN)
+                .iter()
+                .map(|time| time.format("%a %Y-%m-%d %H:%M %Z").to_string())
+                .collect();
+            format!("{} ({timezone}): next {}", cron.as_str(), times.join(", "))
+        }
+    };
+    let state = if job.enabled { "" } else { " (disabled)" };
+    Check::good("job", format!("{}{state}, {when}", job.name))
+}
+
+async fn api(settings: &Settings, clock: &Clock) -> Vec<Check> {
+    let Ok((base, keys)) = settings.api() else { return Vec::new() };
+    let client = match Client::new(base, keys, clock.clone(), settings.limits) {
+        Ok(client) => client,
+        Err(_) => {
+            let failure = Failure::new(
+                "the HTTP client cannot be set up",
+                "Check the proxy variables and the system's certificates.",
+            );
+            return vec![Check::bad("api", failure)];
+        }
+    };
+    match Reader::new(client, settings.ignored.clone()).probe().await {
+        Ok(date) => vec![
+            Check::good("api", "answers, and accepts the key pair"),
+            clock_check(date, clock.now().into()),
+        ],
+        Err(error) => vec![Check::bad("api", error.into())],
+    }
+}
+
+fn clock_check(theirs: Option<DateTime<Utc>>, ours: DateTime<Utc>) -> Check {
+    let Some(theirs) = theirs else {
+        return Check::good("clock", "the API does not tell its time");
+    };
+    let ahead = (ours - theirs).num_seconds();
+    if ahead.abs() > CLOCK_TOLERANCE_SECONDS {
+        let failure = Failure::new(
+            format!("this machine's clock is {} s {} Zephr's", ahead.abs(), if ahead > 0 { "ahead of" } else { "behind" }),
+            "Switch time synchronisation on: requests are signed with the time, and a wrong one is refused.",
+        );
+        return Check::bad("clock", failure);
+    }
+    Check::good("clock", format!("within {} s of Zephr's", ahead.abs().max(1)))
+}
+
+async fn postgres(settings: &Settings) -> Vec<Check> {
+    let mirror = match mirror::open(settings).await {
+        Ok(mirror) => mirror,
+        Err(failure) => return vec![Check::bad("postgres", failure)],
+    };
+    let check = rights(&mirror.database).await.unwrap_or_else(|failure| Check::bad("postgres", failure));
+    match mirror.close().await {
+        Ok(()) => vec![check],
+        Err(failure) => vec![check, Check::bad("postgres", failure)],
+    }
+}
+
+async fn rights(database: &Database) -> Result<Check, Failure> {
+    let mut connection = database.connect().await?;
+    let version: String =
+        sqlx::query_scalar("select current_setting('server_version')").fetch_one(&mut connection).await?;
+    if migrate::is_current(&mut connection).await? {
+        return Ok(Check::good("postgres", format!("{version}, schema up to date")));
+    }
+    let may_create: bool = sqlx::query_scalar(
+        "select has_database_privilege(current_database(), 'create')
+             or (exists (select from pg_namespace where nspname = $1 and has_schema_privilege(oid, 'create'))
+                 and exists (select from pg_namespace where nspname = $2 and has_schema_privilege(oid, 'create')))",
+    )
+    .bind(database.schemas().data())
+    .bind(database.schemas().state())
+    .fetch_one(&mut connection)
+    .await?;
+    if may_create {
+        return Ok(Check::good("postgres", format!("{version}, the schema will be brought up to date by the next run")));
+    }
+    let schemas = database.schemas();
+    Ok(Check::bad(
+        "postgres",
+        Failure::new(
+            format!("the user may not create in the schemas {} and {}", schemas.data(), schemas.state()),
+            format!(
+                "Run as the owner of the database: create schema {0} authorization <user>; create schema {1} authorization <user>;",
+                schemas.data(),
+                schemas.state()
+            ),
+        ),
+    ))
+}

@@ -1,0 +1,166 @@
+//! How a command ends.
+
+use std::process::ExitCode;
+
+use crate::config;
+use crate::job;
+use crate::postgres::{migrate, private};
+use crate::state::leases;
+use crate::sync;
+use crate::zephr;
+
+/// Exit codes (design section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// Failed, or a scan ended incomplete.
+    Failed,
+    /// Usage or settings.
+    Usage,
+    /// Done, with rejects.
+    Rejects,
+    /// Somebody alive holds the lease.
+    LeaseHeld,
+    /// Interrupted, state saved.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Rejects => 3,
+            Self::LeaseHeld => 5,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// When several apply: an interruption, then 1, then 5, then 3.
+    pub fn worst(self, other: Self) -> Self {
+        let rank = |exit: Self| match exit {
+            Self::Done => 0,
+            Self::Rejects => 1,
+            Self::LeaseHeld => 2,
+            Self::Failed => 3,
+            Self::Usage => 4,
+            Self::Interrupted => 5,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Why a command could not do its work: what happened, and what to do.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the process ends.
+    pub exit: Exit,
+    /// What happened.
+    pub error: String,
+    /// What to do; empty when the error says it.
+    pub remedy: String,
+}
+
+impl Failure {
+    /// A failure of the work.
+    pub fn new(error: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { exit: Exit::Failed, error: error.into(), remedy: remedy.into() }
+    }
+
+    /// A failure of what was asked.
+    pub fn usage(error: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, error: error.into(), remedy: remedy.into() }
+    }
+}
+
+/// What happened, from the outside in, by `Display` alone: debug forms may quote values.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Self {
+        Self::usage(chain(&error), "")
+    }
+}
+
+impl From<job::Error> for Failure {
+    fn from(error: job::Error) -> Self {
+        Self::usage(chain(&error), "")
+    }
+}
+
+impl From<zephr::Error> for Failure {
+    fn from(error: zephr::Error) -> Self {
+        let remedy = error.remedy().hint().to_owned();
+        Self::new(chain(&error), remedy)
+    }
+}
+
+impl From<sync::Error> for Failure {
+    fn from(error: sync::Error) -> Self {
+        let exit = match &error {
+            sync::Error::Lease(leases::Error::Busy { .. }) => Exit::LeaseHeld,
+            sync::Error::Lease(leases::Error::Lost(_) | leases::Error::Database(_))
+            | sync::Error::Api(_)
+            | sync::Error::Database(_)
+            | sync::Error::Stopped => Exit::Failed,
+        };
+        Self { exit, error: error.chain(), remedy: error.remedy() }
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        sync::Error::from(error).into()
+    }
+}
+
+impl From<migrate::Error> for Failure {
+    fn from(error: migrate::Error) -> Self {
+        match error {
+            migrate::Error::Database(error) => error.into(),
+            other @ (migrate::Error::Newer(_)
+            | migrate::Error::Altered(_)
+            | migrate::Error::Server(_)
+            | migrate::Error::Migration(_)) => Self::new(chain(&other), ""),
+        }
+    }
+}
+
+impl From<private::PrivateError> for Failure {
+    fn from(error: private::PrivateError) -> Self {
+        Self::new(chain(&error), "")
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(chain(&error), "")
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::new(chain(&error), "")
+    }
+}

@@ -1,0 +1,73 @@
+//! The mirror's database for a command: the one that was given, or the private cluster while the command runs.
+
+use std::path::Path;
+
+use crate::config::{Mirror, Settings};
+use crate::postgres::connect::{Database, Schemas};
+use crate::postgres::migrate;
+use crate::postgres::private::PrivateCluster;
+
+use super::exit::Failure;
+use super::output::Output;
+
+/// A database that is there as long as this is.
+#[derive(Debug)]
+pub struct Opened {
+    /// The database.
+    pub database: Database,
+    cluster: Option<PrivateCluster>,
+}
+
+/// Opens the mirror; starts the private cluster where no database was given.
+///
+/// # Errors
+/// The cluster does not start.
+pub async fn open(settings: &Settings) -> Result<Opened, Failure> {
+    match &settings.mirror {
+        Mirror::Given(database) => Ok(Opened { database: database.clone(), cluster: None }),
+        Mirror::Private(data_dir) => open_private(data_dir, &settings.schemas).await,
+    }
+}
+
+/// Opens the private cluster under a directory.
+///
+/// # Errors
+/// The cluster does not start.
+pub async fn open_private(data_dir: &Path, schemas: &Schemas) -> Result<Opened, Failure> {
+    let cluster = PrivateCluster::start(data_dir).await?;
+    let database = Database::new(cluster.connect_options(), schemas.clone());
+    Ok(Opened { database, cluster: Some(cluster) })
+}
+
+impl Opened {
+    /// Brings the schema up to date, and says so when that changed something.
+    ///
+    /// # Errors
+    /// As the migration.
+    pub async fn migrate(&self, output: Output) -> Result<migrate::Migrated, Failure> {
+        let migrated = migrate::run(&self.database).await?;
+        if let Some(sql) = &migrated.role_sql {
+            output.note(&format!(
+                "The role {} could not be set up with the rights at hand. For analysts to read, somebody with more rights runs:\n{sql}",
+                self.database.schemas().reader()
+            ));
+        }
+        Ok(migrated)
+    }
+
+    /// How to reach it with psql, when it is the private one.
+    pub fn psql(&self) -> Option<String> {
+        self.cluster.as_ref().map(|cluster| format!("psql '{}'", cluster.url()))
+    }
+
+    /// Leaves it; the private cluster stops when nobody else uses it.
+    ///
+    /// # Errors
+    /// The cluster does not stop.
+    pub async fn close(self) -> Result<(), Failure> {
+        match self.cluster {
+            Some(cluster) => Ok(cluster.stop().await?),
+            None => Ok(()),
+        }
+    }
+}

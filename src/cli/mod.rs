@@ -1,0 +1,114 @@
+//! The command line: one file per command, its options and its run.
+
+pub mod api;
+pub mod check;
+pub mod completions;
+pub mod exit;
+pub mod init;
+pub mod migrate;
+pub mod mirror;
+pub mod output;
+pub mod rejects;
+pub mod runs;
+pub mod status;
+pub mod sync;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Flags, Settings};
+use exit::{Exit, Failure};
+use output::Output;
+
+/// Keeps a Postgres copy of a Zephr tenant that analysts can trust.
+///
+#[derive(Debug, Parser)]
+#[command(name = "zephr-sync", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Settings
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 failed, or a scan ended incomplete; 2 usage or settings; 3 done, with rejects;
+4 a brake stopped it; 5 somebody alive holds the lease; 130 interrupted, state saved.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what it does, on the simulator and a private Postgres, with nothing configured
+    /// Write a settings file, an example environment, the job files and the SQL of the read-only role
+    Init(init::Args),
+    /// Check settings and job files, then clock, keys, API and Postgres; each failure with its remedy
+    Check(check::Args),
+    /// Bring the database schema up to date
+    Migrate,
+    /// Run jobs once, now; all enabled ones if none is named
+    Sync(sync::Args),
+    /// Show what is running, how each job last went and what waits
+    Status,
+    /// Show the latest runs, or one
+    Runs(runs::Args),
+    /// Show or export records that could not be stored
+    #[command(subcommand)]
+    Rejects(rejects::Command),
+    /// Send any request to the Admin API, signed and retried, and print the answer as it came
+    Api(api::Args),
+    /// Run the Zephr simulator
+    /// Print shell completions
+    Completions(completions::Args),
+}
+
+/// Parses the command line, runs the command, and says how it went.
+pub async fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, and clap prints them where they belong.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return exit;
+        }
+    };
+    let output = Output::new(cli.json);
+    match run(cli, output).await {
+        Ok(exit) => exit,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit
+        }
+    }
+}
+
+async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
+    let settings = Settings::load(cli.flags)?;
+    crate::telemetry::start(&settings.log, settings.log_format)
+        .map_err(|error| Failure::usage(format!("ZEPHR_SYNC_LOG: {error}"), "Write for example info or zephr_sync=debug."))?;
+    match cli.command {
+        Command::Init(args) => init::run(&settings, &args, output),
+        Command::Check(args) => check::run(&settings, &args, output).await,
+        Command::Migrate => migrate::run(&settings, output).await,
+        Command::Sync(args) => sync::run(&settings, &args, output).await,
+        Command::Status => status::run(&settings, output).await,
+        Command::Runs(args) => runs::run(&settings, &args, output).await,
+        Command::Rejects(command) => rejects::run(&settings, &command, output).await,
+        Command::Api(args) => api::run(&settings, &args).await,
+        Command::Completions(args) => Ok(completions::run(&args)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,299 @@
+//! `zephr-sync sync [JOB…]`: run jobs once, now.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::mirror::{self, Opened};
+use super::output::{self, Output, thousands};
+use super::runs::{Document, details};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::job::{self, Job};
+use crate::lifecycle::Shutdown;
+use crate::record::Resource;
+use crate::scan::verdict::Verdict;
+use crate::state::leases::Holder;
+use crate::state::runs::{self, Ending, Run};
+use crate::sync::progress::{Progress, State};
+use crate::sync::{self, Ended, Environment, Extent, Start};
+use crate::telemetry::field;
+use crate::zephr::{Client, Reader};
+
+/// Options of the command.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Jobs to run; all enabled ones if none is named
+    jobs: Vec<String>,
+    /// Read everything, whatever the job's mode; continues an unfinished full scan younger than a day
+    #[arg(long)]
+    full: bool,
+    /// Begin the full scan afresh
+    #[arg(long)]
+    restart: bool,
+    /// Read and compare, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Stop after about this many records; nothing is tombstoned and no watermark moves
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+}
+
+impl Args {
+    fn extent(&self, job: &Job) -> Extent {
+        match (self.limit, self.restart, self.full) {
+            (Some(limit), _, _) => Extent::Sample(limit),
+            (None, true, _) => Extent::Full(Start::Restart),
+            (None, false, true) => Extent::Full(Start::Resume),
+            (None, false, false) => Extent::AsDue(job.mode),
+        }
+    }
+}
+
+/// How often people on a terminal see the bar move.
+const BAR_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often a log line says where a run stands when nobody watches.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Runs the command.
+///
+/// # Errors
+/// Settings, or a database that cannot be reached. A run that failed has a record, and is told by its exit code.
+pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exit, Failure> {
+    let jobs = job::chosen(job::all(&settings.jobs_dir)?, &args.jobs)?;
+    let shutdown = Shutdown::on_signals()?;
+    settings.api()?;
+    let mirror = mirror::open(settings).await?;
+    let result = run_jobs(settings, args, &jobs, &mirror, &shutdown, output).await;
+    mirror.close().await?;
+    result
+}
+
+async fn run_jobs(
+    settings: &Settings,
+    args: &Args,
+    jobs: &[Job],
+    mirror: &Opened,
+    shutdown: &Shutdown,
+    output: Output,
+) -> Result<Exit, Failure> {
+    if args.dry_run {
+        return dry_run(settings, args, jobs, mirror, shutdown, output).await;
+    }
+    mirror.migrate(output).await?;
+    let mut done = Vec::new();
+    let mut exit = Exit::Done;
+    for job in jobs {
+        let env = environment(settings, mirror, shutdown)?;
+        let ended = run_job(&env, job, args, output).await?;
+        exit = exit.worst(exit_of(&ended));
+        let mut connection = mirror.database.connect().await?;
+        done.extend(runs::get(&mut connection, ended.run_id).await?);
+        if shutdown.is_requested() {
+            break;
+        }
+    }
+    output.result(&Document { runs: done }, |document| document.runs.iter().map(summary).collect())?;
+    Ok(exit)
+}
+
+/// What a run of a job works with.
+///
+/// # Errors
+/// The API's address or the key pair is missing.
+pub fn environment(settings: &Settings, mirror: &Opened, shutdown: &Shutdown) -> Result<Environment, Failure> {
+    let (base, keys) = settings.api()?;
+    let client = Client::new(base, keys, Clock::system(), settings.limits).map_err(|_| {
+        Failure::new("the HTTP client cannot be set up", "Check the proxy variables and the system's certificates.")
+    })?;
+    Ok(Environment {
+        database: mirror.database.clone(),
+        reader: Reader::new(client, settings.ignored.clone()),
+        progress: Arc::new(Progress::default()),
+        shutdown: shutdown.clone(),
+        rpp: settings.rpp,
+        max_in_flight: settings.limits.max_in_flight,
+    })
+}
+
+async fn run_job(env: &Environment, job: &Job, args: &Args, output: Output) -> Result<Ended, Failure> {
+    let waiting = |holder: &Holder| {
+        output.note(&format!("waiting for {}, which has been working on {} for {} s", holder.name, job.resource.name(), holder.held_seconds));
+    };
+    let running = match job.resource {
+        Resource::Users => sync::users(env, &job.name, args.extent(job), waiting),
+    };
+    Ok(watched(running, &env.progress, &job.name).await?)
+}
+
+fn exit_of(ended: &Ended) -> Exit {
+    match (ended.ending, ended.counts.rejected) {
+        (Ending::Interrupted, _) => Exit::Interrupted,
+        (Ending::Failed, _) => Exit::Failed,
+        (Ending::Succeeded, 0) => Exit::Done,
+        (Ending::Succeeded, _) => Exit::Rejects,
+    }
+}
+
+/// Shows how something goes while it goes: a bar on a terminal, a log line every few seconds elsewhere.
+///
+/// # Errors
+/// As what is watched.
+pub async fn watched<T>(running: impl Future<Output = T>, progress: &Progress, job: &str) -> T {
+    let bar = output::is_watched().then(|| bar(job));
+    let mut ticks = tokio::time::interval(if bar.is_some() { BAR_INTERVAL } else { LOG_INTERVAL });
+    ticks.tick().await;
+    tokio::pin!(running);
+    loop {
+        tokio::select! {
+            ended = &mut running => {
+                if let Some(bar) = bar {
+                    bar.finish_and_clear();
+                }
+                return ended;
+            }
+            _ = ticks.tick() => match &bar {
+                Some(bar) => show(bar, &progress.now()),
+                None => log(&progress.now(), job),
+            }
+        }
+    }
+}
+
+fn bar(job: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {per_sec} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::no_length().with_style(style).with_prefix(job.to_owned())
+}
+
+fn show(bar: &ProgressBar, state: &State) {
+    if let Some(total) = state.total {
+        bar.set_length(total);
+    }
+    bar.set_position(state.counts.read.unsigned_abs());
+    let waiting = state.governor.and_then(|governor| governor.waiting);
+    bar.set_message(match waiting {
+        Some(left) => format!("throttled by Zephr, resuming in {} s", left.as_secs() + 1),
+        None => format!("{} new, {} changed", thousands(state.counts.inserted), thousands(state.counts.updated)),
+    });
+}
+
+fn log(state: &State, job: &str) {
+    let governor = state.governor;
+    tracing::info!(
+        { field::JOB } = job,
+        { field::READ } = state.counts.read,
+        { field::INSERTED } = state.counts.inserted,
+        { field::UPDATED } = state.counts.updated,
+        { field::IN_FLIGHT } = governor.map(|governor| governor.in_flight),
+        { field::WAIT_MS } = governor.and_then(|governor| governor.waiting).map(|left| left.as_millis() as u64),
+        "syncing"
+    );
+}
+
+/// What a run did, in a few words: mode and verdict included, so that nothing read looks like a fault only when it is one.
+pub fn summary(run: &Run) -> String {
+    match run.status.as_str() {
+        "succeeded" => {
+            let verdict = match (&run.verdict, &run.verdict_reason) {
+                (Some(verdict), Some(reason)) => format!("{verdict}: {reason}"),
+                (_, _) => "a sample, without a verdict".to_owned(),
+            };
+            let mut text = format!(
+                "{}: {} new and {} changed of {} read, {} unchanged ({} scan, {}).\n",
+                run.job,
+                thousands(run.rows_inserted),
+                thousands(run.rows_updated),
+                thousands(run.rows_read),
+                thousands(run.rows_unchanged),
+                run.mode,
+                verdict,
+            );
+            if run.rows_rejected > 0 {
+                text.push_str(&format!(
+                    "{} records could not be stored; `zephr-sync rejects list` says why.\n",
+                    thousands(run.rows_rejected)
+                ));
+            }
+            text
+        }
+        _ => details(run),
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Preview {
+    job: String,
+    verdict: String,
+    verdict_reason: String,
+    rows_read: i64,
+    rows_inserted: i64,
+    rows_updated: i64,
+    rows_unchanged: i64,
+    rows_rejected: i64,
+}
+
+async fn dry_run(
+    settings: &Settings,
+    args: &Args,
+    jobs: &[Job],
+    mirror: &Opened,
+    shutdown: &Shutdown,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let mut connection = mirror.database.connect().await?;
+    if !crate::postgres::migrate::is_current(&mut connection).await? {
+        return Err(Failure::new(
+            "there is no up-to-date mirror to compare with",
+            "Run `zephr-sync migrate` first: a dry run writes nothing, not even the schema.",
+        ));
+    }
+    drop(connection);
+    let mut previews = Vec::new();
+    let mut exit = Exit::Done;
+    for job in jobs {
+        let env = environment(settings, mirror, shutdown)?;
+        let preview = sync::dry_run(&env, args.extent(job), &job.name);
+        let (counts, verdict, reason) = watched(preview, &env.progress, &job.name).await?;
+        if shutdown.is_requested() {
+            return Ok(Exit::Interrupted);
+        }
+        exit = exit.worst(match (verdict, counts.rejected) {
+            (Verdict::Incomplete, _) => Exit::Failed,
+            (Verdict::Proven | Verdict::Agreed, 0) => Exit::Done,
+            (Verdict::Proven | Verdict::Agreed, _) => Exit::Rejects,
+        });
+        previews.push(Preview {
+            job: job.name.clone(),
+            verdict: verdict.to_string(),
+            verdict_reason: reason,
+            rows_read: counts.read,
+            rows_inserted: counts.inserted,
+            rows_updated: counts.updated,
+            rows_unchanged: counts.unchanged,
+            rows_rejected: counts.rejected,
+        });
+    }
+    output.result(&serde_json::json!({ "dry_run": previews }), |_| {
+        previews
+            .iter()
+            .map(|preview| {
+                format!(
+                    "{}: a run would insert {}, update {} and leave {} of {} records as they are; {} cannot be stored ({}). Nothing was written.\n",
+                    preview.job,
+                    thousands(preview.rows_inserted),
+                    thousands(preview.rows_updated),
+                    thousands(preview.rows_unchanged),
+                    thousands(preview.rows_read),
+                    thousands(preview.rows_rejected),
+                    preview.verdict,
+                )
+            })
+            .collect()
+    })?;
+    Ok(exit)
+}

@@ -1,0 +1,344 @@
+//! Settings: flag over environment over `zephr-sync.toml` over default, checked once. Nothing further in sees the environment.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::postgres::connect::{Database, SchemaError, Schemas, UrlError};
+use crate::telemetry::LogFormat;
+use crate::toml_file;
+use crate::zephr::{BaseUrl, BaseUrlError, KeyPair, Limits};
+
+/// The settings file, in the current directory unless a flag says otherwise.
+pub const FILE: &str = "zephr-sync.toml";
+
+/// The page size the API has by default (contract section 5.1).
+const DEFAULT_RPP: u64 = 500;
+
+/// Design section 3.9.
+const DEFAULT_IN_FLIGHT: usize = 8;
+
+/// What everybody should see, and nothing that scrolls it away.
+const DEFAULT_LOG: &str = "info";
+
+const KEYS: [&str; 16] = [
+    "tenant",
+    "base_url",
+    "access_key",
+    "secret_key",
+    "secret_key_file",
+    "database_url",
+    "database_url_file",
+    "schema",
+    "data_dir",
+    "jobs_dir",
+    "log",
+    "log_format",
+    "rpp",
+    "max_in_flight",
+    "max_requests_per_second",
+    "ignore_fields",
+];
+
+/// Settings as flags give them. Secrets have no flag: process arguments are visible to everybody on the machine.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Settings")]
+pub struct Flags {
+    /// Settings file [default: zephr-sync.toml in the current directory]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Address of the API, instead of a tenant [env: ZEPHR_BASE_URL]
+    #[arg(long, value_name = "URL", global = true)]
+    pub base_url: Option<String>,
+    /// Schema for analysts; bookkeeping is in the schema of this name with _sync [env: ZEPHR_SYNC_SCHEMA] [default: zephr]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub schema: Option<String>,
+    /// Directory of the private Postgres [env: ZEPHR_SYNC_DATA_DIR] [default: .zephr-sync]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Directory of job files [env: ZEPHR_SYNC_JOBS_DIR] [default: jobs]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub jobs_dir: Option<PathBuf>,
+    /// Log filter, for example info or zephr_sync=debug [env: ZEPHR_SYNC_LOG] [default: info]
+    #[arg(long, value_name = "FILTER", global = true)]
+    pub log: Option<String>,
+    /// Form of log lines [env: ZEPHR_SYNC_LOG_FORMAT] [default: text]
+    #[arg(long, value_name = "FORMAT", global = true)]
+    pub log_format: Option<LogFormat>,
+    /// Records per page [env: ZEPHR_SYNC_RPP] [default: 500]
+    #[arg(long, value_name = "N", global = true)]
+    pub rpp: Option<u64>,
+    /// Requests in flight at most [env: ZEPHR_SYNC_MAX_IN_FLIGHT] [default: 8]
+    #[arg(long, value_name = "N", global = true)]
+    pub max_in_flight: Option<usize>,
+    /// Requests per second at most [env: ZEPHR_SYNC_MAX_REQUESTS_PER_SECOND] [default: no cap]
+    #[arg(long, value_name = "N", global = true)]
+    pub max_requests_per_second: Option<f64>,
+}
+
+/// Settings as the file gives them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    tenant: Option<String>,
+    base_url: Option<String>,
+    access_key: Option<SecretString>,
+    secret_key: Option<SecretString>,
+    secret_key_file: Option<PathBuf>,
+    database_url: Option<SecretString>,
+    database_url_file: Option<PathBuf>,
+    schema: Option<String>,
+    data_dir: Option<PathBuf>,
+    jobs_dir: Option<PathBuf>,
+    log: Option<String>,
+    log_format: Option<LogFormat>,
+    rpp: Option<u64>,
+    max_in_flight: Option<usize>,
+    max_requests_per_second: Option<f64>,
+    ignore_fields: Option<Vec<String>>,
+}
+
+/// Settings that are right as far as they can be checked without a network.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where the API is; none when neither tenant nor address was given.
+    pub base: Option<BaseUrl>,
+    /// The key pair; none when it was not given.
+    pub keys: Option<KeyPair>,
+    /// Where the mirror is.
+    pub mirror: Mirror,
+    /// The tenant's pair of schemas.
+    pub schemas: Schemas,
+    /// Directory of job files.
+    pub jobs_dir: PathBuf,
+    /// Log filter.
+    pub log: String,
+    /// Form of log lines.
+    pub log_format: LogFormat,
+    /// Records per page.
+    pub rpp: u64,
+    /// Ceilings of the governor.
+    pub limits: Limits,
+    /// Fields of a record that do not count as a change, by their path.
+    pub ignored: Vec<String>,
+}
+
+/// Where the mirror is.
+#[derive(Debug)]
+pub enum Mirror {
+    /// In the database that `DATABASE_URL` names.
+    Given(Database),
+    /// In the private cluster under this directory.
+    Private(PathBuf),
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] toml_file::Error),
+    /// A file that holds a secret.
+    #[error("{name} names {}, which cannot be read", .path.display())]
+    SecretFile {
+        /// The setting.
+        name: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A variable or flag whose value does not fit.
+    #[error("{name}: {message}")]
+    Value {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// The API's address.
+    #[error("ZEPHR_BASE_URL or ZEPHR_TENANT: {0}")]
+    Base(#[from] BaseUrlError),
+    /// Both ways of saying where the API is.
+    #[error("both a tenant and a base URL are set; keep one of ZEPHR_TENANT and ZEPHR_BASE_URL")]
+    TwoBases,
+    /// The schema's name.
+    #[error("schema: {0}")]
+    Schema(#[from] SchemaError),
+    /// The database's address.
+    #[error(transparent)]
+    Database(#[from] UrlError),
+    /// The API is needed and its address was not given.
+    #[error("no tenant is set. Set ZEPHR_TENANT (`news` means https://news.api.zephr.com) or ZEPHR_BASE_URL, or try `zephr-sync demo`, which needs nothing")]
+    NoBase,
+    /// The API is needed and the key pair was not given.
+    #[error("no key pair is set. Set ZEPHR_ACCESS_KEY and ZEPHR_SECRET_KEY (or ZEPHR_SECRET_KEY_FILE)")]
+    NoKeys,
+}
+
+/// The environment, as far as it holds our settings. An empty variable counts as unset: compose files pass on what is not there.
+fn variable(name: &'static str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn number<T: std::str::FromStr>(name: &'static str) -> Result<Option<T>, Error> {
+    match variable(name) {
+        None => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| Error::Value {
+            name,
+            message: format!("`{text}` is not a number that fits"),
+        }),
+    }
+}
+
+/// A secret from the variable, the file that another variable names, or the same two in the settings file.
+fn secret(
+    (name, file_name): (&'static str, &'static str),
+    in_file: Option<SecretString>,
+    path_in_file: Option<PathBuf>,
+) -> Result<Option<SecretString>, Error> {
+    if let Some(value) = variable(name) {
+        return Ok(Some(value.into()));
+    }
+    let path = match (variable(file_name), in_file) {
+        (Some(path), _) => PathBuf::from(path),
+        (None, Some(value)) => return Ok(Some(value)),
+        (None, None) => match path_in_file {
+            Some(path) => path,
+            None => return Ok(None),
+        },
+    };
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| Error::SecretFile { name: file_name, path, source })?;
+    Ok(Some(text.trim().to_owned().into()))
+}
+
+impl Settings {
+    /// Reads and checks all settings.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn load(flags: Flags) -> Result<Self, Error> {
+        let path = flags.config.clone().unwrap_or_else(|| PathBuf::from(FILE));
+        let file: Option<File> = toml_file::read(&path, &KEYS)?;
+        if file.is_none() && flags.config.is_some() {
+            let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+            return Err(toml_file::Error::Unreadable { path, source }.into());
+        }
+        Self::resolve(flags, file.unwrap_or_default())
+    }
+
+    fn resolve(flags: Flags, file: File) -> Result<Self, Error> {
+        let base = base(flags.base_url, file.tenant, file.base_url)?;
+        let access =
+            variable("ZEPHR_ACCESS_KEY").map(SecretString::from).or(file.access_key);
+        let secret_key = secret(
+            ("ZEPHR_SECRET_KEY", "ZEPHR_SECRET_KEY_FILE"),
+            file.secret_key,
+            file.secret_key_file,
+        )?;
+        let url = secret(
+            ("DATABASE_URL", "DATABASE_URL_FILE"),
+            file.database_url,
+            file.database_url_file,
+        )?;
+        let schema = flags.schema.or_else(|| variable("ZEPHR_SYNC_SCHEMA")).or(file.schema);
+        let schemas = Schemas::named(schema.as_deref().unwrap_or("zephr"))?;
+        let data_dir = flags
+            .data_dir
+            .or_else(|| variable("ZEPHR_SYNC_DATA_DIR").map(PathBuf::from))
+            .or(file.data_dir)
+            .unwrap_or_else(|| PathBuf::from(".zephr-sync"));
+        let mirror = match url {
+            Some(url) => Mirror::Given(Database::from_url(&url, schemas.clone())?),
+            None => Mirror::Private(data_dir),
+        };
+        let log_format = match variable("ZEPHR_SYNC_LOG_FORMAT") {
+            None => None,
+            Some(text) => Some(clap::ValueEnum::from_str(&text, true).map_err(|_| Error::Value {
+                name: "ZEPHR_SYNC_LOG_FORMAT",
+                message: format!("`{text}` is neither text nor json"),
+            })?),
+        };
+        let rpp = flags.rpp.or(number("ZEPHR_SYNC_RPP")?).or(file.rpp).unwrap_or(DEFAULT_RPP);
+        let in_flight = flags
+            .max_in_flight
+            .or(number("ZEPHR_SYNC_MAX_IN_FLIGHT")?)
+            .or(file.max_in_flight)
+            .unwrap_or(DEFAULT_IN_FLIGHT);
+        let rate = flags
+            .max_requests_per_second
+            .or(number("ZEPHR_SYNC_MAX_REQUESTS_PER_SECOND")?)
+            .or(file.max_requests_per_second);
+        let too_small = |name, message: &str| Error::Value { name, message: message.into() };
+        if rpp == 0 {
+            return Err(too_small("ZEPHR_SYNC_RPP", "must be at least 1"));
+        }
+        if in_flight == 0 {
+            return Err(too_small("ZEPHR_SYNC_MAX_IN_FLIGHT", "must be at least 1"));
+        }
+        if rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
+            return Err(too_small("ZEPHR_SYNC_MAX_REQUESTS_PER_SECOND", "must be above 0"));
+        }
+        let mut ignored = variable("ZEPHR_SYNC_IGNORE_FIELDS")
+            .map(|list| list.split(',').map(|field| field.trim().to_owned()).collect())
+            .or(file.ignore_fields)
+            .unwrap_or_default();
+        // Differs with the position on the page (contract section 5.1).
+        ignored.push("seq-no".into());
+        Ok(Self {
+            base,
+            keys: access.zip(secret_key).map(|(access, secret)| KeyPair::new(access, secret)),
+            mirror,
+            schemas,
+            jobs_dir: flags
+                .jobs_dir
+                .or_else(|| variable("ZEPHR_SYNC_JOBS_DIR").map(PathBuf::from))
+                .or(file.jobs_dir)
+                .unwrap_or_else(|| PathBuf::from("jobs")),
+            log: flags
+                .log
+                .or_else(|| variable("ZEPHR_SYNC_LOG"))
+                .or(file.log)
+                .unwrap_or_else(|| DEFAULT_LOG.into()),
+            log_format: flags.log_format.or(log_format).or(file.log_format).unwrap_or_default(),
+            rpp,
+            limits: Limits { max_in_flight: in_flight, max_per_second: rate },
+            ignored,
+        })
+    }
+
+    /// Where the API is and the keys to it, for commands that need both.
+    ///
+    /// # Errors
+    /// [`Error::NoBase`] or [`Error::NoKeys`].
+    pub fn api(&self) -> Result<(BaseUrl, KeyPair), Error> {
+        let base = self.base.clone().ok_or(Error::NoBase)?;
+        let keys = self.keys.clone().ok_or(Error::NoKeys)?;
+        Ok((base, keys))
+    }
+}
+
+/// Flag over environment over file; a tenant and an address from the same source contradict each other.
+fn base(
+    flag: Option<String>,
+    tenant_in_file: Option<String>,
+    url_in_file: Option<String>,
+) -> Result<Option<BaseUrl>, Error> {
+    let sources = [
+        (None, flag),
+        (variable("ZEPHR_TENANT"), variable("ZEPHR_BASE_URL")),
+        (tenant_in_file, url_in_file),
+    ];
+    for source in sources {
+        match source {
+            (None, None) => {}
+            (Some(tenant), None) => return Ok(Some(BaseUrl::of_tenant(&tenant)?)),
+            (None, Some(url)) => return Ok(Some(BaseUrl::parse(&url)?)),
+            (Some(_), Some(_)) => return Err(Error::TwoBases),
+        }
+    }
+    Ok(None)
+}

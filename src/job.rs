@@ -1,0 +1,290 @@
+//! A file of `jobs/` as a checked type: what runs, when, how much at a time.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use croner::Cron;
+use serde::Deserialize;
+
+use crate::record::Resource;
+use crate::toml_file;
+
+/// The jobs that are there without any file; the repository's own files are the ones built in.
+const BUILT_IN: [(&str, &str); 1] = [("users", include_str!("../jobs/users.toml"))];
+
+const KEYS: [&str; 8] =
+    ["resource", "enabled", "schedule", "every", "timezone", "mode", "overlap", "full_every"];
+
+/// A job.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name: the file's.
+    pub name: String,
+    /// What it mirrors.
+    pub resource: Resource,
+    /// Whether it runs unless named.
+    pub enabled: bool,
+    /// When a daemon runs it; none means only by hand.
+    pub schedule: Option<Schedule>,
+    /// How much it reads.
+    pub mode: Mode,
+}
+
+/// When a job runs.
+#[derive(Debug, Clone)]
+pub enum Schedule {
+    /// By the clock of a place.
+    Cron(Box<Cron>, Tz),
+    /// So long after the last time.
+    Every(Duration),
+}
+
+/// How much a job reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything, each time.
+    Full,
+    /// What changed since the watermark, less the overlap; and everything once in a while, which alone finds deletions.
+    Incremental {
+        /// How far before the watermark to begin.
+        overlap: Duration,
+        /// How old the last full scan may grow.
+        full_every: Duration,
+    },
+}
+
+/// A job file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file itself.
+    #[error(transparent)]
+    File(#[from] toml_file::Error),
+    /// What it says.
+    #[error("{}: {message}", .path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// The directory cannot be listed.
+    #[error("{} cannot be read", .path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A name that no job has.
+    #[error("there is no job `{name}`{}", suggestion.as_ref().map(|s| format!("; did you mean `{s}`?")).unwrap_or_default())]
+    Unknown {
+        /// The name.
+        name: String,
+        /// What was probably meant.
+        suggestion: Option<String>,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    resource: Resource,
+    #[serde(default = "enabled")]
+    enabled: bool,
+    schedule: Option<String>,
+    every: Option<String>,
+    timezone: Option<String>,
+    #[serde(default)]
+    mode: ModeName,
+    overlap: Option<String>,
+    full_every: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum ModeName {
+    #[default]
+    Full,
+    Incremental,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+/// A quarter of an hour covers clocks that differ and changes that show late.
+const DEFAULT_OVERLAP: Duration = Duration::from_secs(15 * 60);
+
+/// A week: what `since` misses, and deletions, are then at most that old.
+const DEFAULT_FULL_EVERY: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// All jobs by name: the built-in ones, each replaced by a file of its name, and further files.
+///
+/// # Errors
+/// The first file that cannot be used.
+pub fn all(directory: &Path) -> Result<Vec<Job>, Error> {
+    let mut jobs = Vec::new();
+    for (name, text) in BUILT_IN {
+        jobs.push(parse(name, Path::new(&format!("{name}.toml (built in)")), text)?);
+    }
+    for path in files(directory)? {
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| toml_file::Error::Unreadable { path: path.clone(), source })?;
+        let job = parse(&name, &path, &text)?;
+        jobs.retain(|known| known.name != job.name);
+        jobs.push(job);
+    }
+    jobs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(jobs)
+}
+
+/// The jobs of these names, or all enabled ones where none is named.
+///
+/// # Errors
+/// [`Error::Unknown`].
+pub fn chosen(jobs: Vec<Job>, names: &[String]) -> Result<Vec<Job>, Error> {
+    if names.is_empty() {
+        return Ok(jobs.into_iter().filter(|job| job.enabled).collect());
+    }
+    names
+        .iter()
+        .map(|name| {
+            jobs.iter().find(|job| job.name == *name).cloned().ok_or_else(|| Error::Unknown {
+                name: name.clone(),
+                suggestion: jobs
+                    .iter()
+                    .max_by(|a, b| likeness(name, a).total_cmp(&likeness(name, b)))
+                    .map(|job| job.name.clone()),
+            })
+        })
+        .collect()
+}
+
+fn likeness(name: &str, job: &Job) -> f64 {
+    strsim::jaro_winkler(name, &job.name)
+}
+
+fn files(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let unlisted = |source| Error::Directory { path: directory.to_owned(), source };
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unlisted(error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(unlisted)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
+    let file: File = toml_file::parse(path, text, &KEYS)?;
+    let wrong = |message: String| Error::Content { path: path.to_owned(), message };
+    let duration = |key: &str, text: &Option<String>, default: Duration| match text {
+        None => Ok(default),
+        Some(text) => humantime::parse_duration(text)
+            .map_err(|error| wrong(format!("{key} = \"{text}\": {error}; write for example \"15m\" or \"7d\""))),
+    };
+    let timezone = match &file.timezone {
+        None => Tz::UTC,
+        Some(text) => Tz::from_str(text).map_err(|_| {
+            wrong(format!("timezone = \"{text}\" is not known; write for example \"Europe/London\""))
+        })?,
+    };
+    let schedule = match (&file.schedule, &file.every) {
+        (Some(_), Some(_)) => return Err(wrong("has both schedule and every; keep one".into())),
+        (None, None) => None,
+        (None, Some(_)) => {
+            let every = duration("every", &file.every, Duration::ZERO)?;
+            if every.is_zero() {
+                return Err(wrong("every must be longer than nothing".into()));
+            }
+            Some(Schedule::Every(every))
+        }
+        (Some(text), None) => Some(Schedule::Cron(Box::new(crontab(text).map_err(wrong)?), timezone)),
+    };
+    let mode = match file.mode {
+        ModeName::Full => Mode::Full,
+        ModeName::Incremental => Mode::Incremental {
+            overlap: duration("overlap", &file.overlap, DEFAULT_OVERLAP)?,
+            full_every: duration("full_every", &file.full_every, DEFAULT_FULL_EVERY)?,
+        },
+    };
+    Ok(Job { name: name.to_owned(), resource: file.resource, enabled: file.enabled, schedule, mode })
+}
+
+fn crontab(text: &str) -> Result<Cron, String> {
+    if text.split_whitespace().count() != 5 {
+        return Err(format!(
+            "schedule = \"{text}\" does not have the five fields of a crontab line: minute, hour, day of month, month, day of week"
+        ));
+    }
+    Cron::from_str(text).map_err(|error| format!("schedule = \"{text}\": {error}"))
+}
+
+impl Job {
+    /// The next times after this one at which it is due, where that follows from the file alone.
+    pub fn next_times(&self, after: DateTime<Utc>, count: usize) -> Vec<DateTime<Tz>> {
+        match &self.schedule {
+            Some(Schedule::Cron(cron, timezone)) => {
+                cron.iter_after(after.with_timezone(timezone)).take(count).collect()
+            }
+            Some(Schedule::Every(_)) | None => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(text: &str) -> Result<Job, Error> {
+        parse("x", Path::new("jobs/x.toml"), text)
+    }
+
+    #[test]
+    fn the_built_in_jobs_are_right() {
+        let jobs = all(Path::new("/nonexistent")).unwrap();
+        assert_eq!(jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>(), ["users"]);
+    }
+
+    #[test]
+    fn a_crontab_line_counts_monday_as_one_and_follows_daylight_saving() {
+        let job = job("resource = 'users'\nschedule = '15 2 * * 1'\ntimezone = 'Europe/London'").unwrap();
+        let after = DateTime::parse_from_rfc3339("2026-03-24T00:00:00Z").unwrap().to_utc();
+        let times: Vec<_> = job.next_times(after, 2).iter().map(|time| time.to_rfc3339()).collect();
+        assert_eq!(times, ["2026-03-30T02:15:00+01:00", "2026-04-06T02:15:00+01:00"]);
+    }
+
+    #[test]
+    fn a_bad_file_says_what_would_be_right() {
+        for (text, part) in [
+            ("resource = 'users'\nschedule = '0 15 2 * * *'", "five fields"),
+            ("resource = 'users'\nevery = 'soon'", "15m"),
+            ("resource = 'users'\nevery = '5m'\nschedule = '* * * * *'", "keep one"),
+            ("resource = 'users'\nschedule = '1 1 * * *'\ntimezone = 'Mars'", "Europe/London"),
+            ("resource = 'user'", "users"),
+            ("resorce = 'users'", "did you mean `resource`"),
+        ] {
+            let message = job(text).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_gets_a_suggestion() {
+        let jobs = all(Path::new("/nonexistent")).unwrap();
+        let error = chosen(jobs, &["usres".into()]).unwrap_err().to_string();
+        assert_eq!(error, "there is no job `usres`; did you mean `users`?");
+    }
+}

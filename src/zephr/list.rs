@@ -1,0 +1,111 @@
+//! Lists by page, in whatever envelope they come (contract section 3).
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde_json::value::RawValue;
+
+use super::client::{Client, Request};
+use super::error::{Error, Failure};
+use super::export;
+use super::json::{self, Fields, Kind};
+
+/// Under which names lists were seen.
+const LIST_FIELDS: [&str; 3] = ["results", "items", "data"];
+
+/// A list that never ends must.
+const MAX_PAGES: u64 = 100_000;
+
+/// Walks a list page by page until one is empty, or brings nothing new: what a list without paging does.
+#[derive(Debug)]
+pub struct Pages {
+    client: Client,
+    target: String,
+    rpp: u64,
+    page: u64,
+    previous: HashSet<u64>,
+}
+
+impl Pages {
+    /// The list at this target; `rpp` and `page` are added to its query.
+    pub fn new(client: Client, target: String, rpp: u64) -> Self {
+        Self { client, target, rpp, page: 0, previous: HashSet::new() }
+    }
+
+    /// The items of the next page as they came, one a line; none at the end.
+    ///
+    /// # Errors
+    /// As [`Client::call`]; what is not a list is an error.
+    pub async fn next(&mut self) -> Result<Option<String>, Error> {
+        self.page += 1;
+        if self.page > MAX_PAGES {
+            return Ok(None);
+        }
+        let separator = if self.target.contains('?') { '&' } else { '?' };
+        let target = format!("{}{separator}rpp={}&page={}", self.target, self.rpp, self.page);
+        let request = Request::get(target);
+        let items = self.client.call(&request, |answer| items(export::document(answer)?)).await?;
+        let hashes: HashSet<u64> = items
+            .iter()
+            .map(|item| {
+                let mut hasher = DefaultHasher::new();
+                item.hash(&mut hasher);
+                hasher.finish()
+            })
+            .collect();
+        if items.is_empty() || hashes == self.previous {
+            return Ok(None);
+        }
+        self.previous = hashes;
+        let mut text = String::new();
+        for item in items {
+            text.push_str(&item);
+            text.push('\n');
+        }
+        Ok(Some(text))
+    }
+}
+
+/// The items of a list, each on one line.
+fn items(root: &RawValue) -> Result<Vec<String>, Failure> {
+    let unexpected = |found: String| Failure::Unexpected { expected: "a list", found };
+    let list = match json::kind(root) {
+        Kind::Array => root,
+        Kind::Object => {
+            let fields = Fields::of(root).unwrap_or_default();
+            LIST_FIELDS
+                .iter()
+                .find_map(|name| fields.get(name).filter(|raw| json::kind(raw) == Kind::Array))
+                .ok_or_else(|| unexpected("an object without results, items or data".into()))?
+        }
+        kind @ (Kind::Text | Kind::Boolean | Kind::Null | Kind::Number) => return Err(unexpected(kind.to_string())),
+    };
+    let mut items = Vec::new();
+    for element in json::elements(list).unwrap_or_default() {
+        match json::elements(element) {
+            Some(inner) => items.extend(inner.into_iter().map(on_one_line)),
+            None => items.push(on_one_line(element)),
+        }
+    }
+    Ok(items)
+}
+
+/// Line breaks in JSON are white space between tokens: inside strings they are escaped.
+fn on_one_line(raw: &RawValue) -> String {
+    raw.get().replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_found_in_each_envelope() {
+        for text in ["[1,\n2]", r#"{"results":[1,2],"total":2}"#, r#"{"items":[1,2]}"#, r#"{"results":[[1,2]]}"#] {
+            let root: &RawValue = serde_json::from_str(text).unwrap();
+            assert_eq!(items(root).unwrap(), ["1", "2"], "{text}");
+        }
+        let other: &RawValue = serde_json::from_str(r#"{"message":"no"}"#).unwrap();
+        assert!(matches!(items(other), Err(Failure::Unexpected { .. })));
+    }
+}
