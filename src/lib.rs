@@ -1,1 +1,4 @@
 //! zephr-sync
+
+pub mod cli;
+pub mod simulator;
