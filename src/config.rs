@@ -108,6 +108,8 @@ pub struct Settings {
     pub keys: Option<KeyPair>,
     /// Where the mirror is.
     pub mirror: Mirror,
+    /// Directory of private clusters.
+    pub data_dir: PathBuf,
     /// The tenant's pair of schemas.
     pub schemas: Schemas,
     /// Directory of job files.
@@ -129,8 +131,8 @@ pub struct Settings {
 pub enum Mirror {
     /// In the database that `DATABASE_URL` names.
     Given(Database),
-    /// In the private cluster under this directory.
-    Private(PathBuf),
+    /// In the private cluster.
+    Private,
 }
 
 /// Settings that cannot be used.
@@ -253,7 +255,7 @@ impl Settings {
             .unwrap_or_else(|| PathBuf::from(".zephr-sync"));
         let mirror = match url {
             Some(url) => Mirror::Given(Database::from_url(&url, schemas.clone())?),
-            None => Mirror::Private(data_dir),
+            None => Mirror::Private,
         };
         let log_format = match variable("ZEPHR_SYNC_LOG_FORMAT") {
             None => None,
@@ -292,6 +294,7 @@ impl Settings {
             base,
             keys: access.zip(secret_key).map(|(access, secret)| KeyPair::new(access, secret)),
             mirror,
+            data_dir,
             schemas,
             jobs_dir: flags
                 .jobs_dir

@@ -26,6 +26,7 @@ pub mod postgres;
 pub mod record;
 pub mod remedy;
 pub mod scan;
+pub mod simulator;
 pub mod state;
 pub mod sync;
 pub mod telemetry;

@@ -92,7 +92,7 @@ fn address(settings: &Settings) -> Check {
         Ok((base, _)) => {
             let mirror = match &settings.mirror {
                 Mirror::Given(database) => database.place(),
-                Mirror::Private(directory) => format!("a private Postgres under {}", directory.display()),
+                Mirror::Private => format!("a private Postgres under {}", settings.data_dir.display()),
             };
             Check::good("settings", format!("{} into {mirror}, schema {}", base.as_str(), settings.schemas.data()))
         }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::config;
 use crate::job;
 use crate::postgres::{migrate, private};
+use crate::simulator;
 use crate::state::leases;
 use crate::sync;
 use crate::zephr;
@@ -150,6 +151,12 @@ impl From<migrate::Error> for Failure {
 impl From<private::PrivateError> for Failure {
     fn from(error: private::PrivateError) -> Self {
         Self::new(chain(&error), "")
+    }
+}
+
+impl From<simulator::Error> for Failure {
+    fn from(error: simulator::Error) -> Self {
+        Self::new(chain(&error), "Choose another address with --listen; port 0 takes a free one.")
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Opened {
 pub async fn open(settings: &Settings) -> Result<Opened, Failure> {
     match &settings.mirror {
         Mirror::Given(database) => Ok(Opened { database: database.clone(), cluster: None }),
-        Mirror::Private(data_dir) => open_private(data_dir, &settings.schemas).await,
+        Mirror::Private => open_private(&settings.data_dir, &settings.schemas).await,
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod check;
 pub mod completions;
+pub mod demo;
 pub mod exit;
 pub mod init;
 pub mod migrate;
@@ -10,6 +11,7 @@ pub mod mirror;
 pub mod output;
 pub mod rejects;
 pub mod runs;
+pub mod simulate;
 pub mod status;
 pub mod sync;
 
@@ -21,6 +23,7 @@ use output::Output;
 
 /// Keeps a Postgres copy of a Zephr tenant that analysts can trust.
 ///
+/// Start with `zephr-sync demo`: it needs no tenant, no keys and no database.
 #[derive(Debug, Parser)]
 #[command(name = "zephr-sync", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -43,6 +46,7 @@ Exit codes: 0 done; 1 failed, or a scan ended incomplete; 2 usage or settings; 3
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show what it does, on the simulator and a private Postgres, with nothing configured
+    Demo(demo::Args),
     /// Write a settings file, an example environment, the job files and the SQL of the read-only role
     Init(init::Args),
     /// Check settings and job files, then clock, keys, API and Postgres; each failure with its remedy
@@ -61,6 +65,7 @@ pub enum Command {
     /// Send any request to the Admin API, signed and retried, and print the answer as it came
     Api(api::Args),
     /// Run the Zephr simulator
+    Simulate(simulate::Args),
     /// Print shell completions
     Completions(completions::Args),
 }
@@ -91,6 +96,7 @@ async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     crate::telemetry::start(&settings.log, settings.log_format)
         .map_err(|error| Failure::usage(format!("ZEPHR_SYNC_LOG: {error}"), "Write for example info or zephr_sync=debug."))?;
     match cli.command {
+        Command::Demo(args) => demo::run(&settings, args, output).await,
         Command::Init(args) => init::run(&settings, &args, output),
         Command::Check(args) => check::run(&settings, &args, output).await,
         Command::Migrate => migrate::run(&settings, output).await,
@@ -99,6 +105,7 @@ async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Runs(args) => runs::run(&settings, &args, output).await,
         Command::Rejects(command) => rejects::run(&settings, &command, output).await,
         Command::Api(args) => api::run(&settings, &args).await,
+        Command::Simulate(args) => simulate::run(args, output).await,
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }

@@ -21,7 +21,7 @@ use crate::state::runs::{self, Ending, Run};
 use crate::sync::progress::{Progress, State};
 use crate::sync::{self, Ended, Environment, Extent, Start};
 use crate::telemetry::field;
-use crate::zephr::{Client, Reader};
+use crate::zephr::{BaseUrl, Client, KeyPair, Reader};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -88,7 +88,7 @@ async fn run_jobs(
     let mut done = Vec::new();
     let mut exit = Exit::Done;
     for job in jobs {
-        let env = environment(settings, mirror, shutdown)?;
+        let env = environment(settings, settings.api()?, mirror, shutdown)?;
         let ended = run_job(&env, job, args, output).await?;
         exit = exit.worst(exit_of(&ended));
         let mut connection = mirror.database.connect().await?;
@@ -104,9 +104,13 @@ async fn run_jobs(
 /// What a run of a job works with.
 ///
 /// # Errors
-/// The API's address or the key pair is missing.
-pub fn environment(settings: &Settings, mirror: &Opened, shutdown: &Shutdown) -> Result<Environment, Failure> {
-    let (base, keys) = settings.api()?;
+/// The HTTP client cannot be set up.
+pub fn environment(
+    settings: &Settings,
+    (base, keys): (BaseUrl, KeyPair),
+    mirror: &Opened,
+    shutdown: &Shutdown,
+) -> Result<Environment, Failure> {
     let client = Client::new(base, keys, Clock::system(), settings.limits).map_err(|_| {
         Failure::new("the HTTP client cannot be set up", "Check the proxy variables and the system's certificates.")
     })?;
@@ -256,7 +260,7 @@ async fn dry_run(
     let mut previews = Vec::new();
     let mut exit = Exit::Done;
     for job in jobs {
-        let env = environment(settings, mirror, shutdown)?;
+        let env = environment(settings, settings.api()?, mirror, shutdown)?;
         let preview = sync::dry_run(&env, args.extent(job), &job.name);
         let (counts, verdict, reason) = watched(preview, &env.progress, &job.name).await?;
         if shutdown.is_requested() {

@@ -1,0 +1,180 @@
+//! `zephr-sync demo`: the whole thing in under a minute, on the simulator and a private Postgres, with nothing configured.
+
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
+use uuid::Uuid;
+
+use super::exit::{Exit, Failure};
+use super::mirror::{self, Opened};
+use super::output::{Output, table, thousands};
+use super::runs::Document;
+use super::sync::{environment, summary, watched};
+use crate::config::Settings;
+use crate::job::Mode;
+use crate::lifecycle::Shutdown;
+use crate::postgres::connect::Schemas;
+use crate::simulator::{Edits, Options, Shape, Simulator};
+use crate::state::leases::Holder;
+use crate::state::runs::{self, Run};
+use crate::sync::{self, Extent};
+use crate::zephr::{BaseUrl, KeyPair};
+
+/// Options of the command.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Users of the simulated tenant
+    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    users: u32,
+    /// Leave the simulator and Postgres running until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+}
+
+/// What happens at the simulated tenant between the two runs.
+const CHANGES: Edits = Edits { updates: 20, creations: 5, deletions: 0 };
+
+/// Overlap and interval of the built-in users job, so that the demo does what a night does.
+const MODE: Mode = Mode::Incremental {
+    overlap: std::time::Duration::from_secs(15 * 60),
+    full_every: std::time::Duration::from_secs(7 * 24 * 3_600),
+};
+
+/// Changed users shown.
+const SHOWN: i64 = 5;
+
+const QUERY: &str = "select date_trunc('month', registered_at)::date as month, count(*) as users \
+from zephr.users_current group by 1 order by 1 desc limit 6";
+
+/// Runs the command.
+///
+/// # Errors
+/// Postgres is not installed, or something that should not fail did.
+pub async fn run(settings: &Settings, args: Args, output: Output) -> Result<Exit, Failure> {
+    let shutdown = Shutdown::on_signals()?;
+    let say = |text: String| if !output.is_json() { output.note(&text) };
+    say(format!("Starting a simulated Zephr tenant with {} users and a private Postgres …", thousands(args.users.into())));
+    let shape = Shape { people: args.users, ..Shape::default() };
+    let simulator = Simulator::start(Options { shape, ..Options::default() }).await?;
+    let schemas = Schemas::named("zephr").map_err(|error| Failure::new(error.to_string(), ""))?;
+    // Beside the operator's own cluster, never in it: the demo begins with an empty database each time.
+    let mirror = mirror::open_private(&settings.data_dir.join("demo"), &schemas).await?;
+    let shown = show(settings, &args, &simulator, &mirror, &shutdown, output).await;
+    let closed = mirror.close().await;
+    simulator.stop().await;
+    closed?;
+    shown
+}
+
+async fn show(
+    settings: &Settings,
+    args: &Args,
+    simulator: &Simulator,
+    mirror: &Opened,
+    shutdown: &Shutdown,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let say = |text: &str| if !output.is_json() { output.note(text) };
+    let mut connection = mirror.database.connect().await?;
+    empty(&mut connection, mirror.database.schemas()).await?;
+    mirror.migrate(output).await?;
+    let mut done = Vec::new();
+
+    say("\nFirst run: everything is new.");
+    done.push(sync_once(settings, simulator, mirror, shutdown, &mut connection, output).await?);
+    say(&summary(&done[0]));
+    if shutdown.is_requested() {
+        return Ok(Exit::Interrupted);
+    }
+
+    let edited = simulator.tenant().edit(CHANGES);
+    say(&format!(
+        "Meanwhile at the tenant: {} users change, {} register. Second run: only what changed is read and written.",
+        edited.updated.len(),
+        edited.created.len()
+    ));
+    done.push(sync_once(settings, simulator, mirror, shutdown, &mut connection, output).await?);
+    say(&summary(&done[1]));
+    if shutdown.is_requested() {
+        return Ok(Exit::Interrupted);
+    }
+
+    let text = if output.is_json() { String::new() } else { look(&mut connection, &done[1]).await? };
+    drop(connection);
+    output.result(&Document { runs: done }, |_| text)?;
+    if args.keep {
+        keep(simulator, mirror, shutdown, output).await;
+    } else {
+        say("Everything is stopped again; `zephr-sync demo --keep` leaves it running for psql.");
+    }
+    say("Next: `zephr-sync init` writes a settings file for your tenant, and `zephr-sync check` tests it.");
+    Ok(Exit::Done)
+}
+
+async fn keep(simulator: &Simulator, mirror: &Opened, shutdown: &Shutdown, output: Output) {
+    let keys = simulator.keys();
+    output.note(&format!(
+        "Running until Ctrl-C. Look at the mirror:\n  {}\nOr sync by hand, in another terminal:\n  export ZEPHR_BASE_URL={} ZEPHR_ACCESS_KEY={} ZEPHR_SECRET_KEY={}",
+        mirror.psql().unwrap_or_default(),
+        simulator.base_url(),
+        keys.access,
+        keys.secret,
+    ));
+    shutdown.requested().await;
+}
+
+/// A demo begins with an empty database; the schemas are the demo's own.
+async fn empty(connection: &mut PgConnection, schemas: &Schemas) -> Result<(), sqlx::Error> {
+    // The names were checked by `Schemas::named`: letters, digits and underscores.
+    let sql = format!(r#"drop schema if exists "{}", "{}" cascade"#, schemas.data(), schemas.state());
+    connection.execute(AssertSqlSafe(sql)).await?;
+    Ok(())
+}
+
+async fn sync_once(
+    settings: &Settings,
+    simulator: &Simulator,
+    mirror: &Opened,
+    shutdown: &Shutdown,
+    connection: &mut PgConnection,
+    output: Output,
+) -> Result<Run, Failure> {
+    let keys = simulator.keys();
+    let keys = KeyPair::new(keys.access.clone().into(), keys.secret.clone().into());
+    let base = BaseUrl::parse(&simulator.base_url()).map_err(|error| Failure::new(error.to_string(), ""))?;
+    let env = environment(settings, (base, keys), mirror, shutdown)?;
+    let waiting = |holder: &Holder| output.note(&format!("waiting for {}", holder.name));
+    let ended = watched(sync::users(&env, "users", Extent::AsDue(MODE), waiting), &env.progress, "users").await?;
+    runs::get(connection, ended.run_id)
+        .await?
+        .ok_or_else(|| Failure::new("the run has no record", "Please report this."))
+}
+
+async fn look(connection: &mut PgConnection, run: &Run) -> Result<String, sqlx::Error> {
+    let mut text = format!("What the second run changed ({} of {} rows):\n", SHOWN, run.rows_inserted + run.rows_updated);
+    text.push_str(&changed(connection, run.run_id).await?);
+    text.push_str(&format!("\nA query to try:\n  {QUERY}\n"));
+    let months: Vec<(String, i64)> = sqlx::query_as(
+        "select to_char(date_trunc('month', registered_at), 'YYYY-MM-DD') as month, count(*) as users
+         from users_current group by 1 order by 1 desc limit 6",
+    )
+    .fetch_all(connection)
+    .await?;
+    let rows: Vec<_> = months.into_iter().map(|(month, users)| [month, thousands(users)]).collect();
+    text.push_str(&table(["month", "users"], &rows));
+    Ok(text)
+}
+
+async fn changed(connection: &mut PgConnection, run_id: Uuid) -> Result<String, sqlx::Error> {
+    let rows: Vec<(String, bool, String)> = sqlx::query_as(
+        "select user_id, _zephr_first_seen_at = _zephr_loaded_at, to_char(_zephr_loaded_at, 'HH24:MI:SS')
+         from users where _zephr_run_id = $1 order by user_id limit $2",
+    )
+    .bind(run_id)
+    .bind(SHOWN)
+    .fetch_all(connection)
+    .await?;
+    let rows: Vec<_> = rows
+        .into_iter()
+        .map(|(id, new, at)| [id, if new { "new" } else { "changed" }.to_owned(), at])
+        .collect();
+    Ok(table(["user_id", "what", "_zephr_loaded_at"], &rows))
+}

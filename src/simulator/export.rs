@@ -1,0 +1,203 @@
+//! `GET /v3/user-export` (contract 5.1) in all the shapes it may have.
+
+use super::answer::Answer;
+use super::behaviour::{Boundary, Count, Envelope, Links};
+use super::calendar;
+use super::json;
+use super::person::Parts;
+use super::query::Query;
+use super::ranking::{Filter, person};
+use super::routes::Call;
+use super::stats::ExportRequest;
+
+/// The documented default of `rpp`.
+const DEFAULT_RPP: u32 = 500;
+/// A guess at the size of an item, so that the buffer grows once.
+const ITEM_BYTES: usize = 900;
+
+pub(super) const PATH: &str = "/v3/user-export";
+
+/// The parameters tests ask about, before anything is known of the outcome.
+pub(super) fn request(query: &Query) -> ExportRequest {
+    let text = |name| query.get(name).map(str::to_owned);
+    ExportRequest {
+        since: text("since"),
+        registered_since: text("registeredSince"),
+        registered_before: text("registeredBefore"),
+        page: text("page"),
+        rpp: text("rpp"),
+        ..ExportRequest::default()
+    }
+}
+
+fn instant(query: &Query, name: &str) -> Result<Option<i64>, String> {
+    let Some(text) = query.get(name) else {
+        return Ok(None);
+    };
+    let millis = calendar::parse(text).ok_or_else(|| format!("{name} is not an ISO 8601 date"))?;
+    Ok(Some(millis))
+}
+
+/// What part of which list is wanted.
+struct Wanted {
+    filter: Filter,
+    parts: Parts,
+    page: u32,
+    /// Items on a page, after the limit.
+    rpp: u32,
+    /// Neither `rpp` nor `page` was asked.
+    unpaged: bool,
+}
+
+fn wanted(call: &Call<'_>) -> Result<Wanted, String> {
+    let query = &call.query;
+    let behaviour = call.tenant.behaviour();
+    let mut filter = Filter {
+        since: instant(query, "since")?,
+        registered_since: instant(query, "registeredSince")?,
+        registered_before: instant(query, "registeredBefore")?,
+        inclusive: behaviour.boundary == Boundary::Inclusive,
+    };
+    if behaviour.ignore_filters {
+        filter = Filter::default();
+    }
+    let (asked, page) = (query.count("rpp")?, query.count("page")?);
+    let rpp = asked
+        .unwrap_or(DEFAULT_RPP)
+        .min(behaviour.rpp_clamp.unwrap_or(u32::MAX));
+    Ok(Wanted {
+        filter,
+        parts: Parts {
+            attributes: query.is_true("attributes"),
+            grants: query.is_true("grants"),
+        },
+        page: page.unwrap_or(1),
+        rpp,
+        unpaged: asked.is_none() && page.is_none(),
+    })
+}
+
+pub(super) fn export(call: &Call<'_>) -> Answer {
+    let wanted = match wanted(call) {
+        Ok(wanted) => wanted,
+        Err(reason) => return Answer::error(400, &reason),
+    };
+    let behaviour = call.tenant.behaviour();
+    let whole = behaviour.envelope == Envelope::Bare && wanted.unpaged;
+    let limit = if whole {
+        usize::MAX >> 1
+    } else {
+        wanted.rpp as usize
+    };
+    let offset = (wanted.page as usize - 1)
+        .saturating_mul(wanted.rpp as usize)
+        .min(1 << 40);
+    call.tenant.page(
+        wanted.filter,
+        behaviour.order,
+        offset,
+        limit,
+        |people, selected| {
+            let mut out = Vec::with_capacity(selected.rows.len() * ITEM_BYTES + 1024);
+            json::raw(
+                &mut out,
+                match behaviour.envelope {
+                    Envelope::Nested => "{\"results\":[[",
+                    Envelope::Flat => "{\"results\":[",
+                    Envelope::Bare => "[",
+                },
+            );
+            for (at, row) in selected.rows.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                let seq_no = (offset + at + 1) as u64;
+                people.item(&mut out, person(*row), Some(seq_no), wanted.parts);
+            }
+            json::raw(
+                &mut out,
+                if behaviour.envelope == Envelope::Nested {
+                    "]]"
+                } else {
+                    "]"
+                },
+            );
+            if behaviour.envelope != Envelope::Bare {
+                meta(
+                    &mut out,
+                    behaviour.count,
+                    wanted.rpp,
+                    selected.rows.len(),
+                    selected.total,
+                );
+                links(&mut out, behaviour.links, &wanted, selected.total);
+                out.push(b'}');
+            }
+            Answer {
+                users: selected.rows.len() as u32,
+                ..Answer::json(200, out)
+            }
+        },
+    )
+}
+
+fn meta(out: &mut Vec<u8>, count: Count, rpp: u32, here: usize, total: usize) {
+    json::raw(out, ",\"meta\":{");
+    let shown = match count {
+        Count::Total => Some(total),
+        Count::Page => Some(here),
+        Count::Absent => None,
+    };
+    if let Some(shown) = shown {
+        json::raw(out, "\"count\":");
+        json::number(out, shown as u64);
+        out.push(b',');
+    }
+    json::raw(out, "\"rpp\":");
+    json::number(out, u64::from(rpp));
+    json::raw(out, ",\"paginated\":true}");
+}
+
+fn link(out: &mut Vec<u8>, name: &str, page: Option<u64>, rpp: u32) {
+    json::string(out, name);
+    out.push(b':');
+    match page {
+        Some(page) => {
+            json::raw(out, "{\"url\":\"https://example.com?rpp=");
+            json::number(out, u64::from(rpp));
+            json::raw(out, "&page=");
+            json::number(out, page);
+            json::raw(out, "\",\"page\":");
+            json::number(out, page);
+            out.push(b'}');
+        }
+        None => json::raw(out, "{}"),
+    }
+}
+
+fn links(out: &mut Vec<u8>, links: Links, wanted: &Wanted, total: usize) {
+    let page = u64::from(wanted.page);
+    let last = (total as u64).div_ceil(u64::from(wanted.rpp)).max(1);
+    let next = (page < last).then_some(page + 1);
+    match links {
+        Links::Absent => {}
+        Links::NextOnly => {
+            json::raw(out, ",\"links\":{");
+            if next.is_some() {
+                link(out, "next", next, wanted.rpp);
+            }
+            out.push(b'}');
+        }
+        Links::Full => {
+            json::raw(out, ",\"links\":{");
+            link(out, "first", Some(1), wanted.rpp);
+            out.push(b',');
+            link(out, "last", Some(last), wanted.rpp);
+            out.push(b',');
+            link(out, "previous", (page > 1).then(|| page - 1), wanted.rpp);
+            out.push(b',');
+            link(out, "next", next, wanted.rpp);
+            out.push(b'}');
+        }
+    }
+}

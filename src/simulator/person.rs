@@ -1,0 +1,421 @@
+//! One person as the API shows them (contract 5.1 and 6), about 780 bytes, and the facts lists are ordered by.
+
+use super::attributes;
+use super::awkward::{self, Awkward, LONG_ID_FILLER, LONG_ID_PREFIX, NUMERIC_ID_BASE};
+use super::behaviour::{Behaviour, ForeignKeys, Grants};
+use super::calendar;
+use super::edits::Overlay;
+use super::identity;
+use super::json;
+use super::mix::{Choices, Purpose, draw};
+use super::population::Population;
+
+/// What an export item contains besides the user.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parts {
+    pub attributes: bool,
+    pub grants: bool,
+}
+
+/// The people as they are now: generated, then edited.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct People<'a> {
+    pub population: &'a Population,
+    pub overlay: &'a Overlay,
+    pub behaviour: &'a Behaviour,
+}
+
+impl People<'_> {
+    /// One past the highest index ever given.
+    pub(super) fn end(&self) -> u32 {
+        self.population.people + self.overlay.created.len() as u32
+    }
+
+    pub(super) fn is_living(&self, index: u32) -> bool {
+        index < self.end() && !self.overlay.deleted.contains(&index)
+    }
+
+    fn registration(&self, index: u32) -> u32 {
+        self.population
+            .registered(index)
+            .or_else(|| {
+                let late = index.checked_sub(self.population.people)?;
+                self.overlay.created.get(late as usize).copied()
+            })
+            .unwrap_or_default()
+    }
+
+    /// The second that registration filters see; none for people in no window.
+    pub(super) fn registered(&self, index: u32) -> Option<u32> {
+        self.population
+            .is_dated(index)
+            .then(|| self.registration(index))
+    }
+
+    /// The second of the last update.
+    pub(super) fn updated(&self, index: u32) -> u32 {
+        match self.overlay.changes.get(&index) {
+            Some(change) => change.updated,
+            None => self
+                .population
+                .updated(index)
+                .unwrap_or_else(|| self.registration(index)),
+        }
+    }
+
+    /// The living person whose shown `user_id` is `id`.
+    pub(super) fn by_user_id(&self, id: &str) -> Option<u32> {
+        let seed = self.population.seed;
+        let numeric = || {
+            let number: u64 = id.parse().ok()?;
+            u32::try_from(number.checked_sub(NUMERIC_ID_BASE)?).ok()
+        };
+        let long = || {
+            let rest = id.strip_prefix(LONG_ID_PREFIX)?;
+            identity::index_of_user_id(seed, rest.get(..36)?)
+        };
+        let index = identity::index_of_user_id(seed, id)
+            .or_else(long)
+            .or_else(numeric)?;
+        if !self.is_living(index)
+            || !self
+                .population
+                .awkward(index)
+                .is_none_or(Awkward::has_user_id)
+        {
+            return None;
+        }
+        let mut shown = Vec::new();
+        self.write_user_id(&mut shown, index);
+        let shown = shown.strip_prefix(b"\"").unwrap_or(&shown);
+        (shown.strip_suffix(b"\"").unwrap_or(shown) == id.as_bytes()).then_some(index)
+    }
+
+    /// The living person who has this e-mail address or, if `username`, this username.
+    pub(super) fn by_identifier(&self, text: &str, username: bool) -> Option<u32> {
+        let index = identity::index_in_identifier(text)?;
+        if !self.is_living(index) {
+            return None;
+        }
+        let mut identifiers = Vec::new();
+        self.write_identifiers(&mut identifiers, index);
+        let shown: serde_json::Value = serde_json::from_slice(&identifiers).ok()?;
+        let name = if username {
+            "username"
+        } else {
+            "email_address"
+        };
+        (shown.get(name)?.as_str()? == text).then_some(index)
+    }
+
+    /// Appends an export item; `seq_no` is left out where it would be noise.
+    pub(super) fn item(&self, out: &mut Vec<u8>, index: u32, seq_no: Option<u64>, parts: Parts) {
+        json::raw(out, "{");
+        if let Some(seq_no) = seq_no {
+            json::raw(out, "\"seq-no\":");
+            json::number(out, seq_no);
+            out.push(b',');
+        }
+        json::raw(out, "\"user\":");
+        self.user(out, index, parts.attributes);
+        if parts.grants {
+            json::raw(out, ",\"grants\":");
+            self.write_grants(out, index);
+        }
+        if self.population.awkward(index) == Some(Awkward::ExtraFields) {
+            json::raw(
+                out,
+                r#","profiles":{"app":{"theme":"dark"}},"shard":3,"null-field":null"#,
+            );
+        }
+        out.push(b'}');
+    }
+
+    /// Appends the user record by itself.
+    pub(super) fn user(&self, out: &mut Vec<u8>, index: u32, with_attributes: bool) {
+        let awkward = self.population.awkward(index);
+        let seed = self.population.seed;
+        let number = u64::from(index);
+        let start = out.len();
+        if awkward != Some(Awkward::NoUserId) {
+            json::key(out, "user_id");
+            self.write_user_id(out, index);
+        }
+        if awkward != Some(Awkward::IdentifiersMissing) {
+            json::key(out, "identifiers");
+            self.write_identifiers(out, index);
+        }
+        let high = draw(seed, Purpose::Tracking, number);
+        json::key(out, "email_verified");
+        json::raw(
+            out,
+            match awkward {
+                Some(Awkward::VerifiedAsText) => "\"true\"",
+                _ if high.is_multiple_of(4) => "false",
+                _ => "true",
+            },
+        );
+        json::raw(out, ",\"tracking_id\":\"");
+        identity::uuid(out, high & !0xF000 | 0x4000, high.rotate_left(29));
+        out.push(b'"');
+        let registration = self.registration(index);
+        match awkward {
+            _ if self.population.lacks_registered(index) => {}
+            Some(Awkward::RegisteredAbsent) => {}
+            Some(Awkward::RegisteredNumber) => {
+                json::key(out, "registered");
+                json::number(out, u64::from(registration) * 1000);
+            }
+            Some(Awkward::RegisteredWord) => json::text_field(out, "registered", "yesterday"),
+            _ => {
+                json::raw(out, ",\"registered\":\"");
+                calendar::instant(out, registration);
+                out.push(b'"');
+            }
+        }
+        json::text_field(out, "registration_tenant", "demo|demo");
+        json::raw(out, ",\"last_login\":\"");
+        calendar::instant(out, self.updated(index));
+        out.push(b'"');
+        json::key(out, "foreign_keys");
+        self.write_foreign_keys(out, index);
+        if awkward == Some(Awkward::ExtraFields) {
+            json::raw(
+                out,
+                r#","registration_state":{"partial":false,"complete":true},"session_limit":3,"_links":[{"rel":"self"}]"#,
+            );
+        }
+        if with_attributes {
+            json::key(out, "attributes");
+            let change = self.overlay.changes.get(&index);
+            attributes::of_person(out, self.population, index, registration, change);
+        }
+        out[start] = b'{';
+        out.push(b'}');
+    }
+
+    fn write_user_id(&self, out: &mut Vec<u8>, index: u32) {
+        let seed = self.population.seed;
+        match self.population.awkward(index) {
+            Some(Awkward::NullUserId) => return json::raw(out, "null"),
+            Some(Awkward::EmptyUserId) => return json::raw(out, "\"\""),
+            Some(Awkward::NumericUserId) => {
+                return json::number(out, NUMERIC_ID_BASE + u64::from(index));
+            }
+            _ => {}
+        }
+        out.push(b'"');
+        let long = self.population.awkward(index) == Some(Awkward::LongUserId);
+        if long {
+            json::raw(out, LONG_ID_PREFIX);
+        }
+        identity::user_id(out, seed, index);
+        if long {
+            awkward::noise(out, seed, index, LONG_ID_FILLER);
+        }
+        out.push(b'"');
+    }
+
+    fn write_identifiers(&self, out: &mut Vec<u8>, index: u32) {
+        let seed = self.population.seed;
+        let awkward = self.population.awkward(index);
+        let start = out.len();
+        match awkward {
+            Some(Awkward::NoIdentifier | Awkward::UsernameOnly) => {}
+            Some(Awkward::EmailAsNumber) => {
+                json::key(out, "email_address");
+                json::number(out, u64::from(index));
+            }
+            _ => {
+                json::raw(out, ",\"email_address\":\"");
+                identity::email(out, seed, index);
+                out.push(b'"');
+            }
+        }
+        let common = !matches!(awkward, Some(Awkward::NoIdentifier))
+            && draw(seed, Purpose::Tracking, u64::from(index)) % 8 == 3;
+        match awkward {
+            Some(Awkward::NulInUsername) => {
+                json::raw(out, r#","username":"reader\u0000"#);
+                json::number(out, u64::from(index));
+                out.push(b'"');
+            }
+            Some(Awkward::UsernameOnly) => self.write_username(out, index),
+            _ if common => self.write_username(out, index),
+            _ => {}
+        }
+        if awkward == Some(Awkward::ExtraFields) {
+            json::raw(out, r#","phone_number":null"#);
+        }
+        if out.len() == start {
+            out.push(b'{');
+        } else {
+            out[start] = b'{';
+        }
+        out.push(b'}');
+    }
+
+    fn write_username(&self, out: &mut Vec<u8>, index: u32) {
+        json::raw(out, ",\"username\":\"");
+        identity::username(out, self.population.seed, index);
+        out.push(b'"');
+    }
+
+    fn write_foreign_keys(&self, out: &mut Vec<u8>, index: u32) {
+        let mut choices = Choices::new(
+            self.population.seed,
+            Purpose::Person,
+            u64::from(index) | 1 << 40,
+        );
+        let crm = 100_000 + choices.below(900_000);
+        // One in twenty holds several billing accounts (contract 6.9), a few hold no key at all.
+        let billing = match choices.below(20) {
+            0 => 3,
+            1..=8 => 1,
+            _ => 0,
+        };
+        let has_crm = choices.chance(85);
+        let awkward = self.population.awkward(index);
+        let (form, array) = match awkward {
+            Some(Awkward::KeysNull) => return json::raw(out, "null"),
+            Some(Awkward::KeysMapNumber) => {
+                json::raw(out, "{\"crm\":");
+                json::number(out, crm);
+                return json::raw(out, ",\"billing\":12.50,\"flag\":true,\"none\":null}");
+            }
+            Some(Awkward::KeysMapText) => (ForeignKeys::Map, false),
+            Some(Awkward::KeysMapArray) => (ForeignKeys::Map, true),
+            Some(Awkward::KeysListSystem) => (ForeignKeys::SystemKey, false),
+            Some(Awkward::KeysListForeign) => (ForeignKeys::ForeignSystemKey, false),
+            _ => (self.behaviour.foreign_keys, false),
+        };
+        let start = out.len();
+        let mut one = |system: &str, number: u64, count: u64| {
+            match form {
+                ForeignKeys::Map => {
+                    json::key(out, system);
+                    let list = array || count > 1;
+                    for at in 0..count {
+                        out.push(if at > 0 {
+                            b','
+                        } else if list {
+                            b'['
+                        } else {
+                            b' '
+                        });
+                        out.push(b'"');
+                        json::number(out, number + at);
+                        out.push(b'"');
+                    }
+                    if list {
+                        out.push(b']');
+                    }
+                }
+                ForeignKeys::SystemKey | ForeignKeys::ForeignSystemKey => {
+                    let foreign = form == ForeignKeys::ForeignSystemKey;
+                    for at in 0..count {
+                        json::raw(
+                            out,
+                            if foreign {
+                                ",{\"foreign_system\":\""
+                            } else {
+                                ",{\"system\":\""
+                            },
+                        );
+                        json::raw(out, system);
+                        json::raw(
+                            out,
+                            if foreign {
+                                "\",\"foreign_key\":\""
+                            } else {
+                                "\",\"key\":\""
+                            },
+                        );
+                        json::number(out, number + at);
+                        json::raw(out, "\"}");
+                    }
+                }
+            };
+        };
+        if has_crm {
+            one("crm", crm, 1);
+        }
+        if billing > 0 {
+            one("billing", 5_000_000 + u64::from(index) * 4, billing);
+        }
+        let (open, close) = if form == ForeignKeys::Map {
+            (b'{', b'}')
+        } else {
+            (b'[', b']')
+        };
+        if out.len() == start {
+            out.push(open);
+        } else {
+            out[start] = open;
+        }
+        out.push(close);
+    }
+
+    fn write_grants(&self, out: &mut Vec<u8>, index: u32) {
+        let seed = self.population.seed;
+        let mut choices = Choices::new(seed, Purpose::Grants, u64::from(index));
+        let snake = self.behaviour.grants == Grants::Snake;
+        let wrapped = self.behaviour.grants != Grants::Bare;
+        json::raw(out, if wrapped { "{\"results\":[" } else { "[" });
+        for at in 0..choices.below(3) {
+            let id = choices.next();
+            let begin = self
+                .registration(index)
+                .saturating_add(choices.below(1 << 25) as u32);
+            json::raw(out, if at > 0 { ",{" } else { "{" });
+            json::raw(
+                out,
+                if snake {
+                    "\"grant_id\":\""
+                } else {
+                    "\"grantId\":\""
+                },
+            );
+            identity::uuid(out, id & !0xF000 | 0x4000, id.rotate_left(31));
+            json::raw(out, "\",\"user_id\":\"");
+            identity::user_id(out, seed, index);
+            out.push(b'"');
+            let (state, ends) = choices.pick(&[
+                ("active", false),
+                ("active", true),
+                ("expired", true),
+                ("pending", true),
+            ]);
+            json::text_field(out, "expiry_state", state);
+            json::text_field(out, "entitlement_type", "bundle");
+            json::text_field(
+                out,
+                "entitlement_id",
+                choices.pick(&["gold-bundle", "digital-bundle", "trial"]),
+            );
+            json::raw(out, ",\"startTime\":\"");
+            calendar::spaced(out, begin);
+            if ends {
+                json::raw(out, "\",\"endTime\":\"");
+                calendar::spaced(out, begin.saturating_add(365 * 86_400));
+            }
+            json::raw(out, "\"");
+            json::text_field(
+                out,
+                "product_id",
+                choices.pick(&["gold", "digital", "digital-trial"]),
+            );
+            json::raw(
+                out,
+                if snake {
+                    ",\"created_at\":\""
+                } else {
+                    ",\"createdAt\":\""
+                },
+            );
+            calendar::spaced(out, begin);
+            json::raw(out, "\"}");
+        }
+        json::raw(out, if wrapped { "]}" } else { "]" });
+    }
+}

@@ -1,0 +1,92 @@
+//! The operations the simulator knows: a table of method, path and handler. A new operation is a line here and a function.
+
+use super::accounts;
+use super::answer::Answer;
+use super::export;
+use super::query::{self, Query};
+use super::tenant::Tenant;
+use super::users;
+
+/// A request that was let in, as handlers see it.
+pub(super) struct Call<'a> {
+    pub tenant: &'a Tenant,
+    /// What stood in the places of `{}`, decoded.
+    pub params: Vec<String>,
+    pub query: Query,
+    pub body: &'a [u8],
+}
+
+impl Call<'_> {
+    /// The path parameter at a position; the table guarantees that it is there.
+    pub(super) fn param(&self, at: usize) -> &str {
+        self.params.get(at).map(String::as_str).unwrap_or_default()
+    }
+}
+
+type Handler = fn(&Call<'_>) -> Answer;
+
+/// Earlier lines win, so a fixed path stands above one with a parameter in its place.
+const ROUTES: &[(&str, &str, Handler)] = &[
+    ("GET", export::PATH, export::export),
+    ("GET", "/v3/users", users::search),
+    ("GET", "/v3/users/{}", users::read),
+    ("DELETE", "/v3/users/{}", users::delete),
+    ("PATCH", "/v3/users/{}/attributes", users::patch_attributes),
+    ("GET", "/v3/schema/users", users::schema),
+    ("GET", "/v3/accounts", accounts::list),
+];
+
+/// The parameters of a path if it has the form of a pattern.
+fn fit(pattern: &str, path: &str) -> Option<Vec<String>> {
+    let mut params = Vec::new();
+    let mut parts = path.split('/');
+    for wanted in pattern.split('/') {
+        let part = parts.next()?;
+        if wanted == "{}" && !part.is_empty() {
+            params.push(query::decode(&part.replace('+', "%2B")));
+        } else if wanted != part {
+            return None;
+        }
+    }
+    parts.next().is_none().then_some(params)
+}
+
+/// Carries out a request.
+pub(super) fn route(tenant: &Tenant, method: &str, path: &str, query: &str, body: &[u8]) -> Answer {
+    let mut known = false;
+    for (wanted, pattern, handler) in ROUTES {
+        let Some(params) = fit(pattern, path) else {
+            continue;
+        };
+        known = true;
+        if *wanted == method {
+            return handler(&Call {
+                tenant,
+                params,
+                query: Query::parse(query),
+                body,
+            });
+        }
+    }
+    if known {
+        Answer::error(405, "this path does not know the method")
+    } else {
+        Answer::error(404, "no such path")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_fit_their_patterns() {
+        assert_eq!(
+            fit("/v3/users/{}", "/v3/users/a%20b"),
+            Some(vec!["a b".to_owned()])
+        );
+        assert_eq!(fit("/v3/users/{}", "/v3/users/"), None);
+        assert_eq!(fit("/v3/users/{}", "/v3/users/a/b"), None);
+        assert_eq!(fit("/v3/users", "/v3/users"), Some(vec![]));
+    }
+}

@@ -1,0 +1,323 @@
+//! From a socket to an answer: signature, crowd, delay, fault, operation, drift; in that order, so that a refused
+//! request changes nothing and a retried one needs a new nonce whatever happened to the first.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::answer::Answer;
+use super::auth::{Gate, Signed};
+use super::control;
+use super::edits::Edits;
+use super::export;
+use super::faults::{self, CLOUDFLARE_PAGE, Fate, Fault, Faults};
+use super::query::Query;
+use super::routes;
+use super::stats::Counter;
+use super::tenant::{Clock, Tenant};
+use super::wire::{Cut, Wire};
+
+/// The largest request body read.
+const LARGEST_REQUEST: usize = 32 << 20;
+/// How long the first half of a cut answer gets to leave before the connection ends.
+const LAST_WORDS: Duration = Duration::from_millis(20);
+
+/// A body that may end badly on purpose.
+pub(super) type Body = UnsyncBoxBody<Bytes, Broken>;
+
+/// The connection ends here, as the faults wanted.
+#[derive(Debug, thiserror::Error)]
+#[error("broken off on purpose")]
+pub(super) struct Broken;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub tenant: Arc<Tenant>,
+    pub stats: Counter,
+    pub settings: Mutex<Settings>,
+    pub gate: Mutex<Gate>,
+    pub clock: ServerClock,
+    pub max_in_flight: Option<usize>,
+}
+
+/// What may change while serving.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub faults: Faults,
+    pub drift: Edits,
+    /// Requests whose fate was drawn.
+    pub drawn: u64,
+}
+
+/// The simulator's idea of the time.
+#[derive(Clone)]
+pub(super) struct ServerClock(pub Clock);
+
+impl std::fmt::Debug for ServerClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServerClock")
+    }
+}
+
+/// Accepts connections until it is dropped; they end with it.
+pub(super) async fn serve(listener: TcpListener, server: Arc<Server>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, Arc::clone(&server)));
+                }
+                // Out of file handles, most likely: give connections time to end.
+                Err(error) => {
+                    tracing::warn!(%error, "simulator cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, server: Arc<Server>) {
+    // Answers leave in one piece anyway; waiting for more only adds latency.
+    let _ = stream.set_nodelay(true);
+    let cut = Cut::default();
+    let wire = TokioIo::new(Wire::new(stream, cut.clone()));
+    let service = service_fn(move |request| {
+        let (server, cut) = (Arc::clone(&server), cut.clone());
+        async move { respond(&server, request, &cut).await }
+    });
+    if let Err(error) = hyper::server::conn::http1::Builder::new()
+        .serve_connection(wire, service)
+        .await
+    {
+        tracing::debug!(%error, "simulator connection ended");
+    }
+}
+
+async fn respond(
+    server: &Arc<Server>,
+    request: Request<Incoming>,
+    cut: &Cut,
+) -> Result<Response<Body>, Broken> {
+    let (head, body) = request.into_parts();
+    let body = match Limited::new(body, LARGEST_REQUEST).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return server.dress(Answer::error(413, "the body is too large")),
+    };
+    let path = head.uri.path();
+    if let Some(rest) = path.strip_prefix("/_simulator/") {
+        return control::respond(server, head.method.as_str(), rest, &body);
+    }
+    let query = head.uri.query().unwrap_or_default();
+    let method = head.method.as_str();
+    let present = server.stats.enter();
+    let header = head
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let verdict = lock(&server.gate).check(
+        (server.clock.0)(),
+        header,
+        Signed {
+            method,
+            path,
+            query,
+            body: &body,
+        },
+    );
+    let mut log = (path == export::PATH).then(|| export::request(&Query::parse(query)));
+    let mut struck = None;
+    let mut form = 0;
+    let answer = if let Err(refusal) = verdict {
+        let mut stats = server.stats.lock();
+        stats.unauthorised += 1;
+        *stats.refusals.entry(refusal.to_string()).or_default() += 1;
+        Some(Answer::error(401, &refusal.to_string()))
+    } else if server
+        .max_in_flight
+        .is_some_and(|most| present.present > most)
+    {
+        struck = Some(Fault::Crowded);
+        Some(Answer::error(429, "too many requests at once"))
+    } else {
+        let Fate {
+            fault,
+            form: drawn,
+            delay,
+        } = server.next_fate();
+        (struck, form) = (fault, drawn);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        server.answer_under(fault, form, || {
+            let answer = routes::route(&server.tenant, method, path, query, &body);
+            if log.is_some() && answer.status == 200 {
+                let drift = server.settings().drift;
+                server.tenant.edit(drift);
+            }
+            answer
+        })
+    };
+    let damaged = answer.is_none()
+        || matches!(
+            struck,
+            Some(Fault::Truncate | Fault::InvalidJson | Fault::Html | Fault::ForbiddenHtml)
+        );
+    {
+        let mut stats = server.stats.lock();
+        if let Some(fault) = struck {
+            *stats.faults.entry(fault).or_default() += 1;
+        }
+        if let Some(answer) = &answer {
+            *stats.by_status.entry(answer.status).or_default() += 1;
+        }
+        if let Some(mut log) = log.take() {
+            log.status = answer.as_ref().map_or(0, |answer| answer.status);
+            log.users = answer.as_ref().map_or(0, |answer| answer.users);
+            log.damaged = damaged;
+            stats.export(log);
+        }
+    }
+    match answer {
+        None => {
+            cut.cut();
+            Err(Broken)
+        }
+        Some(answer) if struck == Some(Fault::Truncate) => server.truncate(answer, form),
+        Some(answer) if matches!(struck, Some(Fault::Throttle | Fault::Crowded)) => {
+            let after = server
+                .settings()
+                .faults
+                .retry_after_header((server.clock.0)());
+            let mut response = server.dress(answer)?;
+            if let Some(after) = after.and_then(|after| after.parse().ok()) {
+                response.headers_mut().insert(RETRY_AFTER, after);
+            }
+            Ok(response)
+        }
+        Some(answer) => server.dress(answer),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Server {
+    pub(super) fn settings(&self) -> MutexGuard<'_, Settings> {
+        lock(&self.settings)
+    }
+
+    fn next_fate(&self) -> Fate {
+        let mut settings = self.settings();
+        settings.drawn += 1;
+        settings.faults.fate(self.tenant.seed(), settings.drawn)
+    }
+
+    /// The answer a fault leaves of an operation, none when the connection is to be reset.
+    fn answer_under(
+        &self,
+        fault: Option<Fault>,
+        form: u64,
+        operate: impl FnOnce() -> Answer,
+    ) -> Option<Answer> {
+        Some(match fault {
+            None | Some(Fault::Truncate) => operate(),
+            Some(Fault::InvalidJson) => {
+                let mut answer = operate();
+                // Whatever the JSON was, it is none with its last bracket gone and this in its place.
+                answer.body.pop();
+                answer.body.extend_from_slice(b",}");
+                answer.status = 200;
+                answer
+            }
+            Some(Fault::Reset) => {
+                if form.is_multiple_of(2) {
+                    operate();
+                }
+                return None;
+            }
+            Some(Fault::Throttle | Fault::Crowded) => Answer::error(429, "too many requests"),
+            Some(Fault::ServerError) => {
+                let status = faults::server_error(form >> 1);
+                if form.is_multiple_of(2) {
+                    Answer::html(status, faults::gateway_page(status))
+                } else {
+                    Answer::error(status, "something went wrong")
+                }
+            }
+            Some(Fault::Html) => {
+                let mut answer = Answer::html(200, faults::gateway_page(200));
+                if form.is_multiple_of(4) {
+                    answer.content_type = "application/json";
+                }
+                answer
+            }
+            Some(Fault::ForbiddenHtml) => Answer::html(403, CLOUDFLARE_PAGE),
+        })
+    }
+
+    fn head(&self, status: u16, content_type: &'static str) -> hyper::http::response::Builder {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Response::builder()
+            .status(status)
+            .header(CONTENT_TYPE, content_type)
+            .header(DATE, httpdate::fmt_http_date((self.clock.0)()))
+    }
+
+    /// A whole response.
+    pub(super) fn dress(&self, answer: Answer) -> Result<Response<Body>, Broken> {
+        let body = Full::new(Bytes::from(answer.body))
+            .map_err(|never| match never {})
+            .boxed_unsync();
+        self.head(answer.status, answer.content_type)
+            .body(body)
+            .map_err(|_| Broken)
+    }
+
+    /// A response without an announced length.
+    pub(super) fn stream(
+        &self,
+        content_type: &'static str,
+        parts: impl futures::Stream<Item = Result<Bytes, Broken>> + Send + 'static,
+    ) -> Result<Response<Body>, Broken> {
+        let frames = futures::StreamExt::map(parts, |part| part.map(Frame::data));
+        let body = StreamBody::new(frames).boxed_unsync();
+        self.head(200, content_type).body(body).map_err(|_| Broken)
+    }
+
+    /// A response that stops in the middle: of its announced length, or of its chunks.
+    fn truncate(&self, mut answer: Answer, form: u64) -> Result<Response<Body>, Broken> {
+        let length = answer.body.len();
+        answer.body.truncate(length / 2);
+        let half = Bytes::from(answer.body);
+        let parts = futures::stream::unfold(Some(half), |left| async move {
+            match left {
+                Some(half) => Some((Ok(Frame::data(half)), None)),
+                None => {
+                    tokio::time::sleep(LAST_WORDS).await;
+                    Some((Err(Broken), None))
+                }
+            }
+        });
+        let mut head = self.head(answer.status, answer.content_type);
+        if form.is_multiple_of(2) {
+            head = head.header(CONTENT_LENGTH, length);
+        }
+        head.body(StreamBody::new(parts).boxed_unsync())
+            .map_err(|_| Broken)
+    }
+}

@@ -1,0 +1,282 @@
+//! The tenant: generated people, the edits made to them, and the lists over both.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::value::RawValue;
+
+use super::behaviour::{Behaviour, Order};
+use super::edits::{Edited, Edits, Overlay};
+use super::identity::{self, PLANTED};
+use super::mix::{Purpose, draw};
+use super::person::{Parts, People};
+use super::population::{Population, Shape};
+use super::ranking::{By, Filter, Rankings, Selected};
+
+/// Where the simulator takes the time from.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+#[derive(Debug, Default)]
+struct State {
+    overlay: Overlay,
+    rankings: Rankings,
+    /// Edits made so far; the next one is drawn by this number.
+    edits: u64,
+}
+
+/// Everybody in the simulated tenant, to be read and edited by the server and, in process, by tests.
+pub struct Tenant {
+    population: Population,
+    behaviour: Behaviour,
+    clock: Clock,
+    state: RwLock<State>,
+}
+
+impl std::fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tenant")
+            .field("behaviour", &self.behaviour)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tenant {
+    /// A tenant nobody has edited yet; edits happen at the time `clock` tells.
+    pub fn new(shape: &Shape, behaviour: Behaviour, clock: Clock) -> Self {
+        Self {
+            population: Population::new(shape),
+            behaviour,
+            clock,
+            state: RwLock::default(),
+        }
+    }
+
+    /// How it answers the open questions of the contract.
+    pub fn behaviour(&self) -> &Behaviour {
+        &self.behaviour
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        self.population.seed
+    }
+
+    /// How many people it started with.
+    pub(super) fn size(&self) -> u32 {
+        self.population.people
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn people<'a>(&'a self, overlay: &'a Overlay) -> People<'a> {
+        People {
+            population: &self.population,
+            overlay,
+            behaviour: &self.behaviour,
+        }
+    }
+
+    fn now(&self) -> u32 {
+        let since = (self.clock)()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+    }
+
+    /// Runs `look` on one consistent state of the people.
+    pub(super) fn look<T>(&self, look: impl FnOnce(People<'_>) -> T) -> T {
+        let state = self.read();
+        look(self.people(&state.overlay))
+    }
+
+    /// Selects one page and renders it, both from the same state.
+    pub(super) fn page<T>(
+        &self,
+        filter: Filter,
+        order: Order,
+        offset: usize,
+        limit: usize,
+        render: impl FnOnce(People<'_>, Selected) -> T,
+    ) -> T {
+        if Rankings::needed(filter, order).any(|by| !self.read().rankings.has(by)) {
+            let state = &mut *self.write();
+            for by in Rankings::needed(filter, order) {
+                state.rankings.build(self.people(&state.overlay), by);
+            }
+        }
+        let state = self.read();
+        let people = self.people(&state.overlay);
+        render(
+            people,
+            state.rankings.select(people, filter, order, offset, limit),
+        )
+    }
+
+    /// How many people are alive.
+    pub fn living(&self) -> u32 {
+        let state = self.read();
+        self.people(&state.overlay).end() - state.overlay.deleted.len() as u32
+    }
+
+    /// The index behind a shown user id; none for deleted people.
+    pub fn index_of(&self, user_id: &str) -> Option<u32> {
+        self.look(|people| people.by_user_id(user_id))
+    }
+
+    /// The UUID of a person, which the export shows unless they are awkward about it.
+    pub fn user_id(&self, index: u32) -> String {
+        identity::user_id_text(self.seed(), index)
+    }
+
+    /// What a perfect copy would hold: one line of JSON per living person in index order, the item as exported with
+    /// `attributes=true`, without `seq-no`.
+    pub fn truth(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut next = Some(0);
+        while let Some(from) = next {
+            next = self.truth_part(&mut out, from, usize::MAX);
+        }
+        out
+    }
+
+    /// Appends truth from index `from` until about `limit` bytes are there; answers where to go on.
+    pub(super) fn truth_part(&self, out: &mut Vec<u8>, from: u32, limit: usize) -> Option<u32> {
+        let begin = out.len();
+        self.look(|people| {
+            for index in from..people.end() {
+                if out.len() - begin >= limit {
+                    return Some(index);
+                }
+                if people.is_living(index) {
+                    people.item(
+                        out,
+                        index,
+                        None,
+                        Parts {
+                            attributes: true,
+                            grants: false,
+                        },
+                    );
+                    out.push(b'\n');
+                }
+            }
+            None
+        })
+    }
+
+    /// Makes edits, to people drawn from the seed and the number of edits so far: the same calls give the same tenant.
+    pub fn edit(&self, edits: Edits) -> Edited {
+        let mut edited = Edited::default();
+        if edits == Edits::NONE {
+            return edited;
+        }
+        let now = self.now();
+        let mut state = self.write();
+        let state = &mut *state;
+        state
+            .rankings
+            .build(self.people(&state.overlay), By::Registered);
+        for _ in 0..edits.updates {
+            if let Some(index) = self.choose(state, 0) {
+                self.touch(state, index, now, |change| change.revision += 1);
+                edited.updated.push(self.user_id(index));
+            }
+        }
+        for _ in 0..edits.creations {
+            if let Some(index) = self.admit(state, now) {
+                edited.created.push(self.user_id(index));
+            }
+        }
+        for _ in 0..edits.deletions {
+            if let Some(index) = self.choose(state, PLANTED) {
+                self.expel(state, index);
+                edited.deleted.push(self.user_id(index));
+            }
+        }
+        edited
+    }
+
+    /// Changes an attribute value of one person, now. False if there is no such person.
+    pub fn update(&self, index: u32) -> bool {
+        let now = self.now();
+        let state = &mut *self.write();
+        let living = self.people(&state.overlay).is_living(index);
+        if living {
+            self.touch(state, index, now, |change| change.revision += 1);
+        }
+        living
+    }
+
+    /// Sets attribute values of one person, now, leaving the others. False if there is no such person.
+    pub fn set_attributes(
+        &self,
+        index: u32,
+        values: impl IntoIterator<Item = (String, Box<RawValue>)>,
+    ) -> bool {
+        let now = self.now();
+        let state = &mut *self.write();
+        let living = self.people(&state.overlay).is_living(index);
+        if living {
+            self.touch(state, index, now, |change| change.attributes.extend(values));
+        }
+        living
+    }
+
+    /// Removes one person, planted ones too. False if there is no such person.
+    pub fn delete(&self, index: u32) -> bool {
+        let state = &mut *self.write();
+        let living = self.people(&state.overlay).is_living(index);
+        if living {
+            self.expel(state, index);
+        }
+        living
+    }
+
+    /// Someone living with an index of at least `least`, or nobody after a few tries in a nearly empty tenant.
+    fn choose(&self, state: &mut State, least: u32) -> Option<u32> {
+        (0..64).find_map(|_| {
+            state.edits += 1;
+            let draw = draw(self.seed(), Purpose::Edit, state.edits);
+            state.rankings.nth(draw).filter(|index| *index >= least)
+        })
+    }
+
+    fn touch(
+        &self,
+        state: &mut State,
+        index: u32,
+        now: u32,
+        how: impl FnOnce(&mut super::edits::Change),
+    ) {
+        state
+            .rankings
+            .remove_by(self.people(&state.overlay), By::Updated, index);
+        let change = state.overlay.changes.entry(index).or_default();
+        change.updated = now;
+        how(change);
+        state
+            .rankings
+            .insert_by(self.people(&state.overlay), By::Updated, index);
+    }
+
+    fn admit(&self, state: &mut State, now: u32) -> Option<u32> {
+        let index = self.people(&state.overlay).end();
+        if index >= super::population::MOST_PEOPLE {
+            return None;
+        }
+        state.overlay.created.push(now);
+        state.rankings.insert(self.people(&state.overlay), index);
+        Some(index)
+    }
+
+    fn expel(&self, state: &mut State, index: u32) {
+        state.rankings.remove(self.people(&state.overlay), index);
+        state.overlay.deleted.insert(index);
+        state.overlay.changes.remove(&index);
+    }
+}
