@@ -159,7 +159,13 @@ impl PrivateCluster {
             percent_encoding::NON_ALPHANUMERIC,
         )
         .to_string();
-        format!("postgresql://{NAME}@/{NAME}?host={socket}")
+        // With a host, since sqlx wants one; the parameter wins, for psql too.
+        format!("postgresql://{NAME}@localhost/{NAME}?host={socket}")
+    }
+
+    /// The directory of the cluster, its locks and its log.
+    pub fn home(&self) -> &Path {
+        &self.place.home
     }
 
     /// Leaves the cluster, and stops it when nobody else uses it.

@@ -1,0 +1,71 @@
+//! A database of its own for each test, on one cluster per test run.
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
+use std::str::FromStr;
+use tokio::sync::OnceCell;
+use zephr_sync::postgres::private::{Durability, PrivateCluster};
+
+/// The cluster of a test run started by `make test`, or one of this process's own for a test run by hand.
+async fn cluster() -> &'static str {
+    static CLUSTER: OnceCell<String> = OnceCell::const_new();
+    CLUSTER
+        .get_or_init(|| async {
+            if let Ok(url) = std::env::var("ZEPHR_TEST_DATABASE_URL") {
+                return url;
+            }
+            // Kept, and adopted by the next run by hand: there is no hook at a test binary's end.
+            let directory = std::env::temp_dir().join("zephr-sync-tests-by-hand");
+            let cluster = PrivateCluster::start_with(&directory, Durability::None).await.expect("a cluster");
+            let url = cluster.url();
+            std::mem::forget(cluster);
+            url
+        })
+        .await
+}
+
+/// One empty database.
+#[derive(Debug)]
+pub struct Mirror {
+    /// What `DATABASE_URL` should be.
+    pub url: String,
+}
+
+impl Mirror {
+    /// Creates it.
+    pub async fn new() -> Self {
+        let base = cluster().await;
+        let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+        let mut connection = PgConnection::connect(base).await.expect("the cluster answers");
+        let create = format!("create database {name}");
+        connection.execute(AssertSqlSafe(create)).await.expect("a database");
+        let (server, query) = base.split_once("/zephr?").expect("the private cluster's form of URL");
+        Self { url: format!("{server}/{name}?{query}") }
+    }
+
+    /// A session in it, on the tenant's search path.
+    pub async fn connect(&self) -> PgConnection {
+        let options = PgConnectOptions::from_str(&self.url)
+            .expect("a URL")
+            .options([("search_path", "zephr, zephr_sync"), ("timezone", "UTC")]);
+        PgConnection::connect_with(&options).await.expect("the database answers")
+    }
+
+    /// The rows of a query.
+    pub async fn rows(&self, sql: &str) -> Vec<PgRow> {
+        self.connect().await.fetch_all(AssertSqlSafe(sql.to_owned())).await.expect(sql)
+    }
+
+    /// The only value of a query.
+    pub async fn value<T>(&self, sql: &str) -> T
+    where
+        T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        self.rows(sql).await.first().expect("one row").get(0)
+    }
+
+    /// Runs statements.
+    pub async fn execute(&self, sql: &str) {
+        self.connect().await.execute(AssertSqlSafe(sql.to_owned())).await.expect(sql);
+    }
+}

@@ -1,0 +1,96 @@
+//! The binary, run as a user would, in an empty directory and with nothing of our environment.
+
+use std::process::Stdio;
+
+use tokio::process::{Child, Command};
+use zephr_sync::simulator::Simulator;
+
+/// The program with its settings.
+#[derive(Debug)]
+pub struct Program {
+    directory: tempfile::TempDir,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Program {
+    /// Without any setting.
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a directory"), variables: Vec::new() }
+    }
+
+    /// For a tenant and a mirror.
+    pub fn between(simulator: &Simulator, mirror: &super::Mirror) -> Self {
+        let keys = simulator.keys();
+        Self::new()
+            .with("ZEPHR_BASE_URL", simulator.base_url())
+            .with("ZEPHR_ACCESS_KEY", &keys.access)
+            .with("ZEPHR_SECRET_KEY", &keys.secret)
+            .with("DATABASE_URL", &mirror.url)
+    }
+
+    /// With an environment variable; a later one wins.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.variables.retain(|(known, _)| *known != name);
+        self.variables.push((name, value.into()));
+        self
+    }
+
+    /// Its current directory.
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// The command, to start by hand; stdout and stderr are pipes.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zephr-sync"));
+        command
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Starts it.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).spawn().expect("the program starts")
+    }
+
+    /// Runs it to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Ended {
+        let output = self.command(arguments).output().await.expect("the program runs");
+        Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("text"),
+            stderr: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+}
+
+impl Ended {
+    /// The one JSON document on stdout.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Fails the test unless it ended with this code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+}
