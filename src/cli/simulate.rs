@@ -252,6 +252,11 @@ pub async fn run(args: Args, json: bool) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let simulator = Simulator::start(args.options()).await?;
+    tracing::info!(
+        people = simulator.tenant().living(),
+        behaviour = ?simulator.tenant().behaviour(),
+        "the simulator is serving"
+    );
     let told = announce(&simulator, json, &mut std::io::stdout().lock());
     // Whoever started us may not care to read on; serving goes on without a reader.
     if let Err(error) = told
@@ -288,4 +293,100 @@ fn announce(
         writeln!(to, "ZEPHR_SECRET_KEY={}", keys.secret)?;
     }
     to.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn options(flags: &str) -> Options {
+        Command::try_parse_from(["simulate"].into_iter().chain(flags.split_whitespace()))
+            .unwrap()
+            .args
+            .options()
+    }
+
+    #[test]
+    fn what_is_not_given_is_drawn_and_what_is_given_wins() {
+        assert_eq!(options("--seed 9").behaviour, Behaviour::drawn(9));
+        assert_eq!(options("--seed 9 --plain").behaviour, Behaviour::plain());
+        let told = options(
+            "--order user-id --envelope bare --boundary exclusive --rpp-clamp 50 --count page \
+             --links next-only --foreign-keys system-key --lookup object --ignore-filters",
+        );
+        let expected = Behaviour {
+            order: Order::UserId,
+            envelope: Envelope::Bare,
+            boundary: Boundary::Exclusive,
+            rpp_clamp: Some(50),
+            count: Count::Page,
+            links: Links::NextOnly,
+            foreign_keys: ForeignKeys::SystemKey,
+            lookup: Lookup::Object,
+            grants: Behaviour::drawn(1).grants,
+            ignore_filters: true,
+        };
+        assert_eq!(told.behaviour, expected);
+        assert_eq!(options("--seed 3 --rpp-clamp 0").behaviour.rpp_clamp, None);
+    }
+
+    #[test]
+    fn every_fault_has_its_flag() {
+        let options = options(
+            "--fault-429 1 --fault-5xx 2 --fault-reset 3 --fault-truncate 4 --fault-html 5 --fault-403-html 6 \
+             --fault-json 7.5% --latency 8 --jitter 9 --retry-after date --retry-after-secs 10 --max-in-flight 11 \
+             --clock-skew -12 --drift-updates 13 --drift-creations 14 --drift-deletions 15",
+        );
+        let faults = Faults {
+            throttle: 1.0,
+            server_error: 2.0,
+            reset: 3.0,
+            truncate: 4.0,
+            html: 5.0,
+            forbidden_html: 6.0,
+            invalid_json: 7.5,
+            latency_ms: 8,
+            jitter_ms: 9,
+            retry_after: RetryAfter::Date,
+            retry_after_secs: 10,
+        };
+        assert_eq!(options.faults, faults);
+        assert_eq!((options.max_in_flight, options.clock_skew), (Some(11), -12));
+        assert_eq!(
+            options.drift,
+            Edits {
+                updates: 13,
+                creations: 14,
+                deletions: 15
+            }
+        );
+        assert!(Command::try_parse_from(["simulate", "--fault-429", "101"]).is_err());
+    }
+
+    #[tokio::test]
+    async fn it_says_how_to_reach_it() {
+        let simulator = Simulator::start(options("--listen 127.0.0.1:0 --users 7"))
+            .await
+            .unwrap();
+        let mut plain = Vec::new();
+        announce(&simulator, false, &mut plain).unwrap();
+        let expected = format!(
+            "ZEPHR_BASE_URL={}\nZEPHR_ACCESS_KEY={MADE_UP_ACCESS_KEY}\nZEPHR_SECRET_KEY={MADE_UP_SECRET_KEY}\n",
+            simulator.base_url()
+        );
+        assert_eq!(String::from_utf8(plain).unwrap(), expected);
+        let mut json = Vec::new();
+        announce(&simulator, true, &mut json).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(json["base_url"], simulator.base_url());
+        assert_eq!(json["users"], 7);
+    }
 }
