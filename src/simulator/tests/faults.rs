@@ -196,7 +196,7 @@ async fn faults_are_replaced_from_outside_and_spare_the_control_room() {
 #[tokio::test]
 async fn a_crowd_is_throttled() {
     let faults = Faults {
-        latency_ms: 400,
+        latency_ms: 1000,
         retry_after_secs: 1,
         ..Faults::default()
     };
