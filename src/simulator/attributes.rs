@@ -23,6 +23,7 @@ const FIELDS: &[Field] = &[
     Field("reader_score", "Reader score", "number"),
     Field("date-of-birth", "Date of birth", "date"),
     Field("subscribed-on", "Subscribed on", "date"),
+    Field("membership-number", "Membership number", "text"),
     Field("source-code", "Source", "text"),
     Field("favourite-topics", "Favourite topics", "text"),
     Field("notes", "Notes", "textarea"),
@@ -137,6 +138,11 @@ pub(super) fn of_person(
     to.field("subscribed-on", |out| {
         out.push(b'"');
         calendar::date(out, subscribed);
+        out.push(b'"');
+    });
+    to.field("membership-number", |out| {
+        json::raw(out, "\"M-");
+        json::padded(out, u64::from(index), 9);
         out.push(b'"');
     });
     to.text("source-code", choices.pick(names::SOURCES));

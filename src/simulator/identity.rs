@@ -39,6 +39,11 @@ const fn unspread() -> u64 {
     inverse
 }
 
+/// What the index is hidden behind, so that even the first person's id looks random.
+fn veil(seed: u64) -> u64 {
+    draw(seed, Purpose::UserId, u64::MAX)
+}
+
 /// The first half of a user id as a number; ids sort as these do.
 pub(super) fn sort_key(seed: u64, index: u32) -> u64 {
     (draw(seed, Purpose::UserId, u64::from(index)) & !0xF000) | 0x4000
@@ -66,7 +71,7 @@ pub(super) fn uuid(out: &mut Vec<u8>, high: u64, low: u64) {
 /// Appends a person's UUID, unquoted. Its last group is the index in disguise.
 pub(super) fn user_id(out: &mut Vec<u8>, seed: u64, index: u32) {
     let high = sort_key(seed, index);
-    let node = (u64::from(index).wrapping_mul(SPREAD) ^ seed) & NODE_BITS;
+    let node = (u64::from(index).wrapping_mul(SPREAD) ^ veil(seed)) & NODE_BITS;
     uuid(out, high, high.rotate_left(17) & !NODE_BITS | node);
 }
 
@@ -80,7 +85,7 @@ pub(super) fn user_id_text(seed: u64, index: u32) -> String {
 /// The index behind a UUID, if this tenant made it.
 pub(super) fn index_of_user_id(seed: u64, id: &str) -> Option<u32> {
     let node = u64::from_str_radix(id.get(24..36)?, 16).ok()?;
-    let index = (node ^ seed & NODE_BITS).wrapping_mul(unspread()) & NODE_BITS;
+    let index = (node ^ veil(seed) & NODE_BITS).wrapping_mul(unspread()) & NODE_BITS;
     let index = u32::try_from(index).ok()?;
     (user_id_text(seed, index) == id).then_some(index)
 }

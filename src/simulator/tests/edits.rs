@@ -1,0 +1,196 @@
+use std::collections::HashSet;
+
+use super::*;
+use crate::simulator::{Edits, Order};
+
+/// Reads everything by page while people change, and says who was there throughout but was not seen, and how many were
+/// seen twice.
+async fn lost_and_doubled(order: Order, drift: Edits) -> (usize, usize) {
+    let mut options = small(400);
+    options.behaviour.order = order;
+    options.drift = drift;
+    let simulator = Simulator::start(options).await.unwrap();
+    let before = ids(&truth(&simulator));
+    let client = Client::of(&simulator);
+    let behaviour = simulator.tenant().behaviour().clone();
+    let mut seen = Vec::new();
+    for page in 1..=60 {
+        let target = format!("/v3/user-export?rpp=20&page={page}");
+        let page = items(behaviour.envelope, &client.json(&target).await);
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(ids(&page));
+    }
+    let after: HashSet<String> = ids(&truth(&simulator)).into_iter().collect();
+    let distinct: HashSet<&String> = seen.iter().collect();
+    let lost = before
+        .iter()
+        .filter(|id| after.contains(*id) && !distinct.contains(id))
+        .count();
+    (lost, seen.len() - distinct.len())
+}
+
+#[tokio::test]
+async fn paging_loses_and_doubles_people_only_under_drift() {
+    for order in [Order::RegisteredAsc, Order::UpdatedDesc, Order::Shuffled] {
+        assert_eq!(
+            lost_and_doubled(order, Edits::NONE).await,
+            (0, 0),
+            "{order:?}"
+        );
+    }
+    let deletions = Edits {
+        deletions: 4,
+        ..Edits::NONE
+    };
+    let updates = Edits {
+        updates: 4,
+        ..Edits::NONE
+    };
+    let creations = Edits {
+        creations: 4,
+        ..Edits::NONE
+    };
+    for (order, drift, loses, doubles) in [
+        (Order::RegisteredAsc, deletions, true, false),
+        (Order::RegisteredAsc, creations, false, false),
+        (Order::RegisteredAsc, updates, false, false),
+        (Order::RegisteredDesc, creations, false, true),
+        (Order::UpdatedAsc, updates, true, true),
+        (Order::UpdatedDesc, updates, true, true),
+        (Order::UserId, deletions, true, false),
+        (Order::UserId, creations, false, true),
+        (Order::Shuffled, deletions, true, false),
+    ] {
+        let (lost, doubled) = lost_and_doubled(order, drift).await;
+        assert_eq!(
+            (lost > 0, doubled > 0),
+            (loses, doubles),
+            "{order:?} {drift:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn edits_show_in_truth_and_repeat_from_the_seed() {
+    let simulator = Simulator::start(small(300)).await.unwrap();
+    let client = Client::of(&simulator);
+    let before = truth(&simulator);
+    let answer = client
+        .control(
+            Method::POST,
+            "edit",
+            r#"{"updates":5,"creations":3,"deletions":7}"#,
+        )
+        .await;
+    let edited: crate::simulator::Edited =
+        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    assert_eq!(
+        (
+            edited.updated.len(),
+            edited.created.len(),
+            edited.deleted.len()
+        ),
+        (5, 3, 7)
+    );
+    let after = truth(&simulator);
+    assert_eq!(after.len(), 296);
+    assert_eq!(simulator.tenant().living(), 296);
+    let find = |list: &[Value], wanted: &str| list.iter().find(|item| id(item) == wanted).cloned();
+    for gone in &edited.deleted {
+        assert!(find(&after, gone).is_none() && find(&before, gone).is_some());
+    }
+    for new in &edited.created {
+        assert_eq!(
+            find(&after, new).unwrap()["user"]["registered"],
+            "2026-01-01T00:00:00Z"
+        );
+    }
+    for changed in edited
+        .updated
+        .iter()
+        .filter(|id| !edited.deleted.contains(id))
+    {
+        let points = |list: &[Value]| {
+            find(list, changed).unwrap()["user"]["attributes"]["loyalty-points"].clone()
+        };
+        assert_ne!(points(&before), points(&after));
+    }
+    let since = client
+        .json("/v3/user-export?rpp=100&since=2025-12-31T00:00:00Z")
+        .await;
+    let mut expected: Vec<String> = edited
+        .updated
+        .iter()
+        .chain(&edited.created)
+        .cloned()
+        .collect();
+    expected.retain(|id| !edited.deleted.contains(id));
+    let mut expected = sorted(expected);
+    expected.dedup();
+    assert_eq!(sorted(ids(&items(Envelope::Nested, &since))), expected);
+
+    let twin = Simulator::start(small(300)).await.unwrap();
+    let edits = Edits {
+        updates: 5,
+        creations: 3,
+        deletions: 7,
+    };
+    assert_eq!(twin.tenant().edit(edits), edited);
+    assert_eq!(twin.tenant().truth(), simulator.tenant().truth());
+}
+
+#[tokio::test]
+async fn truth_is_streamed_whole() {
+    let simulator = Simulator::start(small(2000)).await.unwrap();
+    let client = Client::of(&simulator);
+    let streamed = client
+        .control(Method::GET, "truth", "")
+        .await
+        .bytes()
+        .await
+        .unwrap();
+    assert!(streamed.len() > 1_000_000);
+    assert_eq!(streamed, simulator.tenant().truth());
+}
+
+#[test]
+fn an_emptied_tenant_takes_edits() {
+    let shape = Shape {
+        people: 8,
+        ..Shape::default()
+    };
+    let tenant = crate::simulator::Tenant::new(&shape, Behaviour::plain(), still_clock());
+    let edited = tenant.edit(Edits {
+        updates: 0,
+        creations: 0,
+        deletions: 100,
+    });
+    assert_eq!(edited.deleted.len(), 3, "planted people stay");
+    assert!((0..5).all(|index| tenant.delete(index)));
+    assert!(!tenant.delete(0));
+    assert_eq!(
+        tenant
+            .edit(Edits {
+                updates: 3,
+                creations: 0,
+                deletions: 3
+            })
+            .updated
+            .len(),
+        0
+    );
+    assert_eq!(tenant.living(), 0);
+    assert_eq!(
+        tenant
+            .edit(Edits {
+                creations: 2,
+                ..Edits::NONE
+            })
+            .created
+            .len(),
+        2
+    );
+    assert_eq!(tenant.living(), 2);
+}
