@@ -1,0 +1,101 @@
+//! The rows of the yardsticks, made before anything is timed: what COPY wants, in batches.
+
+use std::error::Error;
+
+use serde_json::value::RawValue;
+use zephr_sync::record::User;
+use zephr_sync::zephr::user;
+
+use super::process::Simulator;
+
+/// Rows per COPY and upsert: larger batches than the product's, which is kind to the yardsticks.
+const BATCH: usize = 5_000;
+
+/// One batch in COPY's text format.
+pub struct Batch {
+    /// `user_id, document, hash`
+    pub documents: String,
+    /// The columns of `users` that a sync fills.
+    pub users: String,
+    /// `user_id, system, key`
+    pub foreign_keys: String,
+}
+
+pub struct Rows {
+    pub batches: Vec<Batch>,
+    count: usize,
+}
+
+impl Rows {
+    pub async fn fetch(simulator: &Simulator) -> Result<Self, Box<dyn Error>> {
+        let url = format!("{}/_simulator/truth", simulator.base_url());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let truth = reqwest::Client::new().get(url).send().await?.text().await?;
+        let lines: Vec<&str> = truth.lines().collect();
+        let batches = lines.chunks(BATCH).map(batch).collect::<Result<_, _>>()?;
+        Ok(Self { batches, count: lines.len() })
+    }
+
+    pub fn len(&self) -> usize {
+        self.count
+    }
+}
+
+fn batch(lines: &[&str]) -> Result<Batch, Box<dyn Error>> {
+    let mut batch = Batch { documents: String::new(), users: String::new(), foreign_keys: String::new() };
+    for line in lines {
+        let raw: &RawValue = serde_json::from_str(line)?;
+        let item = user::item(raw, &[]).map_err(|reject| reject.reason)?;
+        let hash = format!("\\x{}", hex::encode(item.hash));
+        write(&mut batch.documents, &[Some(&item.id), Some(&item.text), Some(&hash)]);
+        let user = user::row(&item);
+        write_user(&mut batch, &user, &hash);
+    }
+    Ok(batch)
+}
+
+fn write_user(batch: &mut Batch, user: &User, hash: &str) {
+    let verified = user.email_verified.map(|verified| verified.to_string());
+    let registered = user.registered_at.map(|at| at.to_rfc3339());
+    write(
+        &mut batch.users,
+        &[
+            Some(&user.user_id),
+            user.email.as_deref(),
+            user.username.as_deref(),
+            verified.as_deref(),
+            user.tracking_id.as_deref(),
+            registered.as_deref(),
+            user.registration_tenant.as_deref(),
+            user.attributes.as_deref(),
+            Some(&user.extra),
+            Some(hash),
+        ],
+    );
+    for key in &user.foreign_keys {
+        write(&mut batch.foreign_keys, &[Some(&user.user_id), Some(&key.system), Some(&key.key)]);
+    }
+}
+
+fn write(out: &mut String, cells: &[Option<&str>]) {
+    for (position, cell) in cells.iter().enumerate() {
+        if position > 0 {
+            out.push('\t');
+        }
+        match cell {
+            None => out.push_str("\\N"),
+            Some(text) => {
+                for c in text.chars() {
+                    match c {
+                        '\\' => out.push_str("\\\\"),
+                        '\t' => out.push_str("\\t"),
+                        '\n' => out.push_str("\\n"),
+                        '\r' => out.push_str("\\r"),
+                        other => out.push(other),
+                    }
+                }
+            }
+        }
+    }
+    out.push('\n');
+}
