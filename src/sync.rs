@@ -20,11 +20,12 @@ use uuid::Uuid;
 
 use crate::job;
 use crate::lifecycle::Shutdown;
+use crate::load::compare;
 use crate::postgres::connect::Database;
 use crate::record::{Page, Query, Resource};
 use crate::scan::Source;
 use crate::scan::part::{Fetched, PartReader, Reading, Stopped};
-use crate::scan::plan::Plan;
+use crate::scan::plan::{FILL_KNOWN, Plan};
 use crate::scan::verdict::{Parts, Proof, Verdict};
 use crate::scan::window::Window;
 use crate::state::leases::{self, Holder, Lease};
@@ -223,6 +224,9 @@ async fn run(
         Scope::Full { scan_id, resumed: false } => checkpoint.begin = Some(scan_id),
         Scope::Incremental { .. } | Scope::Sample { .. } => {}
     }
+    if let Scope::Full { .. } = scope {
+        scan.cut_by_mirror(pool).await?;
+    }
     let read = tokio::select! {
         read = scan.read(Some(&mut checkpoint)) => read,
         () = lease.lost() => Err(Error::Lease(leases::Error::Lost(Resource::Users))),
@@ -355,6 +359,15 @@ impl<'a> Scan<'a> {
             }
         }
         self.plan = Plan::without(&committed);
+    }
+
+    /// The mirror knows how registrations are spread.
+    async fn cut_by_mirror(&mut self, pool: &PgPool) -> Result<(), Error> {
+        let rows = ((self.env.rpp as f64 * FILL_KNOWN) as i64).max(1);
+        let (cuts, total) = compare::quantiles(&mut *pool.acquire().await?, rows).await?;
+        self.plan.cut_at(&cuts);
+        self.env.progress.expect(total);
+        Ok(())
     }
 
     /// Reads what is left and waits until it is written.

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_control_characters_harmless() {
         let rows = [["a\u{1b}[31m".to_owned(), "5".to_owned()], ["bc".to_owned(), "1,234".to_owned()]];
-        assert_eq!(table(["name", "rows"], &rows), "name    rows\na\u{FFFD}[31m     5\nbc     1,234\n");
+        assert_eq!(table(["name", "rows"], &rows), "name     rows\na\u{FFFD}[31m      5\nbc      1,234\n");
     }
 
     #[test]

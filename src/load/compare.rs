@@ -107,6 +107,23 @@ async fn unknown(
     Ok(positions.into_iter().collect())
 }
 
+/// Registrations at which to cut time so that each piece holds about `rows` living users, and how many living users there are.
+///
+/// # Errors
+/// As sqlx.
+pub async fn quantiles(
+    connection: &mut PgConnection,
+    rows: i64,
+) -> Result<(Vec<DateTime<Utc>>, i64), sqlx::Error> {
+    let cuts = sqlx::query_file_scalar!("src/load/compare/quantiles.sql", rows).fetch_all(&mut *connection).await?;
+    let total = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from users where registered_at is not null and _zephr_deleted_at is null"#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok((cuts, total))
+}
+
 /// How the mirror knows some records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {

@@ -198,7 +198,8 @@ impl<S: Source> PartReader<S> {
         let after = self.ask(beginning, 1, 1).await?;
         let before = Window { from: None, until: Some(chrono::DateTime::UNIX_EPOCH) };
         let earlier = self.ask(before, 1, 1).await?;
-        let counts_mean_something = self.learned().signs.count_is_total();
+        let counts_mean_something = self.learned().signs.count_is_total()
+            || everybody.envelope.count > Some(everybody.len() as u64) && !everybody.is_empty();
         let total = |page: &Page| match page.envelope {
             // One record and a larger count: a total, beyond doubt.
             Envelope { count: Some(count), .. } if count > page.len() as u64 && !page.is_empty() => Some(count),

@@ -4,6 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::window::Window;
 
+/// How full a window should come out that is cut by what the mirror knows: people changed little since, and few overflow.
+pub const FILL_KNOWN: f64 = 0.95;
+
 /// How full a window should come out: registrations come unevenly, and a window that overflows costs another round.
 const FILL: f64 = 0.8;
 
@@ -41,6 +44,19 @@ impl Plan {
         let mut todo = Window::gaps(done);
         todo.reverse();
         Self { todo, seen: None }
+    }
+
+    /// Cuts what is left at these instants.
+    pub fn cut_at(&mut self, cuts: &[DateTime<Utc>]) {
+        let whole = std::mem::take(&mut self.todo);
+        self.todo = whole
+            .into_iter()
+            .flat_map(|window| {
+                let mut pieces = window.cut(cuts.iter().copied());
+                pieces.reverse();
+                pieces
+            })
+            .collect();
     }
 
     /// The next window.
@@ -188,6 +204,23 @@ mod tests {
                 assert!(asked < 600, "{asked} requests for {} pages", people.len() / 100);
             }
         }
+    }
+
+    #[test]
+    fn cuts_of_an_earlier_scan_are_kept_out_of_what_is_done() {
+        let mut plan = Plan::without(&[Window { from: Some(at(100)), until: Some(at(200)) }]);
+        plan.cut_at(&[at(50), at(150), at(250)]);
+        let mut bounds = Vec::new();
+        while let Some(window) = plan.next() {
+            bounds.push((window.from, window.until));
+        }
+        let expected = [
+            (None, Some(at(50))),
+            (Some(at(50)), Some(at(100))),
+            (Some(at(200)), Some(at(250))),
+            (Some(at(250)), None),
+        ];
+        assert_eq!(bounds, expected);
     }
 
     #[test]

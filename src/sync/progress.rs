@@ -95,10 +95,15 @@ impl Progress {
         self.enter(Phase::RunBegun);
     }
 
+    /// Notes how many records there were last time.
+    pub fn expect(&self, total: i64) {
+        self.lock().total = u64::try_from(total).ok().filter(|total| *total > 0);
+    }
+
     /// Notes that an answer came.
     pub fn read_window(&self, total: Option<u64>, governor: Snapshot) {
         let mut state = self.lock();
-        state.total = total;
+        state.total = total.or(state.total);
         state.governor = Some(governor);
         drop(state);
         self.enter(Phase::WindowRead);

@@ -22,21 +22,32 @@ pub fn page(answer: &Answer, ignored: &[String]) -> Result<Page, Failure> {
         }
     };
     let mut page = Page { envelope, answered_at: answer.date, ..Page::default() };
-    for element in json::elements(results).unwrap_or_default() {
-        // `[[…]]` in every rendered sample, `[…]` if that is a slip of the schema: both are read.
-        match json::elements(element) {
-            Some(inner) => inner.into_iter().for_each(|raw| push(&mut page, raw, ignored)),
-            None => push(&mut page, element, ignored),
+    for raw in records(results) {
+        match user::item(raw, ignored) {
+            Ok(item) => page.items.push(item),
+            Err(reject) => page.rejects.push(reject),
         }
     }
     Ok(page)
 }
 
-fn push(page: &mut Page, raw: &RawValue, ignored: &[String]) {
-    match user::item(raw, ignored) {
-        Ok(item) => page.items.push(item),
-        Err(reject) => page.rejects.push(reject),
+/// The records of `[[…]]`, as in every rendered sample, or of `[…]`, if that is a slip of the schema.
+fn records(results: &RawValue) -> Vec<&RawValue> {
+    // Most pages are one array in another; reading the inner one at once saves reading all of it once more.
+    let inner = results.get().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).map(str::trim);
+    if let Some(inner) = inner.filter(|inner| inner.starts_with('['))
+        && let Ok(records) = serde_json::from_str::<Vec<&RawValue>>(inner)
+    {
+        return records;
     }
+    let mut records = Vec::new();
+    for element in json::elements(results).unwrap_or_default() {
+        match json::elements(element) {
+            Some(inner) => records.extend(inner),
+            None => records.push(element),
+        }
+    }
+    records
 }
 
 /// The body as one JSON value. The content type is not trusted either way: the first byte decides, and HTML with 200 is named as such.

@@ -244,19 +244,32 @@ impl Path<'_> {
 
 /// A record in canonical form.
 #[derive(Debug)]
-pub struct Canonical {
+pub struct Canonical<'a, const N: usize> {
     /// The JSON text: everything that was sent, in a form that `jsonb` can hold.
     pub text: String,
     /// The first half of the SHA-256 of that text without the ignored fields: equal whether or not they are there, and whatever they say.
     pub hash: [u8; HASH_BYTES],
     /// What was replaced, and why.
     pub issues: Vec<Issue>,
+    /// The values at the paths that were wanted, as they were sent; none where there is nothing but null.
+    pub wanted: [Option<&'a RawValue>; N],
 }
 
-/// Brings a record into canonical form. `ignored` names fields by their path from the record, joined by dots; they stay in the text.
-pub fn canonical(raw: &RawValue, ignored: &[String]) -> Canonical {
-    let mut writer =
-        Writer { ignored, out: String::with_capacity(raw.get().len()), issues: Vec::new(), unhashed: Vec::new() };
+/// Brings a record into canonical form. Fields are named by their path from the record, joined by dots: those `ignored` stay in the text and out of the hash,
+/// those `wanted` are picked up on the way, so that nothing is read twice.
+pub fn canonical<'a, const N: usize>(
+    raw: &'a RawValue,
+    ignored: &[String],
+    wanted: [&str; N],
+) -> Canonical<'a, N> {
+    let mut writer = Writer {
+        ignored,
+        wanted,
+        found: [None; N],
+        out: String::with_capacity(raw.get().len()),
+        issues: Vec::new(),
+        unhashed: Vec::new(),
+    };
     writer.value(raw, None, 0);
     let mut hasher = Sha256::new();
     hasher.update([CANONICAL_VERSION]);
@@ -268,19 +281,21 @@ pub fn canonical(raw: &RawValue, ignored: &[String]) -> Canonical {
     hasher.update(&writer.out[from..]);
     let mut hash = [0; HASH_BYTES];
     hash.copy_from_slice(&hasher.finalize()[..HASH_BYTES]);
-    Canonical { text: writer.out, hash, issues: writer.issues }
+    Canonical { text: writer.out, hash, issues: writer.issues, wanted: writer.found }
 }
 
-struct Writer<'w> {
+struct Writer<'w, 'a, const N: usize> {
     ignored: &'w [String],
+    wanted: [&'w str; N],
+    found: [Option<&'a RawValue>; N],
     out: String,
     issues: Vec<Issue>,
     /// The parts of `out` that do not count for the hash, in order.
     unhashed: Vec<Range<usize>>,
 }
 
-impl Writer<'_> {
-    fn value(&mut self, raw: &RawValue, path: Option<Path<'_>>, depth: usize) {
+impl<'a, const N: usize> Writer<'_, 'a, N> {
+    fn value(&mut self, raw: &'a RawValue, path: Option<Path<'_>>, depth: usize) {
         match kind(raw) {
             Kind::Object if depth < MAX_DEPTH => self.object(raw, path, depth),
             Kind::Array if depth < MAX_DEPTH => self.array(raw, path, depth),
@@ -291,7 +306,7 @@ impl Writer<'_> {
         }
     }
 
-    fn object(&mut self, raw: &RawValue, path: Option<Path<'_>>, depth: usize) {
+    fn object(&mut self, raw: &'a RawValue, path: Option<Path<'_>>, depth: usize) {
         let Some(fields) = Fields::of(raw) else { return self.as_text(raw, path) };
         self.out.push('{');
         let mut hashed_before = false;
@@ -300,6 +315,11 @@ impl Writer<'_> {
             let start = self.out.len();
             if position > 0 {
                 self.out.push(',');
+            }
+            for (shown, found) in self.wanted.iter().zip(&mut self.found) {
+                if here.is(shown) && kind(field.value) != Kind::Null {
+                    *found = Some(field.value);
+                }
             }
             let ignored = self.ignored.iter().any(|shown| here.is(shown));
             if !ignored {
@@ -324,7 +344,7 @@ impl Writer<'_> {
         self.out.push('}');
     }
 
-    fn array(&mut self, raw: &RawValue, path: Option<Path<'_>>, depth: usize) {
+    fn array(&mut self, raw: &'a RawValue, path: Option<Path<'_>>, depth: usize) {
         let Some(values) = elements(raw) else { return self.as_text(raw, path) };
         self.out.push('[');
         for (position, value) in values.into_iter().enumerate() {
@@ -337,12 +357,12 @@ impl Writer<'_> {
     }
 
     /// Postgres's own JSON parser recurses, and gives up somewhere below: what is nested too deeply is kept as text.
-    fn as_text(&mut self, raw: &RawValue, path: Option<Path<'_>>) {
+    fn as_text(&mut self, raw: &'a RawValue, path: Option<Path<'_>>) {
         self.issue(path, "nested too deeply; kept as text");
         quote(raw.get(), &mut self.out);
     }
 
-    fn string(&mut self, raw: &RawValue, path: Option<Path<'_>>) {
+    fn string(&mut self, raw: &'a RawValue, path: Option<Path<'_>>) {
         if !raw.get().contains('\\') {
             self.out.push_str(raw.get());
             return;
@@ -395,9 +415,16 @@ pub fn quote(text: &str, out: &mut String) {
 mod tests {
     use super::*;
 
-    fn of(json: &str, ignored: &[&str]) -> Canonical {
+    fn of<'a>(json: &'a str, ignored: &[&str]) -> Canonical<'a, 1> {
         let ignored: Vec<String> = ignored.iter().map(|&path| path.to_owned()).collect();
-        canonical(serde_json::from_str(json).unwrap(), &ignored)
+        canonical(serde_json::from_str(json).unwrap(), &ignored, ["user.m"])
+    }
+
+    #[test]
+    fn what_is_wanted_is_found_on_the_way() {
+        let found = |json| of(json, &[]).wanted[0].map(|raw: &RawValue| raw.get().to_owned());
+        assert_eq!(found(r#"{"user":{"m":1,"m":"x"},"m":2}"#).as_deref(), Some("\"x\""));
+        assert_eq!(found(r#"{"user":{"m":null},"x":{"user":{"m":1}}}"#), None);
     }
 
     #[test]
@@ -448,7 +475,8 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_kept_as_text() {
-        let canonical = of(&format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000)), &[]);
+        let nested = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
+        let canonical = of(&nested, &[]);
         assert_eq!(canonical.issues.len(), 1);
         assert!(canonical.text.starts_with(&format!("{}\"[", "[".repeat(MAX_DEPTH))));
     }

@@ -29,54 +29,68 @@ const KEY_FIELDS: [&str; 4] = ["key", "foreign_key", "foreign-key", "foreignKey"
 // A reject is rare and carries the record; boxing it would only move the copy.
 #[expect(clippy::result_large_err, reason = "rare, and consumed at once")]
 pub fn item(raw: &RawValue, ignored: &[String]) -> Result<Item, Reject> {
-    let canonical = json::canonical(raw, ignored);
-    match key_and_date(raw) {
-        Ok((id, registered_at)) => Ok(Item {
+    let canonical = json::canonical(raw, ignored, ["user.user_id", "user.registered"]);
+    let [id, registered] = canonical.wanted;
+    match key(raw, id) {
+        Ok(id) => Ok(Item {
             id,
-            registered_at,
+            registered_at: registered
+                .and_then(json::text)
+                .and_then(|Text { text, .. }| timestamp::parse(&text)),
             hash: canonical.hash,
             text: canonical.text,
             issues: canonical.issues,
         }),
-        Err((id, reason)) => {
+        Err(Keyless { id, reason }) => {
             Err(Reject { id, reason, text: raw.get().to_owned(), content_hash: canonical.hash })
         }
     }
 }
 
-type KeyAndDate = (String, Option<chrono::DateTime<chrono::Utc>>);
+/// Why a record has no key that could be stored.
+struct Keyless {
+    id: Option<String>,
+    reason: String,
+}
 
-fn key_and_date(raw: &RawValue) -> Result<KeyAndDate, (Option<String>, String)> {
-    let keyless = |reason: String| (None, reason);
-    let fields = Fields::of(raw)
-        .ok_or_else(|| keyless(format!("the record is {}, not an object", json::kind(raw))))?;
-    let user = fields.get("user").ok_or_else(|| keyless("user is missing".into()))?;
-    let user = Fields::of(user)
-        .ok_or_else(|| keyless(format!("user is {}, not an object", json::kind(user))))?;
-    let id = user.get("user_id").ok_or_else(|| keyless("user.user_id is missing".into()))?;
+impl From<String> for Keyless {
+    fn from(reason: String) -> Self {
+        Self { id: None, reason }
+    }
+}
+
+fn key(raw: &RawValue, id: Option<&RawValue>) -> Result<String, Keyless> {
+    let Some(id) = id else { return Err(missing(raw).into()) };
     let Some(Text { text: id, replaced }) = json::text(id) else {
-        return Err(keyless(format!("user.user_id is {}, not text", json::kind(id))));
+        return Err(format!("user.user_id is {}, not text", json::kind(id)).into());
     };
     if id.is_empty() {
-        return Err(keyless("user.user_id is empty".into()));
+        return Err("user.user_id is empty".to_owned().into());
     }
     if replaced {
-        return Err((
-            Some(id.into_owned()),
-            "user.user_id holds NUL or half a surrogate pair, which Postgres cannot store".into(),
-        ));
+        return Err(Keyless {
+            id: Some(id.into_owned()),
+            reason: "user.user_id holds NUL or half a surrogate pair, which Postgres cannot store".into(),
+        });
     }
     if id.len() > MAX_KEY_BYTES {
-        return Err(keyless(format!(
-            "user.user_id has {} bytes; a key may have {MAX_KEY_BYTES}",
-            id.len()
-        )));
+        return Err(format!("user.user_id has {} bytes; a key may have {MAX_KEY_BYTES}", id.len()).into());
     }
-    let registered_at = user
-        .get("registered")
-        .and_then(json::text)
-        .and_then(|Text { text, .. }| timestamp::parse(&text));
-    Ok((id.into_owned(), registered_at))
+    Ok(id.into_owned())
+}
+
+/// How it comes that there is no `user.user_id`.
+fn missing(raw: &RawValue) -> String {
+    let Some(fields) = Fields::of(raw) else {
+        return format!("the record is {}, not an object", json::kind(raw));
+    };
+    match fields.get("user") {
+        None => "user is missing".into(),
+        Some(user) if json::kind(user) != Kind::Object => {
+            format!("user is {}, not an object", json::kind(user))
+        }
+        Some(_) => "user.user_id is missing".into(),
+    }
 }
 
 /// Makes the row of an item.
