@@ -1,0 +1,66 @@
+# Everything that is typed here, by people and by CI. `make help` lists it.
+
+.DEFAULT_GOAL := help
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+# Runs a command with a Postgres of its own, named by ZEPHR_TEST_DATABASE_URL. `--durable` after it keeps fsync on.
+WITH_POSTGRES := cargo run --quiet --locked --example with_postgres --
+
+.PHONY: help
+help: ## This list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+.PHONY: demo
+demo: ## Show everything on a simulated Zephr and a private Postgres; needs cargo and a Postgres server, no settings
+	cargo run --locked -- demo
+
+.PHONY: test
+test: setup lint doc check-sql check-tests check-tree ## Everything that CI runs
+
+.PHONY: setup
+setup: ## Install what the tests need and is missing: Postgres server, cargo-nextest, cargo-deny
+	@scripts/setup
+
+# One cargo at a time: they would only wait for each other's lock.
+.NOTPARALLEL:
+
+.PHONY: lint
+lint: ## Formatting, clippy with warnings as errors, and the files no compiler sees
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	scripts/lint-files
+
+.PHONY: doc
+doc: ## The code's documentation, warnings as errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+.PHONY: sql
+sql: ## Regenerate .sqlx after a change to a query or a migration
+	scripts/prepare-sql
+
+.PHONY: check-sql
+check-sql: ## Check that the committed .sqlx is what `make sql` would write
+	scripts/prepare-sql --check
+
+.PHONY: check-tests
+check-tests: ## The tests, on a Postgres that lives as long as they run
+	$(WITH_POSTGRES) cargo nextest run --locked --profile ci
+	cargo test --locked --doc --quiet
+
+.PHONY: check-tree
+check-tree: ## Licences, bans and sources of all dependencies
+	cargo deny --locked --log-level error check licenses bans sources
+
+.PHONY: audit
+audit: ## Known advisories about dependencies; needs the network, and changes without us changing anything
+	cargo deny --locked check advisories
+
+.PHONY: bench
+bench: ## The benchmarks, optimised, on a Postgres that is as durable as a real one
+	$(WITH_POSTGRES) --durable cargo bench --locked
+
+.PHONY: soak
+soak: ## The long tests (ignored elsewhere, `soak` in their names), with faults on purpose
+	$(WITH_POSTGRES) --durable cargo nextest run --locked --cargo-profile release --profile soak --run-ignored only -E 'test(soak)'
