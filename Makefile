@@ -58,9 +58,9 @@ audit: ## Known advisories about dependencies; needs the network, and changes wi
 	cargo deny --locked check advisories
 
 .PHONY: bench
-bench: ## The benchmarks, optimised, on a Postgres that is as durable as a real one
-	$(WITH_POSTGRES) --durable cargo bench --locked
+bench: ## The product beside the database alone, in one run; takes some minutes
+	cargo bench --locked --bench sync
 
 .PHONY: soak
-soak: ## The long tests (ignored elsewhere, `soak` in their names), with faults on purpose
-	$(WITH_POSTGRES) --durable cargo nextest run --locked --cargo-profile release --profile soak --run-ignored only -E 'test(soak)'
+soak: ## The long tests, which `make test` leaves out
+	$(WITH_POSTGRES) --durable cargo nextest run --locked --cargo-profile release --profile soak --run-ignored only

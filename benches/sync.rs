@@ -40,9 +40,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
             eprintln!("round {round}: {contestant:?}");
             match contestant {
                 Contestant::Y => report.y.push(measure_y(&server, &rows).await?),
-                Contestant::YPrime => report.y_prime.push(measure_y_prime(&server, &simulator, &rows).await?),
+                Contestant::YPrime => report
+                    .y_prime
+                    .push(measure_y_prime(&server, &simulator, &rows).await?),
                 Contestant::Product => {
-                    let (load, unchanged) = measure_product(&server, &simulator, rows.len()).await?;
+                    let (load, unchanged) =
+                        measure_product(&server, &simulator, rows.len()).await?;
                     report.load.push(load);
                     report.unchanged.push(unchanged);
                 }
@@ -60,7 +63,10 @@ async fn measure_y(server: &server::Server, rows: &Rows) -> Result<Figures, Box<
     let database = server.database().await?;
     let mut connection = PgConnection::connect(&database.url).await?;
     connection.execute(yardstick::Y_TABLES).await?;
-    let figures = timed(&mut connection, rows.len(), async |connection| yardstick::y(connection, rows).await).await;
+    let figures = timed(&mut connection, rows.len(), async |connection| {
+        yardstick::y(connection, rows).await
+    })
+    .await;
     connection.close().await?;
     server.drop_database(database).await?;
     figures
@@ -74,10 +80,14 @@ async fn measure_y_prime(
     let database = server.database().await?;
     process::run(simulator, &database.url, &["migrate"]).await?;
     let mut connection = PgConnection::connect(&database.url).await?;
-    connection.execute("set search_path = zephr, zephr_sync").await?;
+    connection
+        .execute("set search_path = zephr, zephr_sync")
+        .await?;
     connection.execute(yardstick::Y_PRIME_STAGES).await?;
-    let figures =
-        timed(&mut connection, rows.len(), async |connection| yardstick::y_prime(connection, rows).await).await;
+    let figures = timed(&mut connection, rows.len(), async |connection| {
+        yardstick::y_prime(connection, rows).await
+    })
+    .await;
     connection.close().await?;
     server.drop_database(database).await?;
     figures
@@ -114,7 +124,12 @@ async fn sync(
     let peak = process::run(simulator, url, &["sync", "users", "--full", "--restart"]).await?;
     let seconds = started.elapsed().as_secs_f64();
     let written = wal(connection).await? - before;
-    Ok(Figures { rows, seconds, wal_bytes: written, peak_kib: Some(peak) })
+    Ok(Figures {
+        rows,
+        seconds,
+        wal_bytes: written,
+        peak_kib: Some(peak),
+    })
 }
 
 async fn timed(
@@ -127,9 +142,16 @@ async fn timed(
     let started = Instant::now();
     work(connection).await?;
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Figures { rows, seconds, wal_bytes: wal(connection).await? - before, peak_kib: None })
+    Ok(Figures {
+        rows,
+        seconds,
+        wal_bytes: wal(connection).await? - before,
+        peak_kib: None,
+    })
 }
 
 async fn wal(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("select (pg_current_wal_insert_lsn() - '0/0')::bigint").fetch_one(connection).await
+    sqlx::query_scalar("select (pg_current_wal_insert_lsn() - '0/0')::bigint")
+        .fetch_one(connection)
+        .await
 }

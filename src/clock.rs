@@ -29,7 +29,10 @@ impl Clock {
 
     /// Milliseconds since the Unix epoch, as the request signature wants them.
     pub fn unix_millis(&self) -> u128 {
-        self.now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis()
+        self.now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO)
+            .as_millis()
     }
 }
 

@@ -130,7 +130,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub enum Mirror {
     /// In the database that `DATABASE_URL` names.
-    Given(Database),
+    Given(Box<Database>),
     /// In the private cluster.
     Private,
 }
@@ -173,10 +173,14 @@ pub enum Error {
     #[error(transparent)]
     Database(#[from] UrlError),
     /// The API is needed and its address was not given.
-    #[error("no tenant is set. Set ZEPHR_TENANT (`news` means https://news.api.zephr.com) or ZEPHR_BASE_URL, or try `zephr-sync demo`, which needs nothing")]
+    #[error(
+        "no tenant is set. Set ZEPHR_TENANT (`news` means https://news.api.zephr.com) or ZEPHR_BASE_URL, or try `zephr-sync demo`, which needs nothing"
+    )]
     NoBase,
     /// The API is needed and the key pair was not given.
-    #[error("no key pair is set. Set ZEPHR_ACCESS_KEY and ZEPHR_SECRET_KEY (or ZEPHR_SECRET_KEY_FILE)")]
+    #[error(
+        "no key pair is set. Set ZEPHR_ACCESS_KEY and ZEPHR_SECRET_KEY (or ZEPHR_SECRET_KEY_FILE)"
+    )]
     NoKeys,
 }
 
@@ -212,8 +216,11 @@ fn secret(
             None => return Ok(None),
         },
     };
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| Error::SecretFile { name: file_name, path, source })?;
+    let text = std::fs::read_to_string(&path).map_err(|source| Error::SecretFile {
+        name: file_name,
+        path,
+        source,
+    })?;
     Ok(Some(text.trim().to_owned().into()))
 }
 
@@ -234,8 +241,9 @@ impl Settings {
 
     fn resolve(flags: Flags, file: File) -> Result<Self, Error> {
         let base = base(flags.base_url, file.tenant, file.base_url)?;
-        let access =
-            variable("ZEPHR_ACCESS_KEY").map(SecretString::from).or(file.access_key);
+        let access = variable("ZEPHR_ACCESS_KEY")
+            .map(SecretString::from)
+            .or(file.access_key);
         let secret_key = secret(
             ("ZEPHR_SECRET_KEY", "ZEPHR_SECRET_KEY_FILE"),
             file.secret_key,
@@ -246,7 +254,10 @@ impl Settings {
             file.database_url,
             file.database_url_file,
         )?;
-        let schema = flags.schema.or_else(|| variable("ZEPHR_SYNC_SCHEMA")).or(file.schema);
+        let schema = flags
+            .schema
+            .or_else(|| variable("ZEPHR_SYNC_SCHEMA"))
+            .or(file.schema);
         let schemas = Schemas::named(schema.as_deref().unwrap_or("zephr"))?;
         let data_dir = flags
             .data_dir
@@ -254,17 +265,25 @@ impl Settings {
             .or(file.data_dir)
             .unwrap_or_else(|| PathBuf::from(".zephr-sync"));
         let mirror = match url {
-            Some(url) => Mirror::Given(Database::from_url(&url, schemas.clone())?),
+            Some(url) => Mirror::Given(Box::new(Database::from_url(&url, schemas.clone())?)),
             None => Mirror::Private,
         };
         let log_format = match variable("ZEPHR_SYNC_LOG_FORMAT") {
             None => None,
-            Some(text) => Some(clap::ValueEnum::from_str(&text, true).map_err(|_| Error::Value {
-                name: "ZEPHR_SYNC_LOG_FORMAT",
-                message: format!("`{text}` is neither text nor json"),
-            })?),
+            Some(text) => {
+                Some(
+                    clap::ValueEnum::from_str(&text, true).map_err(|_| Error::Value {
+                        name: "ZEPHR_SYNC_LOG_FORMAT",
+                        message: format!("`{text}` is neither text nor json"),
+                    })?,
+                )
+            }
         };
-        let rpp = flags.rpp.or(number("ZEPHR_SYNC_RPP")?).or(file.rpp).unwrap_or(DEFAULT_RPP);
+        let rpp = flags
+            .rpp
+            .or(number("ZEPHR_SYNC_RPP")?)
+            .or(file.rpp)
+            .unwrap_or(DEFAULT_RPP);
         let in_flight = flags
             .max_in_flight
             .or(number("ZEPHR_SYNC_MAX_IN_FLIGHT")?)
@@ -274,7 +293,10 @@ impl Settings {
             .max_requests_per_second
             .or(number("ZEPHR_SYNC_MAX_REQUESTS_PER_SECOND")?)
             .or(file.max_requests_per_second);
-        let too_small = |name, message: &str| Error::Value { name, message: message.into() };
+        let too_small = |name, message: &str| Error::Value {
+            name,
+            message: message.into(),
+        };
         if rpp == 0 {
             return Err(too_small("ZEPHR_SYNC_RPP", "must be at least 1"));
         }
@@ -282,17 +304,26 @@ impl Settings {
             return Err(too_small("ZEPHR_SYNC_MAX_IN_FLIGHT", "must be at least 1"));
         }
         if rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-            return Err(too_small("ZEPHR_SYNC_MAX_REQUESTS_PER_SECOND", "must be above 0"));
+            return Err(too_small(
+                "ZEPHR_SYNC_MAX_REQUESTS_PER_SECOND",
+                "must be above 0",
+            ));
         }
         let mut ignored = variable("ZEPHR_SYNC_IGNORE_FIELDS")
-            .map(|list| list.split(',').map(|field| field.trim().to_owned()).collect())
+            .map(|list| {
+                list.split(',')
+                    .map(|field| field.trim().to_owned())
+                    .collect()
+            })
             .or(file.ignore_fields)
             .unwrap_or_default();
         // Differs with the position on the page (contract section 5.1).
         ignored.push("seq-no".into());
         Ok(Self {
             base,
-            keys: access.zip(secret_key).map(|(access, secret)| KeyPair::new(access, secret)),
+            keys: access
+                .zip(secret_key)
+                .map(|(access, secret)| KeyPair::new(access, secret)),
             mirror,
             data_dir,
             schemas,
@@ -306,9 +337,16 @@ impl Settings {
                 .or_else(|| variable("ZEPHR_SYNC_LOG"))
                 .or(file.log)
                 .unwrap_or_else(|| DEFAULT_LOG.into()),
-            log_format: flags.log_format.or(log_format).or(file.log_format).unwrap_or_default(),
+            log_format: flags
+                .log_format
+                .or(log_format)
+                .or(file.log_format)
+                .unwrap_or_default(),
             rpp,
-            limits: Limits { max_in_flight: in_flight, max_per_second: rate },
+            limits: Limits {
+                max_in_flight: in_flight,
+                max_per_second: rate,
+            },
             ignored,
         })
     }

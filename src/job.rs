@@ -15,8 +15,16 @@ use crate::toml_file;
 /// The jobs that are there without any file; the repository's own files are the ones built in.
 const BUILT_IN: [(&str, &str); 1] = [("users", include_str!("../jobs/users.toml"))];
 
-const KEYS: [&str; 8] =
-    ["resource", "enabled", "schedule", "every", "timezone", "mode", "overlap", "full_every"];
+const KEYS: [&str; 8] = [
+    "resource",
+    "enabled",
+    "schedule",
+    "every",
+    "timezone",
+    "mode",
+    "overlap",
+    "full_every",
+];
 
 /// A job.
 #[derive(Debug, Clone)]
@@ -129,12 +137,22 @@ const DEFAULT_FULL_EVERY: Duration = Duration::from_secs(7 * 24 * 3_600);
 pub fn all(directory: &Path) -> Result<Vec<Job>, Error> {
     let mut jobs = Vec::new();
     for (name, text) in BUILT_IN {
-        jobs.push(parse(name, Path::new(&format!("{name}.toml (built in)")), text)?);
+        jobs.push(parse(
+            name,
+            Path::new(&format!("{name}.toml (built in)")),
+            text,
+        )?);
     }
     for path in files(directory)? {
-        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| toml_file::Error::Unreadable { path: path.clone(), source })?;
+        let name = path
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let text =
+            std::fs::read_to_string(&path).map_err(|source| toml_file::Error::Unreadable {
+                path: path.clone(),
+                source,
+            })?;
         let job = parse(&name, &path, &text)?;
         jobs.retain(|known| known.name != job.name);
         jobs.push(job);
@@ -154,13 +172,16 @@ pub fn chosen(jobs: Vec<Job>, names: &[String]) -> Result<Vec<Job>, Error> {
     names
         .iter()
         .map(|name| {
-            jobs.iter().find(|job| job.name == *name).cloned().ok_or_else(|| Error::Unknown {
-                name: name.clone(),
-                suggestion: jobs
-                    .iter()
-                    .max_by(|a, b| likeness(name, a).total_cmp(&likeness(name, b)))
-                    .map(|job| job.name.clone()),
-            })
+            jobs.iter()
+                .find(|job| job.name == *name)
+                .cloned()
+                .ok_or_else(|| Error::Unknown {
+                    name: name.clone(),
+                    suggestion: jobs
+                        .iter()
+                        .max_by(|a, b| likeness(name, a).total_cmp(&likeness(name, b)))
+                        .map(|job| job.name.clone()),
+                })
         })
         .collect()
 }
@@ -170,7 +191,10 @@ fn likeness(name: &str, job: &Job) -> f64 {
 }
 
 fn files(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let unlisted = |source| Error::Directory { path: directory.to_owned(), source };
+    let unlisted = |source| Error::Directory {
+        path: directory.to_owned(),
+        source,
+    };
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -179,7 +203,10 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(unlisted)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             files.push(path);
         }
     }
@@ -189,16 +216,24 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>, Error> {
 
 fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
     let file: File = toml_file::parse(path, text, &KEYS)?;
-    let wrong = |message: String| Error::Content { path: path.to_owned(), message };
+    let wrong = |message: String| Error::Content {
+        path: path.to_owned(),
+        message,
+    };
     let duration = |key: &str, text: &Option<String>, default: Duration| match text {
         None => Ok(default),
-        Some(text) => humantime::parse_duration(text)
-            .map_err(|error| wrong(format!("{key} = \"{text}\": {error}; write for example \"15m\" or \"7d\""))),
+        Some(text) => humantime::parse_duration(text).map_err(|error| {
+            wrong(format!(
+                "{key} = \"{text}\": {error}; write for example \"15m\" or \"7d\""
+            ))
+        }),
     };
     let timezone = match &file.timezone {
         None => Tz::UTC,
         Some(text) => Tz::from_str(text).map_err(|_| {
-            wrong(format!("timezone = \"{text}\" is not known; write for example \"Europe/London\""))
+            wrong(format!(
+                "timezone = \"{text}\" is not known; write for example \"Europe/London\""
+            ))
         })?,
     };
     let schedule = match (&file.schedule, &file.every) {
@@ -211,7 +246,10 @@ fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
             }
             Some(Schedule::Every(every))
         }
-        (Some(text), None) => Some(Schedule::Cron(Box::new(crontab(text).map_err(wrong)?), timezone)),
+        (Some(text), None) => Some(Schedule::Cron(
+            Box::new(crontab(text).map_err(wrong)?),
+            timezone,
+        )),
     };
     let mode = match file.mode {
         ModeName::Full => Mode::Full,
@@ -220,7 +258,13 @@ fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
             full_every: duration("full_every", &file.full_every, DEFAULT_FULL_EVERY)?,
         },
     };
-    Ok(Job { name: name.to_owned(), resource: file.resource, enabled: file.enabled, schedule, mode })
+    Ok(Job {
+        name: name.to_owned(),
+        resource: file.resource,
+        enabled: file.enabled,
+        schedule,
+        mode,
+    })
 }
 
 fn crontab(text: &str) -> Result<Cron, String> {
@@ -236,9 +280,10 @@ impl Job {
     /// The next times after this one at which it is due, where that follows from the file alone.
     pub fn next_times(&self, after: DateTime<Utc>, count: usize) -> Vec<DateTime<Tz>> {
         match &self.schedule {
-            Some(Schedule::Cron(cron, timezone)) => {
-                cron.iter_after(after.with_timezone(timezone)).take(count).collect()
-            }
+            Some(Schedule::Cron(cron, timezone)) => cron
+                .iter_after(after.with_timezone(timezone))
+                .take(count)
+                .collect(),
             Some(Schedule::Every(_)) | None => Vec::new(),
         }
     }
@@ -255,24 +300,46 @@ mod tests {
     #[test]
     fn the_built_in_jobs_are_right() {
         let jobs = all(Path::new("/nonexistent")).unwrap();
-        assert_eq!(jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>(), ["users"]);
+        assert_eq!(
+            jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>(),
+            ["users"]
+        );
     }
 
     #[test]
     fn a_crontab_line_counts_monday_as_one_and_follows_daylight_saving() {
-        let job = job("resource = 'users'\nschedule = '15 2 * * 1'\ntimezone = 'Europe/London'").unwrap();
-        let after = DateTime::parse_from_rfc3339("2026-03-24T00:00:00Z").unwrap().to_utc();
-        let times: Vec<_> = job.next_times(after, 2).iter().map(|time| time.to_rfc3339()).collect();
-        assert_eq!(times, ["2026-03-30T02:15:00+01:00", "2026-04-06T02:15:00+01:00"]);
+        let job =
+            job("resource = 'users'\nschedule = '15 2 * * 1'\ntimezone = 'Europe/London'").unwrap();
+        let after = DateTime::parse_from_rfc3339("2026-03-24T00:00:00Z")
+            .unwrap()
+            .to_utc();
+        let times: Vec<_> = job
+            .next_times(after, 2)
+            .iter()
+            .map(|time| time.to_rfc3339())
+            .collect();
+        assert_eq!(
+            times,
+            ["2026-03-30T02:15:00+01:00", "2026-04-06T02:15:00+01:00"]
+        );
     }
 
     #[test]
     fn a_bad_file_says_what_would_be_right() {
         for (text, part) in [
-            ("resource = 'users'\nschedule = '0 15 2 * * *'", "five fields"),
+            (
+                "resource = 'users'\nschedule = '0 15 2 * * *'",
+                "five fields",
+            ),
             ("resource = 'users'\nevery = 'soon'", "15m"),
-            ("resource = 'users'\nevery = '5m'\nschedule = '* * * * *'", "keep one"),
-            ("resource = 'users'\nschedule = '1 1 * * *'\ntimezone = 'Mars'", "Europe/London"),
+            (
+                "resource = 'users'\nevery = '5m'\nschedule = '* * * * *'",
+                "keep one",
+            ),
+            (
+                "resource = 'users'\nschedule = '1 1 * * *'\ntimezone = 'Mars'",
+                "Europe/London",
+            ),
             ("resource = 'user'", "users"),
             ("resorce = 'users'", "did you mean `resource`"),
         ] {

@@ -103,16 +103,29 @@ impl Scope {
             Start::Restart => None,
         };
         if let Some(unfinished) = unfinished {
-            return Ok(Self::Full { scan_id: unfinished.scan_id, resumed: true });
+            return Ok(Self::Full {
+                scan_id: unfinished.scan_id,
+                resumed: true,
+            });
         }
-        if let job::Mode::Incremental { overlap, full_every } = mode
+        if let job::Mode::Incremental {
+            overlap,
+            full_every,
+        } = mode
             && let Some(checkpoint) = checkpoints::get(pool, job).await?
             && let Some(watermark) = checkpoint.watermark
-            && checkpoint.full_age_seconds.is_some_and(|age| (age.max(0) as u64) < full_every.as_secs())
+            && checkpoint
+                .full_age_seconds
+                .is_some_and(|age| (age.max(0) as u64) < full_every.as_secs())
         {
-            return Ok(Self::Incremental { since: watermark - overlap });
+            return Ok(Self::Incremental {
+                since: watermark - overlap,
+            });
         }
-        Ok(Self::Full { scan_id: Uuid::now_v7(), resumed: false })
+        Ok(Self::Full {
+            scan_id: Uuid::now_v7(),
+            resumed: false,
+        })
     }
 
     fn mode(self) -> Mode {
@@ -184,10 +197,18 @@ pub async fn users(
 ///
 /// # Errors
 /// As [`users`].
-pub async fn dry_run(env: &Environment, extent: Extent, job: &str) -> Result<(Counts, Verdict, String), Error> {
+pub async fn dry_run(
+    env: &Environment,
+    extent: Extent,
+    job: &str,
+) -> Result<(Counts, Verdict, String), Error> {
     let pool = env.database.pool(write::WRITERS);
     let scope = Scope::decide(extent, &pool, job).await?;
-    let mut scan = Scan::new(env, scope, Destination::compare(pool.clone(), Arc::clone(&env.progress)));
+    let mut scan = Scan::new(
+        env,
+        scope,
+        Destination::compare(pool.clone(), Arc::clone(&env.progress)),
+    );
     let read = scan.read(None).await;
     pool.close().await;
     read?;
@@ -197,7 +218,10 @@ pub async fn dry_run(env: &Environment, extent: Extent, job: &str) -> Result<(Co
 
 /// Host and process, for people who wonder who holds a lease.
 fn holder_name() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
     format!("{host}, process {}", std::process::id())
 }
 
@@ -212,16 +236,42 @@ async fn run(
     let scope = Scope::decide(extent, pool, job).await?;
     let mut transaction = pool.begin().await?;
     lease.token().fence(&mut transaction).await?;
-    runs::begin(&mut transaction, run_id, job, Resource::Users, scope.mode(), scope.scan_id()).await?;
+    runs::begin(
+        &mut transaction,
+        run_id,
+        job,
+        Resource::Users,
+        scope.mode(),
+        scope.scan_id(),
+    )
+    .await?;
     transaction.commit().await?;
     env.progress.begin(run_id);
 
-    let destination = Destination::merge(pool.clone(), lease.token(), job, run_id, scope.scan_id(), Arc::clone(&env.progress));
+    let destination = Destination::merge(
+        pool.clone(),
+        lease.token(),
+        job,
+        run_id,
+        scope.scan_id(),
+        Arc::clone(&env.progress),
+    );
     let mut scan = Scan::new(env, scope, destination);
-    let mut checkpoint = Checkpoint { pool, lease, job, begin: None };
+    let mut checkpoint = Checkpoint {
+        pool,
+        lease,
+        job,
+        begin: None,
+    };
     match scope {
-        Scope::Full { scan_id, resumed: true } => scan.resume(windows::of_scan(pool, scan_id).await?),
-        Scope::Full { scan_id, resumed: false } => checkpoint.begin = Some(scan_id),
+        Scope::Full {
+            scan_id,
+            resumed: true,
+        } => scan.resume(windows::of_scan(pool, scan_id).await?),
+        Scope::Full {
+            scan_id,
+            resumed: false,
+        } => checkpoint.begin = Some(scan_id),
         Scope::Incremental { .. } | Scope::Sample { .. } => {}
     }
     if let Scope::Full { .. } = scope {
@@ -236,7 +286,10 @@ async fn run(
         Ok(Reached::End) => scan.finish(pool, lease, job, run_id).await,
         Ok(Reached::Limit) => finish(env, pool, run_id, Ending::Succeeded, None, None).await,
         Ok(Reached::Interruption) => {
-            let words = ("stopped on request", "Run the command again: it continues where this run stopped.");
+            let words = (
+                "stopped on request",
+                "Run the command again: it continues where this run stopped.",
+            );
             finish(env, pool, run_id, Ending::Interrupted, None, Some(words)).await
         }
         Err(error) => Err(error),
@@ -269,10 +322,17 @@ async fn finish(
     let mut connection = pool.acquire().await?;
     runs::add(&mut *connection, run_id, Counts::default(), env.traffic()).await?;
     let shown = verdict.map(|(verdict, reason)| (verdict.to_string(), reason));
-    let shown = shown.as_ref().map(|(verdict, reason)| (verdict.as_str(), *reason));
+    let shown = shown
+        .as_ref()
+        .map(|(verdict, reason)| (verdict.as_str(), *reason));
     runs::finish(&mut *connection, run_id, ending, shown, failure).await?;
     env.progress.enter(Phase::Finished);
-    Ok(Ended { run_id, ending, verdict: verdict.map(|(verdict, _)| verdict), counts: env.progress.counts() })
+    Ok(Ended {
+        run_id,
+        ending,
+        verdict: verdict.map(|(verdict, _)| verdict),
+        counts: env.progress.counts(),
+    })
 }
 
 impl Environment {
@@ -304,7 +364,9 @@ struct Checkpoint<'a> {
 
 impl Checkpoint<'_> {
     async fn begin(&mut self, at: Option<DateTime<Utc>>) -> Result<(), Error> {
-        let Some(scan_id) = self.begin.take() else { return Ok(()) };
+        let Some(scan_id) = self.begin.take() else {
+            return Ok(());
+        };
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
         checkpoints::begin(&mut *transaction, self.job, scan_id, at).await?;
@@ -353,7 +415,10 @@ impl<'a> Scan<'a> {
             if done.part == write::UNDATED {
                 self.undated_known = true;
             } else {
-                let window = Window { from: done.lower_bound, until: done.upper_bound };
+                let window = Window {
+                    from: done.lower_bound,
+                    until: done.upper_bound,
+                };
                 self.undated_known |= window == Window::ALL;
                 committed.push(window);
             }
@@ -398,7 +463,7 @@ impl<'a> Scan<'a> {
         let mut readings = JoinSet::new();
         loop {
             while readings.len() < self.env.max_in_flight
-                && let Some(window) = self.plan.next()
+                && let Some(window) = self.plan.take()
             {
                 let (reader, pages) = (self.reader.clone(), pages.clone());
                 readings.spawn(async move { (window, reader.window(window, &pages).await) });
@@ -411,9 +476,14 @@ impl<'a> Scan<'a> {
             let Some(read) = read else { break };
             let (window, reading) = read.map_err(|_| Stopped::Source(Error::Stopped))?;
             let reading = reading.map_err(api)?;
-            self.env.progress.read_window(self.reader.total(), self.env.reader.governor());
+            self.env
+                .progress
+                .read_window(self.reader.total(), self.env.reader.governor());
             if let Some(checkpoint) = &mut checkpoint {
-                checkpoint.begin(self.reader.first_answer()).await.map_err(Stopped::Source)?;
+                checkpoint
+                    .begin(self.reader.first_answer())
+                    .await
+                    .map_err(Stopped::Source)?;
             }
             match reading {
                 Reading::Whole(page) => {
@@ -421,10 +491,15 @@ impl<'a> Scan<'a> {
                     self.undated_known |= window == Window::ALL;
                     // Of an incremental scan a window holds only some of its people, so only a full one can be compared as a whole.
                     let completes = self.scope.since().is_none().then_some(window);
-                    pages.send(Fetched { page, completes }).await.map_err(|_| Stopped::Closed)?;
+                    pages
+                        .send(Fetched { page, completes })
+                        .await
+                        .map_err(|_| Stopped::Closed)?;
                 }
                 Reading::TooLarge(overflow) => self.plan.cut(window, &overflow),
-                Reading::ByPage { proof, rows } => self.read_by_page(window, write::WINDOW, proof, rows),
+                Reading::ByPage { proof, rows } => {
+                    self.read_by_page(window, write::WINDOW, proof, rows)
+                }
                 Reading::FilterIgnored => {
                     readings.abort_all();
                     while readings.join_next().await.is_some() {}
@@ -442,7 +517,10 @@ impl<'a> Scan<'a> {
         Ok(Reached::End)
     }
 
-    async fn without_filter(&mut self, pages: &mpsc::Sender<Fetched>) -> Result<Reached, Stopped<Error>> {
+    async fn without_filter(
+        &mut self,
+        pages: &mpsc::Sender<Fetched>,
+    ) -> Result<Reached, Stopped<Error>> {
         tracing::warn!("the server does not honour the registration filter; reading by page");
         self.plan.clear();
         self.parts.filter_ignored = true;
@@ -486,13 +564,21 @@ impl<'a> Scan<'a> {
                 windows::commit(&mut *transaction, scan_id, run_id, &self.by_page).await?;
                 checkpoints::finish(&mut *transaction, job, scan_id).await?;
             }
-            (Scope::Full { .. }, Verdict::Incomplete) => checkpoints::abandon(&mut *transaction, job).await?,
+            (Scope::Full { .. }, Verdict::Incomplete) => {
+                checkpoints::abandon(&mut *transaction, job).await?
+            }
             (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed) => {
                 checkpoints::advance(&mut *transaction, job, self.reader.first_answer()).await?;
             }
             (Scope::Incremental { .. }, Verdict::Incomplete) | (Scope::Sample { .. }, _) => {}
         }
-        runs::add(&mut *transaction, run_id, Counts::default(), self.env.traffic()).await?;
+        runs::add(
+            &mut *transaction,
+            run_id,
+            Counts::default(),
+            self.env.traffic(),
+        )
+        .await?;
         let shown = verdict.to_string();
         let (ending, failure) = match verdict {
             Verdict::Proven | Verdict::Agreed => (Ending::Succeeded, None),
@@ -504,10 +590,22 @@ impl<'a> Scan<'a> {
                 )),
             ),
         };
-        runs::finish(&mut *transaction, run_id, ending, Some((&shown, &reason)), failure).await?;
+        runs::finish(
+            &mut *transaction,
+            run_id,
+            ending,
+            Some((&shown, &reason)),
+            failure,
+        )
+        .await?;
         transaction.commit().await?;
         self.env.progress.enter(Phase::Finished);
-        Ok(Ended { run_id, ending, verdict: Some(verdict), counts: self.env.progress.counts() })
+        Ok(Ended {
+            run_id,
+            ending,
+            verdict: Some(verdict),
+            counts: self.env.progress.counts(),
+        })
     }
 }
 

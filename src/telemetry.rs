@@ -3,10 +3,10 @@
 use std::io::IsTerminal;
 
 use tracing::Level;
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::EnvFilter;
 
 /// The names of log fields, so that each is spelled once. Ids, counts and durations only: never a secret, never a value from a record.
 pub mod field {
@@ -51,18 +51,25 @@ pub enum LogFormat {
 ///
 /// # Errors
 /// The filter cannot be read.
-pub fn start(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
+pub fn start(
+    filter: &str,
+    format: LogFormat,
+) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter = EnvFilter::builder().parse(filter)?;
     // Libraries log what goes over the wire at their finer levels: readers' data. No setting lets that through.
     let ours = filter_fn(|event| {
         *event.level() <= Level::INFO || event.target().starts_with(env!("CARGO_CRATE_NAME"))
     });
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(colour);
     let lines = match format {
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter).with_filter(ours)).init();
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter).with_filter(ours))
+        .init();
     Ok(())
 }

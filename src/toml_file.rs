@@ -51,7 +51,10 @@ pub fn read<T: DeserializeOwned>(path: &Path, known: &[&'static str]) -> Result<
     match std::fs::read_to_string(path) {
         Ok(text) => parse(path, &text, known).map(Some),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Unreadable { path: path.to_owned(), source }),
+        Err(source) => Err(Error::Unreadable {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -59,12 +62,20 @@ pub fn read<T: DeserializeOwned>(path: &Path, known: &[&'static str]) -> Result<
 ///
 /// # Errors
 /// See [`Error`].
-pub fn parse<T: DeserializeOwned>(path: &Path, text: &str, known: &[&'static str]) -> Result<T, Error> {
+pub fn parse<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    known: &[&'static str],
+) -> Result<T, Error> {
     let table: toml::Table = toml::from_str(text).map_err(|error| malformed(path, text, &error))?;
     for key in table.keys() {
         if !known.contains(&key.as_str()) {
             let suggestion = closest(key, known);
-            return Err(Error::UnknownKey { path: path.to_owned(), key: key.clone(), suggestion });
+            return Err(Error::UnknownKey {
+                path: path.to_owned(),
+                key: key.clone(),
+                suggestion,
+            });
         }
     }
     toml::from_str(text).map_err(|error| malformed(path, text, &error))
@@ -110,19 +121,29 @@ mod tests {
             parsed("tennant = 'news'").unwrap_err().to_string(),
             "x.toml: unknown key `tennant`; did you mean `tenant`?"
         );
-        assert_eq!(parsed("zzz = 1").unwrap_err().to_string(), "x.toml: unknown key `zzz`");
+        assert_eq!(
+            parsed("zzz = 1").unwrap_err().to_string(),
+            "x.toml: unknown key `zzz`"
+        );
     }
 
     #[test]
     fn a_wrong_type_says_where_and_quotes_nothing() {
         let text = "tenant = 'hidden'\nrpp = 'many'";
         let message = parsed(text).unwrap_err().to_string();
-        assert!(message.starts_with("x.toml, line 2, column 7: invalid type"), "{message}");
+        assert!(
+            message.starts_with("x.toml, line 2, column 7: invalid type"),
+            "{message}"
+        );
         assert_eq!(parsed("rpp = 5").unwrap().rpp, Some(5));
     }
 
     #[test]
     fn a_missing_file_is_no_error() {
-        assert!(read::<Sample>(Path::new("/nonexistent/x.toml"), &[]).unwrap().is_none());
+        assert!(
+            read::<Sample>(Path::new("/nonexistent/x.toml"), &[])
+                .unwrap()
+                .is_none()
+        );
     }
 }

@@ -20,7 +20,14 @@ pub struct Simulator {
 impl Simulator {
     pub async fn start(users: usize) -> Result<Self, Box<dyn Error>> {
         let mut child = Command::new(PROGRAM)
-            .args(["simulate", "--plain", "--listen", "127.0.0.1:0", "--users", &users.to_string()])
+            .args([
+                "simulate",
+                "--plain",
+                "--listen",
+                "127.0.0.1:0",
+                "--users",
+                &users.to_string(),
+            ])
             .env_clear()
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -45,7 +52,11 @@ impl Simulator {
 }
 
 /// Runs the program to its good end; its peak resident memory in KiB.
-pub async fn run(simulator: &Simulator, url: &str, arguments: &[&str]) -> Result<u64, Box<dyn Error>> {
+pub async fn run(
+    simulator: &Simulator,
+    url: &str,
+    arguments: &[&str],
+) -> Result<u64, Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let mut child = Command::new(PROGRAM)
         .args(arguments)
@@ -53,7 +64,12 @@ pub async fn run(simulator: &Simulator, url: &str, arguments: &[&str]) -> Result
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("DATABASE_URL", url)
-        .envs(simulator.variables.iter().map(|(name, value)| (name, value)))
+        .envs(
+            simulator
+                .variables
+                .iter()
+                .map(|(name, value)| (name, value)),
+        )
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;

@@ -33,7 +33,10 @@ impl Rows {
         let truth = reqwest::Client::new().get(url).send().await?.text().await?;
         let lines: Vec<&str> = truth.lines().collect();
         let batches = lines.chunks(BATCH).map(batch).collect::<Result<_, _>>()?;
-        Ok(Self { batches, count: lines.len() })
+        Ok(Self {
+            batches,
+            count: lines.len(),
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -42,12 +45,19 @@ impl Rows {
 }
 
 fn batch(lines: &[&str]) -> Result<Batch, Box<dyn Error>> {
-    let mut batch = Batch { documents: String::new(), users: String::new(), foreign_keys: String::new() };
+    let mut batch = Batch {
+        documents: String::new(),
+        users: String::new(),
+        foreign_keys: String::new(),
+    };
     for line in lines {
         let raw: &RawValue = serde_json::from_str(line)?;
         let item = user::item(raw, &[]).map_err(|reject| reject.reason)?;
         let hash = format!("\\x{}", hex::encode(item.hash));
-        write(&mut batch.documents, &[Some(&item.id), Some(&item.text), Some(&hash)]);
+        write(
+            &mut batch.documents,
+            &[Some(&item.id), Some(&item.text), Some(&hash)],
+        );
         let user = user::row(&item);
         write_user(&mut batch, &user, &hash);
     }
@@ -73,7 +83,10 @@ fn write_user(batch: &mut Batch, user: &User, hash: &str) {
         ],
     );
     for key in &user.foreign_keys {
-        write(&mut batch.foreign_keys, &[Some(&user.user_id), Some(&key.system), Some(&key.key)]);
+        write(
+            &mut batch.foreign_keys,
+            &[Some(&user.user_id), Some(&key.system), Some(&key.key)],
+        );
     }
 }
 

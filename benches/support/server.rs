@@ -20,14 +20,19 @@ impl Server {
     pub async fn start() -> Result<Self, Box<dyn Error>> {
         let directory = tempfile::tempdir()?;
         let cluster = PrivateCluster::start(directory.path()).await?;
-        Ok(Self { cluster, _directory: directory })
+        Ok(Self {
+            cluster,
+            _directory: directory,
+        })
     }
 
     pub async fn database(&self) -> Result<Database, Box<dyn Error>> {
         let base = self.cluster.url();
         let name = format!("bench_{}", uuid::Uuid::new_v4().simple());
         let mut connection = PgConnection::connect(&base).await?;
-        connection.execute(AssertSqlSafe(format!("create database {name}"))).await?;
+        connection
+            .execute(AssertSqlSafe(format!("create database {name}")))
+            .await?;
         connection.close().await?;
         let url = base.replacen("/zephr?", &format!("/{name}?"), 1);
         Ok(Database { url, name })
@@ -35,7 +40,12 @@ impl Server {
 
     pub async fn drop_database(&self, database: Database) -> Result<(), Box<dyn Error>> {
         let mut connection = PgConnection::connect(&self.cluster.url()).await?;
-        connection.execute(AssertSqlSafe(format!("drop database {} with (force)", database.name))).await?;
+        connection
+            .execute(AssertSqlSafe(format!(
+                "drop database {} with (force)",
+                database.name
+            )))
+            .await?;
         Ok(connection.close().await?)
     }
 

@@ -18,7 +18,12 @@ pub const Y_PRIME_STAGES: &str = "
 pub async fn y(connection: &mut PgConnection, rows: &Rows) -> Result<(), sqlx::Error> {
     for batch in &rows.batches {
         let mut transaction = connection.begin().await?;
-        copy(&mut transaction, "copy y_stage from stdin", &batch.documents).await?;
+        copy(
+            &mut transaction,
+            "copy y_stage from stdin",
+            &batch.documents,
+        )
+        .await?;
         transaction
             .execute(
                 "insert into y select user_id, document, hash, now() from y_stage
@@ -34,8 +39,18 @@ pub async fn y(connection: &mut PgConnection, rows: &Rows) -> Result<(), sqlx::E
 pub async fn y_prime(connection: &mut PgConnection, rows: &Rows) -> Result<(), sqlx::Error> {
     for batch in &rows.batches {
         let mut transaction = connection.begin().await?;
-        copy(&mut transaction, "copy stage_users from stdin", &batch.users).await?;
-        copy(&mut transaction, "copy stage_keys from stdin", &batch.foreign_keys).await?;
+        copy(
+            &mut transaction,
+            "copy stage_users from stdin",
+            &batch.users,
+        )
+        .await?;
+        copy(
+            &mut transaction,
+            "copy stage_keys from stdin",
+            &batch.foreign_keys,
+        )
+        .await?;
         transaction
             .execute(
                 "insert into users (user_id, email, username, email_verified, tracking_id, registered_at, registration_tenant, attributes, extra,
@@ -59,13 +74,19 @@ pub async fn y_prime(connection: &mut PgConnection, rows: &Rows) -> Result<(), s
                  on conflict (user_id, system, key) do update set _zephr_loaded_at = excluded._zephr_loaded_at",
             )
             .await?;
-        transaction.execute("truncate stage_users, stage_keys").await?;
+        transaction
+            .execute("truncate stage_users, stage_keys")
+            .await?;
         transaction.commit().await?;
     }
     Ok(())
 }
 
-async fn copy(connection: &mut PgConnection, statement: &str, text: &str) -> Result<(), sqlx::Error> {
+async fn copy(
+    connection: &mut PgConnection,
+    statement: &str,
+    text: &str,
+) -> Result<(), sqlx::Error> {
     let mut copy = connection.copy_in_raw(statement).await?;
     copy.send(text.as_bytes()).await?;
     copy.finish().await?;

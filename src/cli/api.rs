@@ -56,10 +56,17 @@ fn body(text: &str) -> Result<Body, String> {
 /// The API refuses, or the answer cannot be printed.
 pub async fn run(settings: &Settings, args: &Args) -> Result<Exit, Failure> {
     let (base, keys) = settings.api()?;
-    let client = Client::new(base, keys, Clock::system(), settings.limits)
-        .map_err(|_| Failure::new("the HTTP client cannot be set up", "Check the proxy variables and the system's certificates."))?;
+    let client = Client::new(base, keys, Clock::system(), settings.limits).map_err(|_| {
+        Failure::new(
+            "the HTTP client cannot be set up",
+            "Check the proxy variables and the system's certificates.",
+        )
+    })?;
     if !args.path.starts_with('/') {
-        return Err(Failure::usage(format!("`{}` is not a path", args.path), "A path begins with /, for example /v3/schema/users."));
+        return Err(Failure::usage(
+            format!("`{}` is not a path", args.path),
+            "A path begins with /, for example /v3/schema/users.",
+        ));
     }
     if args.paginate {
         if args.method != reqwest::Method::GET {
@@ -75,11 +82,19 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<Exit, Failure> {
         None => Bytes::new(),
         Some(Body::Text(text)) => text.clone().into(),
         Some(Body::File(path)) => std::fs::read(path)
-            .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", path.display()), ""))?
+            .map_err(|error| {
+                Failure::usage(format!("{} cannot be read: {error}", path.display()), "")
+            })?
             .into(),
     };
-    let request = Request { method: args.method.clone(), target: args.path.clone(), body };
-    let body = client.call(&request, |answer| Ok(answer.body.clone())).await?;
+    let request = Request {
+        method: args.method.clone(),
+        target: args.path.clone(),
+        body,
+    };
+    let body = client
+        .call(&request, |answer| Ok(answer.body.clone()))
+        .await?;
     output::write(&body)?;
     Ok(Exit::Done)
 }

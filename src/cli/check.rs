@@ -42,11 +42,21 @@ struct Check {
 
 impl Check {
     fn good(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, ok: true, detail: detail.into(), remedy: None }
+        Self {
+            name,
+            ok: true,
+            detail: detail.into(),
+            remedy: None,
+        }
     }
 
     fn bad(name: &'static str, failure: Failure) -> Self {
-        Self { name, ok: false, detail: failure.error, remedy: Some(failure.remedy).filter(|remedy| !remedy.is_empty()) }
+        Self {
+            name,
+            ok: false,
+            detail: failure.error,
+            remedy: Some(failure.remedy).filter(|remedy| !remedy.is_empty()),
+        }
     }
 }
 
@@ -75,12 +85,19 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
             exit = Exit::Usage;
         }
     }
-    output.result(&Document { checks }, |document| document.checks.iter().map(line).collect())?;
+    output.result(&Document { checks }, |document| {
+        document.checks.iter().map(line).collect()
+    })?;
     Ok(exit)
 }
 
 fn line(check: &Check) -> String {
-    let mut text = format!("{} {:<10} {}\n", if check.ok { "ok  " } else { "FAIL" }, check.name, check.detail);
+    let mut text = format!(
+        "{} {:<10} {}\n",
+        if check.ok { "ok  " } else { "FAIL" },
+        check.name,
+        check.detail
+    );
     if let Some(remedy) = &check.remedy {
         text.push_str(&format!("                {remedy}\n"));
     }
@@ -92,9 +109,18 @@ fn address(settings: &Settings) -> Check {
         Ok((base, _)) => {
             let mirror = match &settings.mirror {
                 Mirror::Given(database) => database.place(),
-                Mirror::Private => format!("a private Postgres under {}", settings.data_dir.display()),
+                Mirror::Private => {
+                    format!("a private Postgres under {}", settings.data_dir.display())
+                }
             };
-            Check::good("settings", format!("{} into {mirror}, schema {}", base.as_str(), settings.schemas.data()))
+            Check::good(
+                "settings",
+                format!(
+                    "{} into {mirror}, schema {}",
+                    base.as_str(),
+                    settings.schemas.data()
+                ),
+            )
         }
         Err(error) => Check::bad("settings", error.into()),
     }
@@ -118,7 +144,9 @@ fn schedule(job: &Job, now: DateTime<Utc>) -> Check {
 }
 
 async fn api(settings: &Settings, clock: &Clock) -> Vec<Check> {
-    let Ok((base, keys)) = settings.api() else { return Vec::new() };
+    let Ok((base, keys)) = settings.api() else {
+        return Vec::new();
+    };
     let client = match Client::new(base, keys, clock.clone(), settings.limits) {
         Ok(client) => client,
         Err(_) => {
@@ -145,12 +173,19 @@ fn clock_check(theirs: Option<DateTime<Utc>>, ours: DateTime<Utc>) -> Check {
     let ahead = (ours - theirs).num_seconds();
     if ahead.abs() > CLOCK_TOLERANCE_SECONDS {
         let failure = Failure::new(
-            format!("this machine's clock is {} s {} Zephr's", ahead.abs(), if ahead > 0 { "ahead of" } else { "behind" }),
+            format!(
+                "this machine's clock is {} s {} Zephr's",
+                ahead.abs(),
+                if ahead > 0 { "ahead of" } else { "behind" }
+            ),
             "Switch time synchronisation on: requests are signed with the time, and a wrong one is refused.",
         );
         return Check::bad("clock", failure);
     }
-    Check::good("clock", format!("within {} s of Zephr's", ahead.abs().max(1)))
+    Check::good(
+        "clock",
+        format!("within {} s of Zephr's", ahead.abs().max(1)),
+    )
 }
 
 async fn postgres(settings: &Settings) -> Vec<Check> {
@@ -158,7 +193,9 @@ async fn postgres(settings: &Settings) -> Vec<Check> {
         Ok(mirror) => mirror,
         Err(failure) => return vec![Check::bad("postgres", failure)],
     };
-    let check = rights(&mirror.database).await.unwrap_or_else(|failure| Check::bad("postgres", failure));
+    let check = rights(&mirror.database)
+        .await
+        .unwrap_or_else(|failure| Check::bad("postgres", failure));
     match mirror.close().await {
         Ok(()) => vec![check],
         Err(failure) => vec![check, Check::bad("postgres", failure)],
@@ -167,10 +204,14 @@ async fn postgres(settings: &Settings) -> Vec<Check> {
 
 async fn rights(database: &Database) -> Result<Check, Failure> {
     let mut connection = database.connect().await?;
-    let version: String =
-        sqlx::query_scalar("select current_setting('server_version')").fetch_one(&mut connection).await?;
+    let version: String = sqlx::query_scalar("select current_setting('server_version')")
+        .fetch_one(&mut connection)
+        .await?;
     if migrate::is_current(&mut connection).await? {
-        return Ok(Check::good("postgres", format!("{version}, schema up to date")));
+        return Ok(Check::good(
+            "postgres",
+            format!("{version}, schema up to date"),
+        ));
     }
     let may_create: bool = sqlx::query_scalar(
         "select has_database_privilege(current_database(), 'create')
@@ -182,13 +223,20 @@ async fn rights(database: &Database) -> Result<Check, Failure> {
     .fetch_one(&mut connection)
     .await?;
     if may_create {
-        return Ok(Check::good("postgres", format!("{version}, the schema will be brought up to date by the next run")));
+        return Ok(Check::good(
+            "postgres",
+            format!("{version}, the schema will be brought up to date by the next run"),
+        ));
     }
     let schemas = database.schemas();
     Ok(Check::bad(
         "postgres",
         Failure::new(
-            format!("the user may not create in the schemas {} and {}", schemas.data(), schemas.state()),
+            format!(
+                "the user may not create in the schemas {} and {}",
+                schemas.data(),
+                schemas.state()
+            ),
             format!(
                 "Run as the owner of the database: create schema {0} authorization <user>; create schema {1} authorization <user>;",
                 schemas.data(),

@@ -30,7 +30,11 @@ pub struct Args {
 }
 
 /// What happens at the simulated tenant between the two runs.
-const CHANGES: Edits = Edits { updates: 20, creations: 5, deletions: 0 };
+const CHANGES: Edits = Edits {
+    updates: 20,
+    creations: 5,
+    deletions: 0,
+};
 
 /// Overlap and interval of the built-in users job, so that the demo does what a night does.
 const MODE: Mode = Mode::Incremental {
@@ -50,10 +54,24 @@ from zephr.users_current group by 1 order by 1 desc limit 6";
 /// Postgres is not installed, or something that should not fail did.
 pub async fn run(settings: &Settings, args: Args, output: Output) -> Result<Exit, Failure> {
     let shutdown = Shutdown::on_signals()?;
-    let say = |text: String| if !output.is_json() { output.note(&text) };
-    say(format!("Starting a simulated Zephr tenant with {} users and a private Postgres …", thousands(args.users.into())));
-    let shape = Shape { people: args.users, ..Shape::default() };
-    let simulator = Simulator::start(Options { shape, ..Options::default() }).await?;
+    let say = |text: String| {
+        if !output.is_json() {
+            output.note(&text)
+        }
+    };
+    say(format!(
+        "Starting a simulated Zephr tenant with {} users and a private Postgres …",
+        thousands(args.users.into())
+    ));
+    let shape = Shape {
+        people: args.users,
+        ..Shape::default()
+    };
+    let simulator = Simulator::start(Options {
+        shape,
+        ..Options::default()
+    })
+    .await?;
     let schemas = Schemas::named("zephr").map_err(|error| Failure::new(error.to_string(), ""))?;
     // Beside the operator's own cluster, never in it: the demo begins with an empty database each time.
     let mirror = mirror::open_private(&settings.data_dir.join("demo"), &schemas).await?;
@@ -72,14 +90,28 @@ async fn show(
     shutdown: &Shutdown,
     output: Output,
 ) -> Result<Exit, Failure> {
-    let say = |text: &str| if !output.is_json() { output.note(text) };
+    let say = |text: &str| {
+        if !output.is_json() {
+            output.note(text)
+        }
+    };
     let mut connection = mirror.database.connect().await?;
     empty(&mut connection, mirror.database.schemas()).await?;
     mirror.migrate(output).await?;
     let mut done = Vec::new();
 
     say("\nFirst run: everything is new.");
-    done.push(sync_once(settings, simulator, mirror, shutdown, &mut connection, output).await?);
+    done.push(
+        sync_once(
+            settings,
+            simulator,
+            mirror,
+            shutdown,
+            &mut connection,
+            output,
+        )
+        .await?,
+    );
     say(&summary(&done[0]));
     if shutdown.is_requested() {
         return Ok(Exit::Interrupted);
@@ -91,13 +123,27 @@ async fn show(
         edited.updated.len(),
         edited.created.len()
     ));
-    done.push(sync_once(settings, simulator, mirror, shutdown, &mut connection, output).await?);
+    done.push(
+        sync_once(
+            settings,
+            simulator,
+            mirror,
+            shutdown,
+            &mut connection,
+            output,
+        )
+        .await?,
+    );
     say(&summary(&done[1]));
     if shutdown.is_requested() {
         return Ok(Exit::Interrupted);
     }
 
-    let text = if output.is_json() { String::new() } else { look(&mut connection, &done[1]).await? };
+    let text = if output.is_json() {
+        String::new()
+    } else {
+        look(&mut connection, &done[1]).await?
+    };
     drop(connection);
     output.result(&Document { runs: done }, |_| text)?;
     if args.keep {
@@ -105,7 +151,9 @@ async fn show(
     } else {
         say("Everything is stopped again; `zephr-sync demo --keep` leaves it running for psql.");
     }
-    say("Next: `zephr-sync init` writes a settings file for your tenant, and `zephr-sync check` tests it.");
+    say(
+        "Next: `zephr-sync init` writes a settings file for your tenant, and `zephr-sync check` tests it.",
+    );
     Ok(Exit::Done)
 }
 
@@ -124,7 +172,11 @@ async fn keep(simulator: &Simulator, mirror: &Opened, shutdown: &Shutdown, outpu
 /// A demo begins with an empty database; the schemas are the demo's own.
 async fn empty(connection: &mut PgConnection, schemas: &Schemas) -> Result<(), sqlx::Error> {
     // The names were checked by `Schemas::named`: letters, digits and underscores.
-    let sql = format!(r#"drop schema if exists "{}", "{}" cascade"#, schemas.data(), schemas.state());
+    let sql = format!(
+        r#"drop schema if exists "{}", "{}" cascade"#,
+        schemas.data(),
+        schemas.state()
+    );
     connection.execute(AssertSqlSafe(sql)).await?;
     Ok(())
 }
@@ -139,17 +191,27 @@ async fn sync_once(
 ) -> Result<Run, Failure> {
     let keys = simulator.keys();
     let keys = KeyPair::new(keys.access.clone().into(), keys.secret.clone().into());
-    let base = BaseUrl::parse(&simulator.base_url()).map_err(|error| Failure::new(error.to_string(), ""))?;
+    let base = BaseUrl::parse(&simulator.base_url())
+        .map_err(|error| Failure::new(error.to_string(), ""))?;
     let env = environment(settings, (base, keys), mirror, shutdown)?;
     let waiting = |holder: &Holder| output.note(&format!("waiting for {}", holder.name));
-    let ended = watched(sync::users(&env, "users", Extent::AsDue(MODE), waiting), &env.progress, "users").await?;
+    let ended = watched(
+        sync::users(&env, "users", Extent::AsDue(MODE), waiting),
+        &env.progress,
+        "users",
+    )
+    .await?;
     runs::get(connection, ended.run_id)
         .await?
         .ok_or_else(|| Failure::new("the run has no record", "Please report this."))
 }
 
 async fn look(connection: &mut PgConnection, run: &Run) -> Result<String, sqlx::Error> {
-    let mut text = format!("What the second run changed ({} of {} rows):\n", SHOWN, run.rows_inserted + run.rows_updated);
+    let mut text = format!(
+        "What the second run changed ({} of {} rows):\n",
+        SHOWN,
+        run.rows_inserted + run.rows_updated
+    );
     text.push_str(&changed(connection, run.run_id).await?);
     text.push_str(&format!("\nA query to try:\n  {QUERY}\n"));
     let months: Vec<(String, i64)> = sqlx::query_as(
@@ -158,7 +220,10 @@ async fn look(connection: &mut PgConnection, run: &Run) -> Result<String, sqlx::
     )
     .fetch_all(connection)
     .await?;
-    let rows: Vec<_> = months.into_iter().map(|(month, users)| [month, thousands(users)]).collect();
+    let rows: Vec<_> = months
+        .into_iter()
+        .map(|(month, users)| [month, thousands(users)])
+        .collect();
     text.push_str(&table(["month", "users"], &rows));
     Ok(text)
 }

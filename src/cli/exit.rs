@@ -50,7 +50,11 @@ impl Exit {
             Self::Usage => 4,
             Self::Interrupted => 5,
         };
-        if rank(other) > rank(self) { other } else { self }
+        if rank(other) > rank(self) {
+            other
+        } else {
+            self
+        }
     }
 }
 
@@ -74,12 +78,20 @@ pub struct Failure {
 impl Failure {
     /// A failure of the work.
     pub fn new(error: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, error: error.into(), remedy: remedy.into() }
+        Self {
+            exit: Exit::Failed,
+            error: error.into(),
+            remedy: remedy.into(),
+        }
     }
 
     /// A failure of what was asked.
     pub fn usage(error: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, error: error.into(), remedy: remedy.into() }
+        Self {
+            exit: Exit::Usage,
+            error: error.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 
@@ -126,7 +138,11 @@ impl From<sync::Error> for Failure {
             | sync::Error::Database(_)
             | sync::Error::Stopped => Exit::Failed,
         };
-        Self { exit, error: error.chain(), remedy: error.remedy() }
+        Self {
+            exit,
+            error: error.chain(),
+            remedy: error.remedy(),
+        }
     }
 }
 
@@ -156,7 +172,10 @@ impl From<private::PrivateError> for Failure {
 
 impl From<simulator::Error> for Failure {
     fn from(error: simulator::Error) -> Self {
-        Self::new(chain(&error), "Choose another address with --listen; port 0 takes a free one.")
+        Self::new(
+            chain(&error),
+            "Choose another address with --listen; port 0 takes a free one.",
+        )
     }
 }
 

@@ -69,13 +69,19 @@ pub fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exit, Fai
 /// Whether it was written; a file that is there stays as it is.
 fn write_new(path: &Path, text: &str) -> Result<bool, Failure> {
     let failed = |error: std::io::Error| {
-        Failure::new(format!("{} cannot be written: {error}", path.display()), "Choose a directory that you may write.")
+        Failure::new(
+            format!("{} cannot be written: {error}", path.display()),
+            "Choose a directory that you may write.",
+        )
     };
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(failed)?;
     }
     match OpenOptions::new().write(true).create_new(true).open(path) {
-        Ok(mut file) => file.write_all(text.as_bytes()).map(|()| true).map_err(failed),
+        Ok(mut file) => file
+            .write_all(text.as_bytes())
+            .map(|()| true)
+            .map_err(failed),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(failed(error)),
     }
@@ -86,6 +92,9 @@ mod tests {
     #[test]
     fn the_settings_file_is_one_we_read() {
         let text: toml::Table = toml::from_str(include_str!("init/zephr-sync.toml")).unwrap();
-        assert!(text.is_empty(), "everything is commented out: defaults apply");
+        assert!(
+            text.is_empty(),
+            "everything is commented out: defaults apply"
+        );
     }
 }

@@ -35,9 +35,15 @@ pub async fn run(settings: &Settings, output: Output) -> Result<Exit, Failure> {
     };
     output.result(&document, |done| {
         if done.applied.is_empty() {
-            format!("{} is up to date (version {}).\n", done.database, done.version)
+            format!(
+                "{} is up to date (version {}).\n",
+                done.database, done.version
+            )
         } else {
-            format!("{} was brought to version {}.\n", done.database, done.version)
+            format!(
+                "{} was brought to version {}.\n",
+                done.database, done.version
+            )
         }
     })?;
     Ok(Exit::Done)

@@ -24,7 +24,10 @@ pub struct Opened {
 /// The cluster does not start.
 pub async fn open(settings: &Settings) -> Result<Opened, Failure> {
     match &settings.mirror {
-        Mirror::Given(database) => Ok(Opened { database: database.clone(), cluster: None }),
+        Mirror::Given(database) => Ok(Opened {
+            database: Database::clone(database),
+            cluster: None,
+        }),
         Mirror::Private => open_private(&settings.data_dir, &settings.schemas).await,
     }
 }
@@ -36,7 +39,10 @@ pub async fn open(settings: &Settings) -> Result<Opened, Failure> {
 pub async fn open_private(data_dir: &Path, schemas: &Schemas) -> Result<Opened, Failure> {
     let cluster = PrivateCluster::start(data_dir).await?;
     let database = Database::new(cluster.connect_options(), schemas.clone());
-    Ok(Opened { database, cluster: Some(cluster) })
+    Ok(Opened {
+        database,
+        cluster: Some(cluster),
+    })
 }
 
 impl Opened {
@@ -57,7 +63,9 @@ impl Opened {
 
     /// How to reach it with psql, when it is the private one.
     pub fn psql(&self) -> Option<String> {
-        self.cluster.as_ref().map(|cluster| format!("psql '{}'", cluster.url()))
+        self.cluster
+            .as_ref()
+            .map(|cluster| format!("psql '{}'", cluster.url()))
     }
 
     /// Leaves it; the private cluster stops when nobody else uses it.

@@ -76,7 +76,11 @@ pub async fn main() -> Exit {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, and clap prints them where they belong.
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
             let _ = error.print();
             return exit;
         }
@@ -93,8 +97,12 @@ pub async fn main() -> Exit {
 
 async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     let settings = Settings::load(cli.flags)?;
-    crate::telemetry::start(&settings.log, settings.log_format)
-        .map_err(|error| Failure::usage(format!("ZEPHR_SYNC_LOG: {error}"), "Write for example info or zephr_sync=debug."))?;
+    crate::telemetry::start(&settings.log, settings.log_format).map_err(|error| {
+        Failure::usage(
+            format!("ZEPHR_SYNC_LOG: {error}"),
+            "Write for example info or zephr_sync=debug.",
+        )
+    })?;
     match cli.command {
         Command::Demo(args) => demo::run(&settings, args, output).await,
         Command::Init(args) => init::run(&settings, &args, output),

@@ -27,7 +27,11 @@ impl Output {
     ///
     /// # Errors
     /// Stdout cannot be written. A reader that closed it has what it wanted.
-    pub fn result<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
+    pub fn result<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> io::Result<()> {
         let shown = if self.json {
             format!("{}\n", serde_json::to_string_pretty(value)?)
         } else {
@@ -75,22 +79,37 @@ pub fn is_watched() -> bool {
 
 /// Text from outside, harmless on a terminal: control characters are replaced, line breaks stay.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{FFFD}' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                '\u{FFFD}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 /// Rows under headings, columns aligned, numbers to the right.
 pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
-    let rows: Vec<[String; N]> =
-        rows.iter().map(|row| row.each_ref().map(|cell| printable(cell).replace('\n', " "))).collect();
+    let rows: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| {
+            row.each_ref()
+                .map(|cell| printable(cell).replace('\n', " "))
+        })
+        .collect();
     let mut widths = headings.map(|heading| heading.chars().count());
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let is_number = |cell: &str| !cell.is_empty() && cell.bytes().all(|b| b.is_ascii_digit() || b == b',');
-    let numeric: Vec<bool> =
-        (0..N).map(|column| !rows.is_empty() && rows.iter().all(|row| is_number(&row[column]))).collect();
+    let is_number =
+        |cell: &str| !cell.is_empty() && cell.bytes().all(|b| b.is_ascii_digit() || b == b',');
+    let numeric: Vec<bool> = (0..N)
+        .map(|column| !rows.is_empty() && rows.iter().all(|row| is_number(&row[column])))
+        .collect();
     let mut text = String::new();
     let mut line = |cells: [&str; N]| {
         let mut shown = String::new();
@@ -125,7 +144,11 @@ pub fn thousands(number: i64) -> String {
         }
         shown.push(digit);
     }
-    if number < 0 { format!("-{shown}") } else { shown }
+    if number < 0 {
+        format!("-{shown}")
+    } else {
+        shown
+    }
 }
 
 #[cfg(test)]
@@ -134,12 +157,21 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_control_characters_harmless() {
-        let rows = [["a\u{1b}[31m".to_owned(), "5".to_owned()], ["bc".to_owned(), "1,234".to_owned()]];
-        assert_eq!(table(["name", "rows"], &rows), "name     rows\na\u{FFFD}[31m      5\nbc      1,234\n");
+        let rows = [
+            ["a\u{1b}[31m".to_owned(), "5".to_owned()],
+            ["bc".to_owned(), "1,234".to_owned()],
+        ];
+        assert_eq!(
+            table(["name", "rows"], &rows),
+            "name     rows\na\u{FFFD}[31m      5\nbc      1,234\n"
+        );
     }
 
     #[test]
     fn thousands_are_apart() {
-        assert_eq!([0, 999, 1_000, -1_234_567].map(thousands), ["0", "999", "1,000", "-1,234,567"]);
+        assert_eq!(
+            [0, 999, 1_000, -1_234_567].map(thousands),
+            ["0", "999", "1,000", "-1,234,567"]
+        );
     }
 }

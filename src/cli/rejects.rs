@@ -71,7 +71,17 @@ async fn list(mirror: &Opened, last: i64, output: Output) -> Result<(), Failure>
                 ]
             })
             .collect();
-        let mut text = table(["reject", "resource", "record", "seen", "last (UTC)", "reason"], &rows);
+        let mut text = table(
+            [
+                "reject",
+                "resource",
+                "record",
+                "seen",
+                "last (UTC)",
+                "reason",
+            ],
+            &rows,
+        );
         text.push_str(&format!(
             "{} of {}; `zephr-sync rejects export` writes them with their records.\n",
             document.rejects.len(),
@@ -87,7 +97,15 @@ async fn export(mirror: &Opened, output: Output) -> Result<(), Failure> {
     let mut connection = mirror.database.connect().await?;
     let mut csv = csv::Writer::from_writer(io::stdout().lock());
     let written = csv.write_record([
-        "reject_id", "job", "resource", "record_id", "reason", "times_seen", "first_seen_at", "last_seen_at", "record",
+        "reject_id",
+        "job",
+        "resource",
+        "record_id",
+        "reason",
+        "times_seen",
+        "first_seen_at",
+        "last_seen_at",
+        "record",
     ]);
     finished(written)?;
     let mut below = i64::MAX;

@@ -36,7 +36,10 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
     mirror.close().await?;
     let runs = found?;
     if let (Some(id), []) = (args.run, runs.as_slice()) {
-        return Err(Failure::new(format!("there is no run {id}"), "`zephr-sync runs` lists the latest ones."));
+        return Err(Failure::new(
+            format!("there is no run {id}"),
+            "`zephr-sync runs` lists the latest ones.",
+        ));
     }
     output.result(&Document { runs }, |document| match args.run {
         Some(_) => document.runs.iter().map(details).collect(),
@@ -76,7 +79,18 @@ fn listed(runs: &[Run]) -> String {
         })
         .collect();
     table(
-        ["run", "job", "mode", "status", "verdict", "started (UTC)", "read", "inserted", "updated", "rejected"],
+        [
+            "run",
+            "job",
+            "mode",
+            "status",
+            "verdict",
+            "started (UTC)",
+            "read",
+            "inserted",
+            "updated",
+            "rejected",
+        ],
         &rows,
     )
 }
@@ -84,13 +98,23 @@ fn listed(runs: &[Run]) -> String {
 /// One run, a line each for what there is to say.
 pub fn details(run: &Run) -> String {
     let mut text = format!("run       {} ({}, {})\n", run.run_id, run.job, run.mode);
-    let mut line = |name: &str, value: String| text.push_str(&format!("{name:<10}{}\n", super::output::printable(&value)));
+    let mut line = |name: &str, value: String| {
+        text.push_str(&format!("{name:<10}{}\n", super::output::printable(&value)))
+    };
     line("status", run.status.clone());
     if let (Some(verdict), Some(reason)) = (&run.verdict, &run.verdict_reason) {
         line("verdict", format!("{verdict}: {reason}"));
     }
-    let until = run.finished_at.map_or("now".into(), |at| at.format("%H:%M:%S").to_string());
-    line("time", format!("{} to {until} UTC", run.started_at.format("%Y-%m-%d %H:%M:%S")));
+    let until = run
+        .finished_at
+        .map_or("now".into(), |at| at.format("%H:%M:%S").to_string());
+    line(
+        "time",
+        format!(
+            "{} to {until} UTC",
+            run.started_at.format("%Y-%m-%d %H:%M:%S")
+        ),
+    );
     line(
         "rows",
         format!(

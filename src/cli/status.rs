@@ -43,7 +43,9 @@ pub async fn run(settings: &Settings, output: Output) -> Result<Exit, Failure> {
     let document = looked?;
     output.result(&document, text)?;
     if let Some(psql) = psql.filter(|_| !output.is_json()) {
-        output.note(&format!("The mirror is a private Postgres; while a command uses it: {psql}"));
+        output.note(&format!(
+            "The mirror is a private Postgres; while a command uses it: {psql}"
+        ));
     }
     Ok(Exit::Done)
 }
@@ -57,14 +59,19 @@ async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document,
         statuses.push(JobStatus {
             job: job.name.clone(),
             enabled: job.enabled,
-            holder: leases::holder(&mut connection, job.resource).await?.map(|holder| holder.name),
+            holder: leases::holder(&mut connection, job.resource)
+                .await?
+                .map(|holder| holder.name),
             watermark: checkpoint.and_then(|checkpoint| checkpoint.watermark),
             full_finished_at: checkpoint.and_then(|checkpoint| checkpoint.full_finished_at),
             unfinished_windows: checkpoint.and_then(|checkpoint| checkpoint.unfinished_windows),
             last_run: runs::last_of(&mut connection, &job.name).await?,
         });
     }
-    Ok(Document { jobs: statuses, rejects: rejects::count(&mut connection).await? })
+    Ok(Document {
+        jobs: statuses,
+        rejects: rejects::count(&mut connection).await?,
+    })
 }
 
 fn text(document: &Document) -> String {
@@ -80,13 +87,25 @@ fn text(document: &Document) -> String {
                 or_dash(run.and_then(|run| run.verdict.clone())),
                 or_dash(run.map(|run| run.started_at.format("%Y-%m-%d %H:%M:%S").to_string())),
                 or_dash(run.map(|run| thousands(run.rows_read))),
-                or_dash(status.full_finished_at.map(|at| at.format("%Y-%m-%d %H:%M:%S").to_string())),
+                or_dash(
+                    status
+                        .full_finished_at
+                        .map(|at| at.format("%Y-%m-%d %H:%M:%S").to_string()),
+                ),
                 or_dash(status.holder.clone()),
             ]
         })
         .collect();
     let mut text = table(
-        ["job", "last run", "verdict", "started (UTC)", "read", "last full (UTC)", "held by"],
+        [
+            "job",
+            "last run",
+            "verdict",
+            "started (UTC)",
+            "read",
+            "last full (UTC)",
+            "held by",
+        ],
         &rows,
     );
     for status in &document.jobs {
@@ -101,7 +120,10 @@ fn text(document: &Document) -> String {
         if let Some(run) = &status.last_run
             && let (Some(error), Some(remedy)) = (&run.error, &run.remedy)
         {
-            text.push_str(&super::output::printable(&format!("{}: {error}. {remedy}\n", status.job)));
+            text.push_str(&super::output::printable(&format!(
+                "{}: {error}. {remedy}\n",
+                status.job
+            )));
         }
     }
     if document.rejects > 0 {

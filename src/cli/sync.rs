@@ -97,7 +97,9 @@ async fn run_jobs(
             break;
         }
     }
-    output.result(&Document { runs: done }, |document| document.runs.iter().map(summary).collect())?;
+    output.result(&Document { runs: done }, |document| {
+        document.runs.iter().map(summary).collect()
+    })?;
     Ok(exit)
 }
 
@@ -112,7 +114,10 @@ pub fn environment(
     shutdown: &Shutdown,
 ) -> Result<Environment, Failure> {
     let client = Client::new(base, keys, Clock::system(), settings.limits).map_err(|_| {
-        Failure::new("the HTTP client cannot be set up", "Check the proxy variables and the system's certificates.")
+        Failure::new(
+            "the HTTP client cannot be set up",
+            "Check the proxy variables and the system's certificates.",
+        )
     })?;
     Ok(Environment {
         database: mirror.database.clone(),
@@ -124,9 +129,19 @@ pub fn environment(
     })
 }
 
-async fn run_job(env: &Environment, job: &Job, args: &Args, output: Output) -> Result<Ended, Failure> {
+async fn run_job(
+    env: &Environment,
+    job: &Job,
+    args: &Args,
+    output: Output,
+) -> Result<Ended, Failure> {
     let waiting = |holder: &Holder| {
-        output.note(&format!("waiting for {}, which has been working on {} for {} s", holder.name, job.resource.name(), holder.held_seconds));
+        output.note(&format!(
+            "waiting for {}, which has been working on {} for {} s",
+            holder.name,
+            job.resource.name(),
+            holder.held_seconds
+        ));
     };
     let running = match job.resource {
         Resource::Users => sync::users(env, &job.name, args.extent(job), waiting),
@@ -149,7 +164,11 @@ fn exit_of(ended: &Ended) -> Exit {
 /// As what is watched.
 pub async fn watched<T>(running: impl Future<Output = T>, progress: &Progress, job: &str) -> T {
     let bar = output::is_watched().then(|| bar(job));
-    let mut ticks = tokio::time::interval(if bar.is_some() { BAR_INTERVAL } else { LOG_INTERVAL });
+    let mut ticks = tokio::time::interval(if bar.is_some() {
+        BAR_INTERVAL
+    } else {
+        LOG_INTERVAL
+    });
     ticks.tick().await;
     tokio::pin!(running);
     loop {
@@ -171,7 +190,9 @@ pub async fn watched<T>(running: impl Future<Output = T>, progress: &Progress, j
 fn bar(job: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {per_sec} {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::no_length().with_style(style).with_prefix(job.to_owned())
+    ProgressBar::no_length()
+        .with_style(style)
+        .with_prefix(job.to_owned())
 }
 
 fn show(bar: &ProgressBar, state: &State) {
@@ -182,7 +203,11 @@ fn show(bar: &ProgressBar, state: &State) {
     let waiting = state.governor.and_then(|governor| governor.waiting);
     bar.set_message(match waiting {
         Some(left) => format!("throttled by Zephr, resuming in {} s", left.as_secs() + 1),
-        None => format!("{} new, {} changed", thousands(state.counts.inserted), thousands(state.counts.updated)),
+        None => format!(
+            "{} new, {} changed",
+            thousands(state.counts.inserted),
+            thousands(state.counts.updated)
+        ),
     });
 }
 
@@ -194,7 +219,9 @@ fn log(state: &State, job: &str) {
         { field::INSERTED } = state.counts.inserted,
         { field::UPDATED } = state.counts.updated,
         { field::IN_FLIGHT } = governor.map(|governor| governor.in_flight),
-        { field::WAIT_MS } = governor.and_then(|governor| governor.waiting).map(|left| left.as_millis() as u64),
+        { field::WAIT_MS } = governor
+            .and_then(|governor| governor.waiting)
+            .map(|left| left.as_millis() as u64),
         "syncing"
     );
 }

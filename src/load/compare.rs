@@ -47,7 +47,10 @@ pub async fn changed(
     for ((range, items), mirrored) in groups.iter_mut().zip(mirrored) {
         once_each(items);
         let mut digest = Digest::default();
-        items.iter().filter(|item| item.registered_at.is_some()).for_each(|item| digest.add(item));
+        items
+            .iter()
+            .filter(|item| item.registered_at.is_some())
+            .for_each(|item| digest.add(item));
         let undated = digest.count < items.len() as i64;
         if digest == mirrored {
             items.retain(|item| item.registered_at.is_none());
@@ -68,7 +71,11 @@ pub async fn changed(
 /// Of a user that was sent twice the last counts: nothing says which is the newer one, and the next scan settles it.
 fn once_each(items: &mut Vec<Item>) {
     let mut seen = HashSet::with_capacity(items.len());
-    let mut keep: Vec<bool> = items.iter().rev().map(|item| seen.insert(item.id.as_str())).collect();
+    let mut keep: Vec<bool> = items
+        .iter()
+        .rev()
+        .map(|item| seen.insert(item.id.as_str()))
+        .collect();
     drop(seen);
     items.retain(|_| keep.pop().unwrap_or(true));
 }
@@ -115,7 +122,9 @@ pub async fn quantiles(
     connection: &mut PgConnection,
     rows: i64,
 ) -> Result<(Vec<DateTime<Utc>>, i64), sqlx::Error> {
-    let cuts = sqlx::query_file_scalar!("src/load/compare/quantiles.sql", rows).fetch_all(&mut *connection).await?;
+    let cuts = sqlx::query_file_scalar!("src/load/compare/quantiles.sql", rows)
+        .fetch_all(&mut *connection)
+        .await?;
     let total = sqlx::query_scalar!(
         r#"select count(*) as "count!" from users where registered_at is not null and _zephr_deleted_at is null"#
     )
@@ -159,14 +168,23 @@ mod tests {
     use super::*;
 
     fn item(id: &str, hash: u8) -> Item {
-        Item { id: id.into(), registered_at: None, hash: [hash; 16], text: String::new(), issues: vec![] }
+        Item {
+            id: id.into(),
+            registered_at: None,
+            hash: [hash; 16],
+            text: String::new(),
+            issues: vec![],
+        }
     }
 
     #[test]
     fn of_a_repeated_user_the_last_counts() {
         let mut items = vec![item("a", 1), item("b", 2), item("a", 3)];
         once_each(&mut items);
-        let left: Vec<_> = items.iter().map(|item| (item.id.as_str(), item.hash[0])).collect();
+        let left: Vec<_> = items
+            .iter()
+            .map(|item| (item.id.as_str(), item.hash[0]))
+            .collect();
         assert_eq!(left, [("b", 2), ("a", 3)]);
     }
 

@@ -49,10 +49,12 @@ pub async fn users(
         savepoint.commit().await?;
         Ok(merged)
     };
-    merged.await.map_err(|error: sqlx::Error| match unstorable(&error) {
-        Some(reason) => Failure::Unstorable(reason),
-        None => Failure::Database(error),
-    })
+    merged
+        .await
+        .map_err(|error: sqlx::Error| match unstorable(&error) {
+            Some(reason) => Failure::Unstorable(reason),
+            None => Failure::Database(error),
+        })
 }
 
 /// SQLSTATE classes that blame a value: data exceptions, and limits of the program such as an index entry's size. The messages of these two classes name
@@ -60,8 +62,12 @@ pub async fn users(
 fn unstorable(error: &sqlx::Error) -> Option<String> {
     let code = error.as_database_error()?.code()?;
     match code.get(..2) {
-        Some("22") => Some(format!("Postgres cannot hold a value in it (SQLSTATE {code})")),
-        Some("54") => Some(format!("a value in it is beyond a limit of Postgres (SQLSTATE {code})")),
+        Some("22") => Some(format!(
+            "Postgres cannot hold a value in it (SQLSTATE {code})"
+        )),
+        Some("54") => Some(format!(
+            "a value in it is beyond a limit of Postgres (SQLSTATE {code})"
+        )),
         Some(_) | None => None,
     }
 }
@@ -79,7 +85,10 @@ async fn merge(
         upsert(connection, run_id, rows).await?;
         foreign_keys(connection, run_id, rows, &known).await?;
     }
-    let updated = rows.iter().filter(|(user, _)| known.contains_key(&user.user_id)).count();
+    let updated = rows
+        .iter()
+        .filter(|(user, _)| known.contains_key(&user.user_id))
+        .count();
     Ok(Merged {
         inserted: (rows.len() - updated) as i64,
         updated: updated as i64,
@@ -106,10 +115,16 @@ async fn lock(
         .collect())
 }
 
-async fn upsert(connection: &mut PgConnection, run_id: Uuid, rows: &[Extracted]) -> Result<(), sqlx::Error> {
+async fn upsert(
+    connection: &mut PgConnection,
+    run_id: Uuid,
+    rows: &[Extracted],
+) -> Result<(), sqlx::Error> {
     let issues: Vec<Option<String>> = rows
         .iter()
-        .map(|(user, _)| (!user.issues.is_empty()).then(|| serde_json::json!(user.issues).to_string()))
+        .map(|(user, _)| {
+            (!user.issues.is_empty()).then(|| serde_json::json!(user.issues).to_string())
+        })
         .collect();
     sqlx::query_file!(
         "src/load/merge/users.sql",

@@ -18,7 +18,9 @@ pub struct Schemas {
 
 /// A schema name that cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` cannot be a schema: lower-case letters, digits and _, a letter first, at most 50 characters, not pg_…")]
+#[error(
+    "`{0}` cannot be a schema: lower-case letters, digits and _, a letter first, at most 50 characters, not pg_…"
+)]
 pub struct SchemaError(String);
 
 impl Schemas {
@@ -29,12 +31,17 @@ impl Schemas {
     pub fn named(name: &str) -> Result<Self, SchemaError> {
         let fits = name.len() <= 50
             && name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
             && !name.starts_with("pg_");
         if !fits {
             return Err(SchemaError(name.into()));
         }
-        Ok(Self { data: name.into(), state: format!("{name}_sync") })
+        Ok(Self {
+            data: name.into(),
+            state: format!("{name}_sync"),
+        })
     }
 
     /// The schema for analysts.
@@ -129,7 +136,10 @@ impl Database {
             Some(socket) => socket.display().to_string(),
             None => format!("{}:{}", self.options.get_host(), self.options.get_port()),
         };
-        format!("{host}/{}", self.options.get_database().unwrap_or("(default)"))
+        format!(
+            "{host}/{}",
+            self.options.get_database().unwrap_or("(default)")
+        )
     }
 
     /// One session of its own.
@@ -137,7 +147,8 @@ impl Database {
     /// # Errors
     /// As sqlx.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options)).await {
+        match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options)).await
+        {
             Ok(connected) => connected,
             Err(_) => Err(sqlx::Error::PoolTimedOut),
         }
@@ -154,7 +165,9 @@ impl Database {
 
 /// `DATABASE_URL` cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("DATABASE_URL is not a Postgres address; it should look like postgres://user:password@host:5432/database")]
+#[error(
+    "DATABASE_URL is not a Postgres address; it should look like postgres://user:password@host:5432/database"
+)]
 pub struct UrlError;
 
 #[cfg(test)]
@@ -166,16 +179,26 @@ mod tests {
         let schemas = Schemas::named("news").unwrap();
         assert_eq!((schemas.data(), schemas.state()), ("news", "news_sync"));
         assert_eq!(schemas.reader(), "news_reader");
-        for bad in ["", "News", "a-b", "1a", "pg_x", "a\"; drop", &"x".repeat(51)] {
+        for bad in [
+            "",
+            "News",
+            "a-b",
+            "1a",
+            "pg_x",
+            "a\"; drop",
+            &"x".repeat(51),
+        ] {
             assert!(Schemas::named(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn a_bad_url_is_not_shown() {
-        let error =
-            Database::from_url(&"mysql://u:hidden@h/d".into(), Schemas::named("zephr").unwrap())
-                .unwrap_err();
+        let error = Database::from_url(
+            &"mysql://u:hidden@h/d".into(),
+            Schemas::named("zephr").unwrap(),
+        )
+        .unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hidden"));
     }
 
@@ -184,6 +207,9 @@ mod tests {
         let url = "postgres://u:hidden@db.example:5433/mirror".into();
         let database = Database::from_url(&url, Schemas::named("zephr").unwrap()).unwrap();
         let shown = format!("{database:?}");
-        assert!(shown.contains("db.example:5433/mirror") && !shown.contains("hidden"), "{shown}");
+        assert!(
+            shown.contains("db.example:5433/mirror") && !shown.contains("hidden"),
+            "{shown}"
+        );
     }
 }

@@ -17,10 +17,14 @@ pub enum Error {
     #[error("the database could not be brought up to date")]
     Database(#[from] sqlx::Error),
     /// The schema is newer than this binary.
-    #[error("the schema has migration {0}, which this version of zephr-sync does not know; use a newer version")]
+    #[error(
+        "the schema has migration {0}, which this version of zephr-sync does not know; use a newer version"
+    )]
     Newer(i64),
     /// A migration that was applied reads differently now.
-    #[error("migration {0} was applied in another form than this version of zephr-sync has it; use the version that applied it or a released one")]
+    #[error(
+        "migration {0} was applied in another form than this version of zephr-sync has it; use the version that applied it or a released one"
+    )]
     Altered(i64),
     /// The server is too old.
     #[error("Postgres {0} is too old; zephr-sync needs Postgres 14 or newer")]
@@ -63,18 +67,24 @@ pub async fn run(database: &Database) -> Result<Migrated, Error> {
             .await?;
     }
     let before = applied(&mut connection).await?;
-    MIGRATOR.run(&mut connection).await.map_err(|error| match error {
-        MigrateError::VersionMissing(version) => Error::Newer(version),
-        MigrateError::VersionMismatch(version) => Error::Altered(version),
-        MigrateError::Execute(error) => Error::Database(error),
-        other => Error::Migration(other),
-    })?;
+    MIGRATOR
+        .run(&mut connection)
+        .await
+        .map_err(|error| match error {
+            MigrateError::VersionMissing(version) => Error::Newer(version),
+            MigrateError::VersionMismatch(version) => Error::Altered(version),
+            MigrateError::Execute(error) => Error::Database(error),
+            other => Error::Migration(other),
+        })?;
     let after = applied(&mut connection).await?;
     let role_sql = grant(&mut connection, schemas).await?;
     connection.close().await?;
     Ok(Migrated {
         version: after.last().copied().unwrap_or(0),
-        applied: after.into_iter().filter(|version| !before.contains(version)).collect(),
+        applied: after
+            .into_iter()
+            .filter(|version| !before.contains(version))
+            .collect(),
         role_sql,
     })
 }
@@ -85,7 +95,9 @@ pub async fn run(database: &Database) -> Result<Migrated, Error> {
 /// As sqlx.
 pub async fn is_current(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let applied = applied(connection).await?;
-    Ok(MIGRATOR.iter().all(|migration| applied.contains(&migration.version)))
+    Ok(MIGRATOR
+        .iter()
+        .all(|migration| applied.contains(&migration.version)))
 }
 
 async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
@@ -106,15 +118,20 @@ async fn require_server(connection: &mut PgConnection) -> Result<(), Error> {
     )
     .fetch_one(connection)
     .await?;
-    if number < OLDEST_SERVER { Err(Error::Server(shown)) } else { Ok(()) }
+    if number < OLDEST_SERVER {
+        Err(Error::Server(shown))
+    } else {
+        Ok(())
+    }
 }
 
 async fn create_schema(connection: &mut PgConnection, schema: &str) -> Result<(), sqlx::Error> {
     // Asked first: `if not exists` needs the right to create even when there is nothing to do.
-    let exists: bool = sqlx::query_scalar("select exists (select from pg_namespace where nspname = $1)")
-        .bind(schema)
-        .fetch_one(&mut *connection)
-        .await?;
+    let exists: bool =
+        sqlx::query_scalar("select exists (select from pg_namespace where nspname = $1)")
+            .bind(schema)
+            .fetch_one(&mut *connection)
+            .await?;
     if !exists {
         // The name was checked by `Schemas::named`: letters, digits and underscores.
         let sql = format!(r#"create schema if not exists "{schema}""#);
@@ -124,7 +141,10 @@ async fn create_schema(connection: &mut PgConnection, schema: &str) -> Result<()
 }
 
 /// Lets the reader role read the schema for analysts, as far as we are permitted.
-async fn grant(connection: &mut PgConnection, schemas: &Schemas) -> Result<Option<String>, sqlx::Error> {
+async fn grant(
+    connection: &mut PgConnection,
+    schemas: &Schemas,
+) -> Result<Option<String>, sqlx::Error> {
     let (exists, may_create): (bool, bool) = sqlx::query_as(
         "select exists (select from pg_roles where rolname = $1),
                 (select rolcreaterole or rolsuper from pg_roles where rolname = current_user)",
@@ -149,10 +169,12 @@ async fn grant(connection: &mut PgConnection, schemas: &Schemas) -> Result<Optio
             }
         }
     }
-    Ok(match connection.execute(AssertSqlSafe(grants.clone())).await {
-        Ok(_) => None,
-        Err(_) => Some(grants),
-    })
+    Ok(
+        match connection.execute(AssertSqlSafe(grants.clone())).await {
+            Ok(_) => None,
+            Err(_) => Some(grants),
+        },
+    )
 }
 
 /// The SQL that lets the reader role read the schema for analysts and nothing else; `init` writes it to a file too.

@@ -82,7 +82,12 @@ struct Learned {
 impl<S: Source> PartReader<S> {
     /// Reads from `source`, `rpp` records at a time; with `since` only those updated after it.
     pub fn new(source: S, rpp: u64, since: Option<DateTime<Utc>>) -> Self {
-        Self { source, rpp, since, learned: Arc::default() }
+        Self {
+            source,
+            rpp,
+            since,
+            learned: Arc::default(),
+        }
     }
 
     /// The API's clock at the first answer.
@@ -110,7 +115,9 @@ impl<S: Source> PartReader<S> {
         }
         match self.judge(window, self.rpp, &page).await? {
             Judgement::Whole => Ok(Reading::Whole(core(window, page))),
-            Judgement::More if window.can_be_cut() => Ok(Reading::TooLarge(self.overflow(window, &page))),
+            Judgement::More if window.can_be_cut() => {
+                Ok(Reading::TooLarge(self.overflow(window, &page)))
+            }
             Judgement::More | Judgement::AskSecondPage => self.uncuttable(window, pages).await,
         }
     }
@@ -119,20 +126,27 @@ impl<S: Source> PartReader<S> {
     ///
     /// # Errors
     /// As the source.
-    pub async fn undated(&self, pages: &mpsc::Sender<Fetched>) -> Result<(Proof, u64), Stopped<S::Error>> {
+    pub async fn undated(
+        &self,
+        pages: &mpsc::Sender<Fetched>,
+    ) -> Result<(Proof, u64), Stopped<S::Error>> {
         for _ in 0..COUNT_TRIES {
             if self.counts_show_that_all_are_dated().await? {
                 return Ok((Proof::Whole, 0));
             }
         }
-        self.agreeing_passes(Window::ALL, |item| item.registered_at.is_none(), pages).await
+        self.agreeing_passes(Window::ALL, |item| item.registered_at.is_none(), pages)
+            .await
     }
 
     /// Reads everything by page, once: what is left when the server ignores the filter.
     ///
     /// # Errors
     /// As the source.
-    pub async fn everything(&self, pages: &mpsc::Sender<Fetched>) -> Result<u64, Stopped<S::Error>> {
+    pub async fn everything(
+        &self,
+        pages: &mpsc::Sender<Fetched>,
+    ) -> Result<u64, Stopped<S::Error>> {
         Ok(self.pass(Window::ALL, &|_| true, pages).await?.rows)
     }
 
@@ -140,7 +154,13 @@ impl<S: Source> PartReader<S> {
         let (registered_since, registered_before) = window.asked();
         let answer = self
             .source
-            .page(Query { updated_since: self.since, registered_since, registered_before, rpp, page })
+            .page(Query {
+                updated_since: self.since,
+                registered_since,
+                registered_before,
+                rpp,
+                page,
+            })
             .await
             .map_err(Stopped::Source)?;
         let mut learned = self.learned();
@@ -167,7 +187,10 @@ impl<S: Source> PartReader<S> {
                 let second = self.ask(window, asked, 2).await?;
                 let first: HashSet<&str> = page.items.iter().map(|item| item.id.as_str()).collect();
                 // A server that ignores the page number sends the same people again: then there is no second page.
-                let more = second.items.iter().any(|item| !first.contains(item.id.as_str()))
+                let more = second
+                    .items
+                    .iter()
+                    .any(|item| !first.contains(item.id.as_str()))
                     || second.rejects.len() > page.rejects.len();
                 Ok(self.learned().signs.second_page(items, more))
             }
@@ -194,15 +217,23 @@ impl<S: Source> PartReader<S> {
     async fn counts_show_that_all_are_dated(&self) -> Result<bool, Stopped<S::Error>> {
         // One record a page: what `meta.count` says is compared, nothing is read.
         let everybody = self.ask(Window::ALL, 1, 1).await?;
-        let beginning = Window { from: Some(chrono::DateTime::UNIX_EPOCH), until: None };
+        let beginning = Window {
+            from: Some(chrono::DateTime::UNIX_EPOCH),
+            until: None,
+        };
         let after = self.ask(beginning, 1, 1).await?;
-        let before = Window { from: None, until: Some(chrono::DateTime::UNIX_EPOCH) };
+        let before = Window {
+            from: None,
+            until: Some(chrono::DateTime::UNIX_EPOCH),
+        };
         let earlier = self.ask(before, 1, 1).await?;
         let counts_mean_something = self.learned().signs.count_is_total()
             || everybody.envelope.count > Some(everybody.len() as u64) && !everybody.is_empty();
         let total = |page: &Page| match page.envelope {
             // One record and a larger count: a total, beyond doubt.
-            Envelope { count: Some(count), .. } if count > page.len() as u64 && !page.is_empty() => Some(count),
+            Envelope {
+                count: Some(count), ..
+            } if count > page.len() as u64 && !page.is_empty() => Some(count),
             Envelope { count: Some(0), .. } if page.is_empty() && counts_mean_something => Some(0),
             Envelope { count: Some(1), .. } if page.len() == 1 && counts_mean_something => Some(1),
             Envelope { .. } => None,
@@ -249,10 +280,17 @@ impl<S: Source> PartReader<S> {
             }
             previous = ids;
             page.items.retain(|item| belongs(item));
-            pass.people.extend(page.items.iter().map(|item| short(&item.id)));
+            pass.people
+                .extend(page.items.iter().map(|item| short(&item.id)));
             pass.rows += page.len() as u64;
             if !page.is_empty() {
-                pages.send(Fetched { page, completes: None }).await.map_err(|_| Stopped::Closed)?;
+                pages
+                    .send(Fetched {
+                        page,
+                        completes: None,
+                    })
+                    .await
+                    .map_err(|_| Stopped::Closed)?;
             }
         }
         Ok(pass)
@@ -300,6 +338,7 @@ fn strays(window: Window, page: &Page) -> bool {
 
 /// Drops those who belong to a neighbouring window. People without a date belong wherever they appear.
 fn core(window: Window, mut page: Page) -> Page {
-    page.items.retain(|item| item.registered_at.is_none_or(|at| window.contains(at)));
+    page.items
+        .retain(|item| item.registered_at.is_none_or(|at| window.contains(at)));
     page
 }

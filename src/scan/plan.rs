@@ -60,7 +60,7 @@ impl Plan {
     }
 
     /// The next window.
-    pub fn next(&mut self) -> Option<Window> {
+    pub fn take(&mut self) -> Option<Window> {
         self.todo.pop()
     }
 
@@ -93,20 +93,31 @@ impl Plan {
         let mut dates = overflow.dates.clone();
         dates.retain(|date| window.contains(*date));
         dates.sort_unstable();
-        let (seen_first, seen_last) =
-            self.seen.unwrap_or((DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + LEAST_SPAN));
+        let (seen_first, seen_last) = self
+            .seen
+            .unwrap_or((DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH + LEAST_SPAN));
         let span = (seen_last - seen_first).max(LEAST_SPAN);
         // An open end is closed beyond what was seen, further out each time, so that any order of the answer ends soon.
-        let first = dates.first().copied().or(window.until.map(|until| until - span));
-        let last = dates.last().copied().or(window.from.map(|from| from + span));
-        let from = window.from.or_else(|| first.map(|first| match window.until {
-            None => first,
-            Some(until) => first.min(until - span),
-        }));
-        let until = window.until.or_else(|| last.map(|last| match window.from {
-            None => last + TimeDelta::seconds(1),
-            Some(from) => (last + TimeDelta::seconds(1)).max(from + span),
-        }));
+        let first = dates
+            .first()
+            .copied()
+            .or(window.until.map(|until| until - span));
+        let last = dates
+            .last()
+            .copied()
+            .or(window.from.map(|from| from + span));
+        let from = window.from.or_else(|| {
+            first.map(|first| match window.until {
+                None => first,
+                Some(until) => first.min(until - span),
+            })
+        });
+        let until = window.until.or_else(|| {
+            last.map(|last| match window.from {
+                None => last + TimeDelta::seconds(1),
+                Some(from) => (last + TimeDelta::seconds(1)).max(from + span),
+            })
+        });
         let (Some(from), Some(until)) = (from, until) else {
             return vec![seen_first, seen_last + TimeDelta::seconds(1)];
         };
@@ -138,11 +149,15 @@ fn between(
     };
     let steps = 1..pieces;
     if spread && dates.len() as u64 >= pieces * 4 {
-        steps.map(|step| dates[(dates.len() as u64 * step / pieces) as usize]).collect()
+        steps
+            .map(|step| dates[(dates.len() as u64 * step / pieces) as usize])
+            .collect()
     } else {
         let seconds = width.num_seconds();
         steps
-            .map(|step| from + TimeDelta::seconds((seconds as f64 * step as f64 / pieces as f64) as i64))
+            .map(|step| {
+                from + TimeDelta::seconds((seconds as f64 * step as f64 / pieces as f64) as i64)
+            })
             .collect()
     }
 }
@@ -156,14 +171,22 @@ mod tests {
     }
 
     /// Answers a plan from people registered at these seconds, as a server with pages of `rpp` would, and says how many were asked.
-    fn run(people: &[i64], rpp: usize, pick: impl Fn(&mut Vec<i64>), count: bool) -> (Vec<i64>, usize) {
+    fn run(
+        people: &[i64],
+        rpp: usize,
+        pick: impl Fn(&mut Vec<i64>),
+        count: bool,
+    ) -> (Vec<i64>, usize) {
         let mut plan = Plan::without(&[]);
         let (mut read, mut asked) = (Vec::new(), 0);
-        while let Some(window) = plan.next() {
+        while let Some(window) = plan.take() {
             asked += 1;
             assert!(asked < 20_000, "no progress at {window:?}");
-            let mut answer: Vec<i64> =
-                people.iter().copied().filter(|p| window.contains(at(*p))).collect();
+            let mut answer: Vec<i64> = people
+                .iter()
+                .copied()
+                .filter(|p| window.contains(at(*p)))
+                .collect();
             let total = answer.len();
             if total < rpp || !window.can_be_cut() {
                 read.extend(answer);
@@ -195,23 +218,33 @@ mod tests {
     #[test]
     fn everybody_is_in_exactly_one_window_whatever_the_order_of_answers() {
         let people = people();
-        let orders: [fn(&mut Vec<i64>); 3] =
-            [|_| {}, |answer| answer.reverse(), |answer| answer.sort_by_key(|p| p % 1_009)];
+        let orders: [fn(&mut Vec<i64>); 3] = [
+            |_| {},
+            |answer| answer.reverse(),
+            |answer| answer.sort_by_key(|p| p % 1_009),
+        ];
         for order in orders {
             for count in [true, false] {
                 let (read, asked) = run(&people, 100, order, count);
                 assert_eq!(read, people);
-                assert!(asked < 600, "{asked} requests for {} pages", people.len() / 100);
+                assert!(
+                    asked < 600,
+                    "{asked} requests for {} pages",
+                    people.len() / 100
+                );
             }
         }
     }
 
     #[test]
     fn cuts_of_an_earlier_scan_are_kept_out_of_what_is_done() {
-        let mut plan = Plan::without(&[Window { from: Some(at(100)), until: Some(at(200)) }]);
+        let mut plan = Plan::without(&[Window {
+            from: Some(at(100)),
+            until: Some(at(200)),
+        }]);
         plan.cut_at(&[at(50), at(150), at(250)]);
         let mut bounds = Vec::new();
-        while let Some(window) = plan.next() {
+        while let Some(window) = plan.take() {
             bounds.push((window.from, window.until));
         }
         let expected = [
@@ -225,9 +258,18 @@ mod tests {
 
     #[test]
     fn a_resumed_plan_asks_only_for_what_is_missing() {
-        let done = [Window { from: None, until: Some(at(100)) }];
+        let done = [Window {
+            from: None,
+            until: Some(at(100)),
+        }];
         let mut plan = Plan::without(&done);
-        assert_eq!(plan.next(), Some(Window { from: Some(at(100)), until: None }));
-        assert_eq!(plan.next(), None);
+        assert_eq!(
+            plan.take(),
+            Some(Window {
+                from: Some(at(100)),
+                until: None
+            })
+        );
+        assert_eq!(plan.take(), None);
     }
 }

@@ -114,7 +114,11 @@ mod tests {
         assert_eq!(parts.verdict().0, Verdict::Agreed);
         parts.add(Proof::None);
         assert_eq!(parts.verdict().0, Verdict::Incomplete);
-        let ignored = Parts { whole: 3, filter_ignored: true, ..Parts::default() };
+        let ignored = Parts {
+            whole: 3,
+            filter_ignored: true,
+            ..Parts::default()
+        };
         assert_eq!(ignored.verdict().0, Verdict::Incomplete);
     }
 }

@@ -88,21 +88,49 @@ impl Signs {
 mod tests {
     use super::*;
 
-    const SILENT: Envelope = Envelope { count: None, rpp: None, next: false };
+    const SILENT: Envelope = Envelope {
+        count: None,
+        rpp: None,
+        next: false,
+    };
 
     #[test]
     fn a_link_or_a_larger_count_says_there_is_more() {
         let mut signs = Signs::default();
-        assert_eq!(signs.judge(500, 20, Envelope { next: true, ..SILENT }), Judgement::More);
+        assert_eq!(
+            signs.judge(
+                500,
+                20,
+                Envelope {
+                    next: true,
+                    ..SILENT
+                }
+            ),
+            Judgement::More
+        );
         let mut signs = Signs::default();
-        assert_eq!(signs.judge(500, 100, Envelope { count: Some(101), ..SILENT }), Judgement::More);
+        assert_eq!(
+            signs.judge(
+                500,
+                100,
+                Envelope {
+                    count: Some(101),
+                    ..SILENT
+                }
+            ),
+            Judgement::More
+        );
         assert!(signs.count_is_total());
     }
 
     #[test]
     fn a_server_that_was_never_seen_to_tell_is_asked_for_the_second_page() {
         let mut signs = Signs::default();
-        let clamped = Envelope { count: Some(100), rpp: Some(500), next: false };
+        let clamped = Envelope {
+            count: Some(100),
+            rpp: Some(500),
+            next: false,
+        };
         assert_eq!(signs.judge(500, 100, clamped), Judgement::AskSecondPage);
         assert_eq!(signs.second_page(100, true), Judgement::More);
         assert_eq!(signs.full_page(500), 100);
@@ -117,19 +145,47 @@ mod tests {
     #[test]
     fn once_links_or_counts_were_seen_to_work_their_silence_is_believed() {
         let mut signs = Signs::default();
-        signs.judge(500, 500, Envelope { next: true, ..SILENT });
+        signs.judge(
+            500,
+            500,
+            Envelope {
+                next: true,
+                ..SILENT
+            },
+        );
         assert_eq!(signs.judge(500, 499, SILENT), Judgement::Whole);
         assert_eq!(signs.judge(500, 500, SILENT), Judgement::More);
         let mut signs = Signs::default();
-        signs.judge(500, 500, Envelope { count: Some(9_000), ..SILENT });
-        assert_eq!(signs.judge(500, 400, Envelope { count: Some(400), ..SILENT }), Judgement::Whole);
+        signs.judge(
+            500,
+            500,
+            Envelope {
+                count: Some(9_000),
+                ..SILENT
+            },
+        );
+        assert_eq!(
+            signs.judge(
+                500,
+                400,
+                Envelope {
+                    count: Some(400),
+                    ..SILENT
+                }
+            ),
+            Judgement::Whole
+        );
         assert_eq!(signs.judge(500, 400, SILENT), Judgement::AskSecondPage);
     }
 
     #[test]
     fn the_page_size_the_server_names_is_obeyed() {
         let mut signs = Signs::default();
-        let envelope = Envelope { count: None, rpp: Some(100), next: false };
+        let envelope = Envelope {
+            count: None,
+            rpp: Some(100),
+            next: false,
+        };
         assert_eq!(signs.judge(500, 100, envelope), Judgement::More);
     }
 }

@@ -17,7 +17,10 @@ pub struct Window {
 
 impl Window {
     /// All of time, and people without a date besides: asked without a filter.
-    pub const ALL: Self = Self { from: None, until: None };
+    pub const ALL: Self = Self {
+        from: None,
+        until: None,
+    };
 
     /// Whether a registration belongs to this window, and so to no other.
     pub fn contains(&self, at: DateTime<Utc>) -> bool {
@@ -26,7 +29,10 @@ impl Window {
 
     /// What to ask for: `registeredSince` and `registeredBefore`.
     pub fn asked(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
-        (self.from.map(|from| from - OVERLAP), self.until.map(|until| until + OVERLAP))
+        (
+            self.from.map(|from| from - OVERLAP),
+            self.until.map(|until| until + OVERLAP),
+        )
     }
 
     /// Whether a server that honours the filter could send somebody registered then. It may round to seconds in either direction.
@@ -57,10 +63,16 @@ impl Window {
         let mut from = self.from;
         let mut pieces = Vec::with_capacity(cuts.len() + 1);
         for cut in cuts {
-            pieces.push(Self { from, until: Some(cut) });
+            pieces.push(Self {
+                from,
+                until: Some(cut),
+            });
             from = Some(cut);
         }
-        pieces.push(Self { from, until: self.until });
+        pieces.push(Self {
+            from,
+            until: self.until,
+        });
         pieces
     }
 
@@ -78,7 +90,10 @@ impl Window {
                 (false, _, _) => false,
             };
             if starts_later {
-                gaps.push(Self { from, until: window.from });
+                gaps.push(Self {
+                    from,
+                    until: window.from,
+                });
             }
             first = false;
             match window.until {
@@ -100,7 +115,10 @@ mod tests {
     }
 
     fn window(from: i64, until: i64) -> Window {
-        Window { from: Some(at(from)), until: Some(at(until)) }
+        Window {
+            from: Some(at(from)),
+            until: Some(at(until)),
+        }
     }
 
     #[test]
@@ -109,13 +127,25 @@ mod tests {
         assert_eq!(
             pieces,
             [
-                Window { from: None, until: Some(at(10)) },
+                Window {
+                    from: None,
+                    until: Some(at(10))
+                },
                 window(10, 20),
-                Window { from: Some(at(20)), until: None }
+                Window {
+                    from: Some(at(20)),
+                    until: None
+                }
             ]
         );
         for second in [0, 9, 10, 19, 20, 99] {
-            assert_eq!(pieces.iter().filter(|piece| piece.contains(at(second))).count(), 1);
+            assert_eq!(
+                pieces
+                    .iter()
+                    .filter(|piece| piece.contains(at(second)))
+                    .count(),
+                1
+            );
         }
     }
 
@@ -130,14 +160,33 @@ mod tests {
     fn gaps_are_what_is_not_done() {
         assert_eq!(Window::gaps(&[]), [Window::ALL]);
         assert_eq!(Window::gaps(&[Window::ALL]), []);
-        let done = [window(10, 20), window(20, 30), Window { from: None, until: Some(at(5)) }];
+        let done = [
+            window(10, 20),
+            window(20, 30),
+            Window {
+                from: None,
+                until: Some(at(5)),
+            },
+        ];
         assert_eq!(
             Window::gaps(&done),
-            [window(5, 10), Window { from: Some(at(30)), until: None }]
+            [
+                window(5, 10),
+                Window {
+                    from: Some(at(30)),
+                    until: None
+                }
+            ]
         );
         assert_eq!(
-            Window::gaps(&[Window { from: Some(at(5)), until: None }]),
-            [Window { from: None, until: Some(at(5)) }]
+            Window::gaps(&[Window {
+                from: Some(at(5)),
+                until: None
+            }]),
+            [Window {
+                from: None,
+                until: Some(at(5))
+            }]
         );
     }
 }

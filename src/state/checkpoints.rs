@@ -28,7 +28,10 @@ pub struct Checkpoint {
 ///
 /// # Errors
 /// As sqlx.
-pub async fn get(executor: impl PgExecutor<'_>, job: &str) -> Result<Option<Checkpoint>, sqlx::Error> {
+pub async fn get(
+    executor: impl PgExecutor<'_>,
+    job: &str,
+) -> Result<Option<Checkpoint>, sqlx::Error> {
     sqlx::query_as!(
         Checkpoint,
         r#"select watermark, full_finished_at,
@@ -45,7 +48,10 @@ pub async fn get(executor: impl PgExecutor<'_>, job: &str) -> Result<Option<Chec
 ///
 /// # Errors
 /// As sqlx.
-pub async fn unfinished(executor: impl PgExecutor<'_>, job: &str) -> Result<Option<Unfinished>, sqlx::Error> {
+pub async fn unfinished(
+    executor: impl PgExecutor<'_>,
+    job: &str,
+) -> Result<Option<Unfinished>, sqlx::Error> {
     sqlx::query_as!(
         Unfinished,
         r#"select scan_id as "scan_id!" from checkpoints
@@ -82,7 +88,11 @@ pub async fn begin(
 ///
 /// # Errors
 /// As sqlx.
-pub async fn finish(executor: impl PgExecutor<'_>, job: &str, scan_id: Uuid) -> Result<(), sqlx::Error> {
+pub async fn finish(
+    executor: impl PgExecutor<'_>,
+    job: &str,
+    scan_id: Uuid,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update checkpoints set watermark = greatest(watermark, scan_started_at), full_finished_at = now(),
              scan_id = null, scan_started_at = null, updated_at = now()

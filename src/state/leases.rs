@@ -89,7 +89,9 @@ pub async fn acquire(
                     return Ok(Lease::keep(session, Token { resource, token }));
                 }
             }
-            Some(holder) if Instant::now() >= give_up => return Err(Error::Busy { resource, holder }),
+            Some(holder) if Instant::now() >= give_up => {
+                return Err(Error::Busy { resource, holder });
+            }
             Some(holder) => {
                 if !told {
                     waiting(&holder);
@@ -105,7 +107,10 @@ pub async fn acquire(
 ///
 /// # Errors
 /// As sqlx.
-pub async fn holder(session: &mut PgConnection, resource: Resource) -> Result<Option<Holder>, sqlx::Error> {
+pub async fn holder(
+    session: &mut PgConnection,
+    resource: Resource,
+) -> Result<Option<Holder>, sqlx::Error> {
     sqlx::query_as!(
         Holder,
         r#"select holder as name, extract(epoch from clock_timestamp() - acquired_at)::bigint as "held_seconds!"
@@ -123,7 +128,11 @@ pub async fn holder(session: &mut PgConnection, resource: Resource) -> Result<Op
     .await
 }
 
-async fn take(session: &mut PgConnection, resource: Resource, name: &str) -> Result<Option<i64>, sqlx::Error> {
+async fn take(
+    session: &mut PgConnection,
+    resource: Resource,
+    name: &str,
+) -> Result<Option<i64>, sqlx::Error> {
     let mut transaction = session.begin().await?;
     // A holder whose time is over but whose session lives is stuck; its session must not come back.
     let stuck = sqlx::query!(
@@ -159,7 +168,9 @@ async fn take(session: &mut PgConnection, resource: Resource, name: &str) -> Res
     .await?;
     transaction.commit().await?;
     if let (Some(_), Some(stuck)) = (token, stuck)
-        && let Err(error) = sqlx::query_scalar!("select pg_terminate_backend($1)", stuck.pid).fetch_one(session).await
+        && let Err(error) = sqlx::query_scalar!("select pg_terminate_backend($1)", stuck.pid)
+            .fetch_one(session)
+            .await
     {
         // The token fences it all the same.
         tracing::warn!(error = %error, "could not end the session of a stuck lease holder");
@@ -190,7 +201,12 @@ impl Lease {
         let (lost_tx, lost) = watch::channel(false);
         let (release, released) = watch::channel(false);
         let keeper = tokio::spawn(renew_until_released(session, token, released, lost_tx));
-        Self { token, lost, release, keeper }
+        Self {
+            token,
+            lost,
+            release,
+            keeper,
+        }
     }
 
     /// The proof to hand to writers.

@@ -9,7 +9,10 @@ use crate::record::{Reject, Resource};
 
 /// A reject as it is stored. Field names are column names.
 #[derive(Debug, Clone, Serialize)]
-#[expect(missing_docs, reason = "each is the column of that name, and the columns carry comments")]
+#[expect(
+    missing_docs,
+    reason = "each is the column of that name, and the columns carry comments"
+)]
 pub struct Stored {
     pub reject_id: i64,
     pub job: String,
@@ -38,7 +41,10 @@ pub async fn store(
     let mut sorted: Vec<&Reject> = rejects.iter().collect();
     sorted.sort_by_key(|reject| reject.content_hash);
     sorted.dedup_by_key(|reject| reject.content_hash);
-    let hashes: Vec<&[u8]> = sorted.iter().map(|reject| reject.content_hash.as_slice()).collect();
+    let hashes: Vec<&[u8]> = sorted
+        .iter()
+        .map(|reject| reject.content_hash.as_slice())
+        .collect();
     let ids: Vec<Option<&str>> = sorted.iter().map(|reject| reject.id.as_deref()).collect();
     let reasons: Vec<&str> = sorted.iter().map(|reject| reject.reason.as_str()).collect();
     let records: Vec<&str> = sorted.iter().map(|reject| reject.text.as_str()).collect();
@@ -86,5 +92,7 @@ pub async fn list(
 /// # Errors
 /// As sqlx.
 pub async fn count(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(r#"select count(*) as "count!" from rejects"#).fetch_one(executor).await
+    sqlx::query_scalar!(r#"select count(*) as "count!" from rejects"#)
+        .fetch_one(executor)
+        .await
 }

@@ -64,7 +64,13 @@ pub struct Counts {
 
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
-        let Self { read, inserted, updated, unchanged, rejected } = other;
+        let Self {
+            read,
+            inserted,
+            updated,
+            unchanged,
+            rejected,
+        } = other;
         self.read += read;
         self.inserted += inserted;
         self.updated += updated;
@@ -86,7 +92,10 @@ pub struct Traffic {
 
 /// A run as it is stored. Field names are column names.
 #[derive(Debug, Clone, Serialize)]
-#[expect(missing_docs, reason = "each is the column of that name, and the columns carry comments")]
+#[expect(
+    missing_docs,
+    reason = "each is the column of that name, and the columns carry comments"
+)]
 pub struct Run {
     pub run_id: Uuid,
     pub job: String,

@@ -6,7 +6,10 @@ use uuid::Uuid;
 
 /// A committed part, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the column of that name, and the columns carry comments")]
+#[expect(
+    missing_docs,
+    reason = "each is the column of that name, and the columns carry comments"
+)]
 pub struct Done {
     pub lower_bound: Option<DateTime<Utc>>,
     pub upper_bound: Option<DateTime<Utc>>,
@@ -56,7 +59,10 @@ pub async fn commit(
 ///
 /// # Errors
 /// As sqlx.
-pub async fn of_scan(executor: impl PgExecutor<'_>, scan_id: Uuid) -> Result<Vec<Done>, sqlx::Error> {
+pub async fn of_scan(
+    executor: impl PgExecutor<'_>,
+    scan_id: Uuid,
+) -> Result<Vec<Done>, sqlx::Error> {
     sqlx::query_as!(
         Done,
         "select lower_bound, upper_bound, part, proof from windows where scan_id = $1 order by lower_bound",

@@ -58,8 +58,14 @@ fn database_remedy(error: &sqlx::Error) -> &'static str {
     match code.as_deref().map(|code| code.get(..2).unwrap_or(code)) {
         Some("28") => "Check user and password in DATABASE_URL.",
         Some("3D") => "Create the database that DATABASE_URL names.",
-        Some("42") => "Run `zephr-sync migrate`, and give the user of DATABASE_URL the rights that `zephr-sync check` names.",
-        Some("53") => "Postgres is out of disk, memory or connections; make room, then run the command again: it continues after the last commit.",
-        Some(_) | None => "Check that Postgres runs and can be reached, then run the command again: it continues after the last commit.",
+        Some("42") => {
+            "Run `zephr-sync migrate`, and give the user of DATABASE_URL the rights that `zephr-sync check` names."
+        }
+        Some("53") => {
+            "Postgres is out of disk, memory or connections; make room, then run the command again: it continues after the last commit."
+        }
+        Some(_) | None => {
+            "Check that Postgres runs and can be reached, then run the command again: it continues after the last commit."
+        }
     }
 }

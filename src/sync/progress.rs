@@ -91,7 +91,10 @@ impl Progress {
 
     /// Notes that the run has its record.
     pub fn begin(&self, run_id: Uuid) {
-        *self.lock() = State { run_id: Some(run_id), ..State::default() };
+        *self.lock() = State {
+            run_id: Some(run_id),
+            ..State::default()
+        };
         self.enter(Phase::RunBegun);
     }
 

@@ -61,7 +61,14 @@ impl Destination {
         scan_id: Option<Uuid>,
         progress: Arc<Progress>,
     ) -> Self {
-        Self::Merge(Merge { pool, token, job: job.into(), run_id, scan_id, progress })
+        Self::Merge(Merge {
+            pool,
+            token,
+            job: job.into(),
+            run_id,
+            scan_id,
+            progress,
+        })
     }
 
     /// Compares with the mirror.
@@ -92,7 +99,8 @@ impl Writers {
         let (failing, failed) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for _ in 0..WRITERS {
-            let (destination, pages, failing) = (destination.clone(), Arc::clone(&pages), failing.clone());
+            let (destination, pages, failing) =
+                (destination.clone(), Arc::clone(&pages), failing.clone());
             tasks.spawn(async move {
                 let written = write_all(&destination, &pages).await;
                 if written.is_err() {
@@ -103,7 +111,11 @@ impl Writers {
                 written
             });
         }
-        Self { tasks, error: None, failed }
+        Self {
+            tasks,
+            error: None,
+            failed,
+        }
     }
 
     /// Resolves when one of them failed.
@@ -121,7 +133,11 @@ impl Writers {
                 self.error.get_or_insert(error);
             }
         }
-        if self.error.is_some() { Err(()) } else { Ok(()) }
+        if self.error.is_some() {
+            Err(())
+        } else {
+            Ok(())
+        }
     }
 
     /// The first error.
@@ -130,7 +146,10 @@ impl Writers {
     }
 }
 
-async fn write_all(destination: &Destination, pages: &Mutex<mpsc::Receiver<Fetched>>) -> Result<(), Error> {
+async fn write_all(
+    destination: &Destination,
+    pages: &Mutex<mpsc::Receiver<Fetched>>,
+) -> Result<(), Error> {
     while let Some(batch) = next_batch(pages).await {
         destination.write(batch).await?;
     }
@@ -165,13 +184,22 @@ struct Batch {
 
 impl Batch {
     fn push(&mut self, fetched: Fetched) {
-        let Fetched { mut page, completes } = fetched;
+        let Fetched {
+            mut page,
+            completes,
+        } = fetched;
         let rows = page.len();
         self.rows += rows;
         self.rejects.append(&mut page.rejects);
         match completes {
             Some(window) => {
-                self.windows.push((Range { from: window.from, until: window.until }, page.items));
+                self.windows.push((
+                    Range {
+                        from: window.from,
+                        until: window.until,
+                    },
+                    page.items,
+                ));
                 self.window_times.push(page.answered_at);
                 let done = windows::Done {
                     lower_bound: window.from,
@@ -187,7 +215,11 @@ impl Batch {
 
     /// What is left after the comparison, with the time of its answer, each user once.
     fn items(self) -> Vec<(Item, Option<DateTime<Utc>>)> {
-        let windows = self.windows.into_iter().map(|(_, items)| items).zip(self.window_times);
+        let windows = self
+            .windows
+            .into_iter()
+            .map(|(_, items)| items)
+            .zip(self.window_times);
         let mut items: Vec<_> = windows
             .chain(self.pages)
             .flat_map(|(items, at)| items.into_iter().map(move |item| (item, at)))
@@ -202,19 +234,35 @@ impl Batch {
 
 impl Merge {
     async fn write(&self, mut batch: Batch) -> Result<(), Error> {
-        let mut counts = Counts { read: batch.rows as i64, ..Counts::default() };
+        let mut counts = Counts {
+            read: batch.rows as i64,
+            ..Counts::default()
+        };
         let mut transaction = self.pool.begin().await?;
         self.token.fence(&mut transaction).await?;
         compare::changed(&mut transaction, &mut batch.windows).await?;
         self.progress.enter(Phase::BatchCompared);
         let mut unstorable = std::mem::take(&mut batch.rejects);
         let done = std::mem::take(&mut batch.done);
-        self.merge(&mut transaction, batch.items(), &mut counts, &mut unstorable).await?;
+        self.merge(
+            &mut transaction,
+            batch.items(),
+            &mut counts,
+            &mut unstorable,
+        )
+        .await?;
         self.progress.enter(Phase::BatchMerged);
         counts.rejected = unstorable.len() as i64;
         counts.unchanged = counts.read - counts.inserted - counts.updated - counts.rejected;
         if !unstorable.is_empty() {
-            rejects::store(&mut *transaction, &self.job, Resource::Users, self.run_id, &unstorable).await?;
+            rejects::store(
+                &mut *transaction,
+                &self.job,
+                Resource::Users,
+                self.run_id,
+                &unstorable,
+            )
+            .await?;
         }
         if let Some(scan_id) = self.scan_id
             && !done.is_empty()
@@ -241,7 +289,10 @@ impl Merge {
             if items.is_empty() {
                 continue;
             }
-            let mut rows = items.iter().map(|(item, at)| (user::row(item), *at)).collect();
+            let mut rows = items
+                .iter()
+                .map(|(item, at)| (user::row(item), *at))
+                .collect();
             match merge::users(connection, self.run_id, &mut rows).await {
                 Ok(merged) => {
                     counts.inserted += merged.inserted;
@@ -263,7 +314,11 @@ impl Merge {
 }
 
 async fn compare_only(pool: &PgPool, progress: &Progress, mut batch: Batch) -> Result<(), Error> {
-    let mut counts = Counts { read: batch.rows as i64, rejected: batch.rejects.len() as i64, ..Counts::default() };
+    let mut counts = Counts {
+        read: batch.rows as i64,
+        rejected: batch.rejects.len() as i64,
+        ..Counts::default()
+    };
     let mut transaction = pool.begin_with("begin read only").await?;
     compare::changed(&mut transaction, &mut batch.windows).await?;
     let items = batch.items();

@@ -55,7 +55,9 @@ pub enum BaseUrlError {
     #[error("`{0}` is not a web address")]
     Malformed(String),
     /// Plain http to another machine would show signatures and readers' data to the network.
-    #[error("`{0}` is neither https nor on this machine; plain http is only for 127.0.0.1, [::1] and localhost")]
+    #[error(
+        "`{0}` is neither https nor on this machine; plain http is only for 127.0.0.1, [::1] and localhost"
+    )]
     Plain(String),
     /// More than scheme, host and port.
     #[error("`{0}` has more than scheme, host and port")]
@@ -69,7 +71,9 @@ impl BaseUrl {
     /// From a whole address such as `https://news.api.zephr.com`.
     pub fn parse(text: &str) -> Result<Self, BaseUrlError> {
         let url = Url::parse(text).map_err(|_| BaseUrlError::Malformed(text.into()))?;
-        let host = url.host_str().ok_or_else(|| BaseUrlError::Malformed(text.into()))?;
+        let host = url
+            .host_str()
+            .ok_or_else(|| BaseUrlError::Malformed(text.into()))?;
         match url.scheme() {
             "https" => {}
             "http" if is_loopback(host) => {}
@@ -86,11 +90,16 @@ impl BaseUrl {
     pub fn of_tenant(tenant: &str) -> Result<Self, BaseUrlError> {
         let fits = !tenant.is_empty()
             && tenant.len() <= 63
-            && tenant.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            && tenant
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !fits {
             return Err(BaseUrlError::Tenant(tenant.into()));
         }
-        Self::parse(&format!("https://{}.api.zephr.com", tenant.to_ascii_lowercase()))
+        Self::parse(&format!(
+            "https://{}.api.zephr.com",
+            tenant.to_ascii_lowercase()
+        ))
     }
 
     /// The address, without a slash at its end.
@@ -121,7 +130,11 @@ pub struct Request {
 impl Request {
     /// A GET of this target.
     pub fn get(target: String) -> Self {
-        Self { method: Method::GET, target, body: Bytes::new() }
+        Self {
+            method: Method::GET,
+            target,
+            body: Bytes::new(),
+        }
     }
 
     /// Method and path, for people: the query stays out because it can hold an e-mail address.
@@ -191,7 +204,14 @@ impl Client {
             .pool_max_idle_per_host(limits.max_in_flight)
             .build()?;
         let governor = Governor::new(limits);
-        Ok(Self { http, base, keys, clock, governor, sent: Arc::default() })
+        Ok(Self {
+            http,
+            base,
+            keys,
+            clock,
+            governor,
+            sent: Arc::default(),
+        })
     }
 
     /// What the governor is doing.
@@ -216,7 +236,10 @@ impl Client {
     ) -> Result<T, Error> {
         let attempt = || async {
             let answer = self.send_once(request).await?;
-            read(&answer).map_err(|failure| Error { endpoint: request.endpoint(), failure })
+            read(&answer).map_err(|failure| Error {
+                endpoint: request.endpoint(),
+                failure,
+            })
         };
         attempt
             .retry(
@@ -227,13 +250,13 @@ impl Client {
                     .with_jitter(),
             )
             .when(|error| match error.remedy() {
-                Remedy::Retry { .. } => {
-                    request.method.is_safe() || error.certainly_not_processed()
-                }
+                Remedy::Retry { .. } => request.method.is_safe() || error.certainly_not_processed(),
                 Remedy::Person(_) => false,
             })
             .adjust(|error, pause| match error.remedy() {
-                Remedy::Retry { after: Some(after), .. } => pause.map(|pause| pause.max(after)),
+                Remedy::Retry {
+                    after: Some(after), ..
+                } => pause.map(|pause| pause.max(after)),
                 Remedy::Retry { after: None, .. } | Remedy::Person(_) => pause,
             })
             .notify(|error, pause| {
@@ -258,22 +281,28 @@ impl Client {
             }
             Err(_) => Outcome::Neutral,
         });
-        result.map_err(|failure| Error { endpoint: request.endpoint(), failure })
+        result.map_err(|failure| Error {
+            endpoint: request.endpoint(),
+            failure,
+        })
     }
 
     async fn exchange(&self, request: &Request) -> Result<Answer, Failure> {
         let url = self.url(request)?;
         let (path, query) = request.split();
         let nonce = Uuid::new_v4().simple().to_string();
-        let mut authorization = reqwest::header::HeaderValue::from_str(&self.keys.authorization(Signed {
-            method: request.method.as_str(),
-            path,
-            query,
-            body: &request.body,
-            timestamp_ms: self.clock.unix_millis(),
-            nonce: &nonce,
-        }))
-        .map_err(|_| Failure::Unsendable("the access key: it holds characters no header can carry"))?;
+        let mut authorization =
+            reqwest::header::HeaderValue::from_str(&self.keys.authorization(Signed {
+                method: request.method.as_str(),
+                path,
+                query,
+                body: &request.body,
+                timestamp_ms: self.clock.unix_millis(),
+                nonce: &nonce,
+            }))
+            .map_err(|_| {
+                Failure::Unsendable("the access key: it holds characters no header can carry")
+            })?;
         // Keeps it out of the HTTP libraries' own trace logs.
         authorization.set_sensitive(true);
         let mut outgoing = self
@@ -282,10 +311,15 @@ impl Client {
             .header(AUTHORIZATION, authorization)
             .header(ACCEPT, "application/json, */*;q=0.5");
         if !request.body.is_empty() {
-            outgoing = outgoing.header(CONTENT_TYPE, "application/json").body(request.body.clone());
+            outgoing = outgoing
+                .header(CONTENT_TYPE, "application/json")
+                .body(request.body.clone());
         }
         self.sent.requests.fetch_add(1, Ordering::Relaxed);
-        let mut response = outgoing.send().await.map_err(|error| transport_failure(&error))?;
+        let mut response = outgoing
+            .send()
+            .await
+            .map_err(|error| transport_failure(&error))?;
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         let date = header_date(&headers, DATE.as_str());
@@ -294,14 +328,23 @@ impl Client {
             return Err(self.refusal(status, &content_type, &headers, date));
         }
         let body = read_body(response).await?;
-        Ok(Answer { status, date, content_type, body })
+        Ok(Answer {
+            status,
+            date,
+            content_type,
+            body,
+        })
     }
 
     /// The address, if it would go out exactly as it is signed.
     fn url(&self, request: &Request) -> Result<Url, Failure> {
         let text = format!("{}{}", self.base.as_str(), request.target);
         let url = Url::parse(&text).map_err(|_| Failure::Unsendable("the path"))?;
-        if url.as_str() == text { Ok(url) } else { Err(Failure::Unsendable("the path or the query")) }
+        if url.as_str() == text {
+            Ok(url)
+        } else {
+            Err(Failure::Unsendable("the path or the query"))
+        }
     }
 
     fn refusal(
@@ -314,9 +357,8 @@ impl Client {
         let after = retry_after(headers, date.unwrap_or_else(|| self.clock.now().into()));
         match status {
             StatusCode::UNAUTHORIZED => Failure::Unauthorized {
-                clock_ahead: date.map(|date| {
-                    (DateTime::<Utc>::from(self.clock.now()) - date).num_seconds()
-                }),
+                clock_ahead: date
+                    .map(|date| (DateTime::<Utc>::from(self.clock.now()) - date).num_seconds()),
             },
             StatusCode::TOO_MANY_REQUESTS => Failure::Throttled { status, after },
             StatusCode::FORBIDDEN if content_type.contains("html") => {
@@ -334,13 +376,21 @@ async fn read_body(mut response: reqwest::Response) -> Result<Bytes, Failure> {
     let announced = response.content_length().unwrap_or(0) as usize;
     let limit = MAX_BODY_MIB << 20;
     if announced > limit {
-        return Err(Failure::TooLarge { limit_mib: MAX_BODY_MIB });
+        return Err(Failure::TooLarge {
+            limit_mib: MAX_BODY_MIB,
+        });
     }
     // What is announced is believed only up to a point: it is data from outside.
     let mut body = BytesMut::with_capacity(announced.min(1 << 20));
-    while let Some(chunk) = response.chunk().await.map_err(|error| transport_failure(&error))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| transport_failure(&error))?
+    {
         if body.len() + chunk.len() > limit {
-            return Err(Failure::TooLarge { limit_mib: MAX_BODY_MIB });
+            return Err(Failure::TooLarge {
+                limit_mib: MAX_BODY_MIB,
+            });
         }
         body.extend_from_slice(&chunk);
     }
@@ -363,12 +413,24 @@ fn transport_failure(error: &reqwest::Error) -> Failure {
     } else {
         cause.to_string()
     };
-    if error.is_connect() { Failure::Connect(words) } else { Failure::Broken(words) }
+    if error.is_connect() {
+        Failure::Connect(words)
+    } else {
+        Failure::Broken(words)
+    }
 }
 
 fn content_type(headers: &HeaderMap) -> String {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    value
+        .split(';')
+        .next()
+        .unwrap_or("")
+        .trim()
+        .to_ascii_lowercase()
 }
 
 fn header_date(headers: &HeaderMap, name: &str) -> Option<DateTime<Utc>> {
@@ -395,26 +457,49 @@ mod tests {
             BaseUrl::parse("http://127.0.0.1:1").unwrap(),
             KeyPair::new("key".into(), "secret".into()),
             Clock::system(),
-            Limits { max_in_flight: 1, max_per_second: None },
+            Limits {
+                max_in_flight: 1,
+                max_per_second: None,
+            },
         )
         .unwrap()
     }
 
     #[test]
     fn a_tenant_is_a_host_name() {
-        assert_eq!(BaseUrl::of_tenant("news").unwrap().as_str(), "https://news.api.zephr.com");
-        assert!(matches!(BaseUrl::of_tenant("a.b/c"), Err(BaseUrlError::Tenant(_))));
+        assert_eq!(
+            BaseUrl::of_tenant("news").unwrap().as_str(),
+            "https://news.api.zephr.com"
+        );
+        assert!(matches!(
+            BaseUrl::of_tenant("a.b/c"),
+            Err(BaseUrlError::Tenant(_))
+        ));
     }
 
     #[test]
     fn plain_http_is_only_for_this_machine() {
-        for good in ["http://127.0.0.1:8090", "http://[::1]:8090/", "http://localhost:1"] {
+        for good in [
+            "http://127.0.0.1:8090",
+            "http://[::1]:8090/",
+            "http://localhost:1",
+        ] {
             assert!(BaseUrl::parse(good).is_ok(), "{good}");
         }
-        for bad in ["http://news.api.zephr.com", "http://10.0.0.1", "ftp://127.0.0.1"] {
-            assert!(matches!(BaseUrl::parse(bad), Err(BaseUrlError::Plain(_))), "{bad}");
+        for bad in [
+            "http://news.api.zephr.com",
+            "http://10.0.0.1",
+            "ftp://127.0.0.1",
+        ] {
+            assert!(
+                matches!(BaseUrl::parse(bad), Err(BaseUrlError::Plain(_))),
+                "{bad}"
+            );
         }
-        assert!(matches!(BaseUrl::parse("https://a.b/v3"), Err(BaseUrlError::Path(_))));
+        assert!(matches!(
+            BaseUrl::parse("https://a.b/v3"),
+            Err(BaseUrlError::Path(_))
+        ));
     }
 
     #[test]
@@ -427,9 +512,17 @@ mod tests {
         ] {
             assert!(client.url(&Request::get(good.into())).is_ok(), "{good}");
         }
-        for bad in ["/v3/users?q=a b", "/v3/../users", "/v3/users?q=é", "/v3/users#x y"] {
+        for bad in [
+            "/v3/users?q=a b",
+            "/v3/../users",
+            "/v3/users?q=é",
+            "/v3/users#x y",
+        ] {
             assert!(
-                matches!(client.url(&Request::get(bad.into())), Err(Failure::Unsendable(_))),
+                matches!(
+                    client.url(&Request::get(bad.into())),
+                    Err(Failure::Unsendable(_))
+                ),
                 "{bad}"
             );
         }
@@ -437,13 +530,21 @@ mod tests {
 
     #[test]
     fn retry_after_is_read_in_both_forms() {
-        let now = DateTime::parse_from_rfc3339("2026-01-01T00:00:00Z").unwrap().to_utc();
+        let now = DateTime::parse_from_rfc3339("2026-01-01T00:00:00Z")
+            .unwrap()
+            .to_utc();
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, "7".parse().unwrap());
         assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(7)));
-        headers.insert(RETRY_AFTER, "Thu, 01 Jan 2026 00:00:09 GMT".parse().unwrap());
+        headers.insert(
+            RETRY_AFTER,
+            "Thu, 01 Jan 2026 00:00:09 GMT".parse().unwrap(),
+        );
         assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(9)));
-        headers.insert(RETRY_AFTER, "Wed, 31 Dec 2025 00:00:09 GMT".parse().unwrap());
+        headers.insert(
+            RETRY_AFTER,
+            "Wed, 31 Dec 2025 00:00:09 GMT".parse().unwrap(),
+        );
         assert_eq!(retry_after(&headers, now), Some(Duration::ZERO));
         headers.insert(RETRY_AFTER, "soon".parse().unwrap());
         assert_eq!(retry_after(&headers, now), None);

@@ -98,7 +98,10 @@ fn clock_words(clock_ahead: Option<i64>) -> String {
     match clock_ahead {
         Some(seconds) if seconds.abs() >= SUSPICIOUS_CLOCK_SECONDS => {
             let direction = if seconds > 0 { "ahead of" } else { "behind" };
-            format!("; this machine's clock is {} s {direction} Zephr's", seconds.abs())
+            format!(
+                "; this machine's clock is {} s {direction} Zephr's",
+                seconds.abs()
+            )
         }
         Some(_) | None => String::new(),
     }
@@ -210,7 +213,9 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_off_is_named_as_the_cause() {
-        let failure = Failure::Unauthorized { clock_ahead: Some(-420) };
+        let failure = Failure::Unauthorized {
+            clock_ahead: Some(-420),
+        };
         assert_eq!(
             failure.to_string(),
             "Zephr refused the signature (401); this machine's clock is 420 s behind Zephr's"
@@ -220,7 +225,9 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_right_is_not_blamed() {
-        let failure = Failure::Unauthorized { clock_ahead: Some(2) };
+        let failure = Failure::Unauthorized {
+            clock_ahead: Some(2),
+        };
         assert_eq!(failure.to_string(), "Zephr refused the signature (401)");
         assert!(failure.remedy().hint().contains("ZEPHR_SECRET_KEY"));
         assert!(matches!(failure.remedy(), Remedy::Person(_)));

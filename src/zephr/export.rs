@@ -21,7 +21,11 @@ pub fn page(answer: &Answer, ignored: &[String]) -> Result<Page, Failure> {
             return Err(unexpected(kind.to_string()));
         }
     };
-    let mut page = Page { envelope, answered_at: answer.date, ..Page::default() };
+    let mut page = Page {
+        envelope,
+        answered_at: answer.date,
+        ..Page::default()
+    };
     for raw in records(results) {
         match user::item(raw, ignored) {
             Ok(item) => page.items.push(item),
@@ -34,7 +38,11 @@ pub fn page(answer: &Answer, ignored: &[String]) -> Result<Page, Failure> {
 /// The records of `[[…]]`, as in every rendered sample, or of `[…]`, if that is a slip of the schema.
 fn records(results: &RawValue) -> Vec<&RawValue> {
     // Most pages are one array in another; reading the inner one at once saves reading all of it once more.
-    let inner = results.get().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).map(str::trim);
+    let inner = results
+        .get()
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .map(str::trim);
     if let Some(inner) = inner.filter(|inner| inner.starts_with('['))
         && let Ok(records) = serde_json::from_str::<Vec<&RawValue>>(inner)
     {
@@ -58,13 +66,18 @@ pub fn document(answer: &Answer) -> Result<&RawValue, Failure> {
         None => return Err(Failure::NotJson("empty".into())),
         Some(_) => {}
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Failure::Malformed { line: error.line(), column: error.column() })
+    serde_json::from_slice(body).map_err(|error| Failure::Malformed {
+        line: error.line(),
+        column: error.column(),
+    })
 }
 
 fn enveloped(root: &RawValue) -> Result<(&RawValue, Envelope), Failure> {
     let fields = Fields::of(root).unwrap_or_default();
-    let Some(results) = fields.get("results").filter(|raw| json::kind(raw) == Kind::Array) else {
+    let Some(results) = fields
+        .get("results")
+        .filter(|raw| json::kind(raw) == Kind::Array)
+    else {
         return Err(unexpected(described(&fields)));
     };
     let meta = fields.get("meta").and_then(Fields::of).unwrap_or_default();
@@ -85,7 +98,10 @@ fn whole_number(raw: &RawValue) -> Option<u64> {
 }
 
 fn unexpected(found: String) -> Failure {
-    Failure::Unexpected { expected: "a user export", found }
+    Failure::Unexpected {
+        expected: "a user export",
+        found,
+    }
 }
 
 /// Most names a message lists.
@@ -146,7 +162,11 @@ mod tests {
         assert!(page.is_empty());
         assert_eq!(
             page.envelope,
-            Envelope { count: Some(100), rpp: Some(20), next: true }
+            Envelope {
+                count: Some(100),
+                rpp: Some(20),
+                next: true
+            }
         );
         let last = read(r#"{"results":[],"meta":null,"links":{"next":{}}}"#).unwrap();
         assert!(!last.envelope.next);
@@ -156,22 +176,41 @@ mod tests {
     fn what_is_no_export_is_an_error_and_never_an_empty_page() {
         assert!(matches!(read("<html></html>"), Err(Failure::NotJson(_))));
         assert!(matches!(read(""), Err(Failure::NotJson(_))));
-        assert!(matches!(read(r#"{"results":[[{"user""#), Err(Failure::Malformed { .. })));
+        assert!(matches!(
+            read(r#"{"results":[[{"user""#),
+            Err(Failure::Malformed { .. })
+        ));
         assert!(matches!(read("{} {}"), Err(Failure::Malformed { .. })));
-        for other in [r#"{"message":"ok"}"#, "{}", r#"{"results":{}}"#, r#"{"results":null}"#, "7", "null"] {
-            assert!(matches!(read(other), Err(Failure::Unexpected { .. })), "{other}");
+        for other in [
+            r#"{"message":"ok"}"#,
+            "{}",
+            r#"{"results":{}}"#,
+            r#"{"results":null}"#,
+            "7",
+            "null",
+        ] {
+            assert!(
+                matches!(read(other), Err(Failure::Unexpected { .. })),
+                "{other}"
+            );
         }
     }
 
     #[test]
     fn a_message_about_another_object_names_fields_and_no_values() {
         let error = read(r#"{"error":"secret person","status":400}"#).unwrap_err();
-        assert_eq!(error.to_string(), "the answer is not a user export: an object with error, status");
+        assert_eq!(
+            error.to_string(),
+            "the answer is not a user export: an object with error, status"
+        );
     }
 
     #[test]
     fn records_that_are_no_users_are_rejected_and_counted() {
         let page = read(&format!(r#"{{"results":[{ANN},{{"user":{{}}}},null]}}"#)).unwrap();
-        assert_eq!((page.items.len(), page.rejects.len(), page.len()), (1, 2, 3));
+        assert_eq!(
+            (page.items.len(), page.rejects.len(), page.len()),
+            (1, 2, 3)
+        );
     }
 }

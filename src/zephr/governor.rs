@@ -114,7 +114,9 @@ impl Governor {
             let wait = {
                 let mut state = self.shared.lock();
                 let now = Instant::now();
-                let earliest = state.held_until.map_or(state.next_slot, |held| held.max(state.next_slot));
+                let earliest = state
+                    .held_until
+                    .map_or(state.next_slot, |held| held.max(state.next_slot));
                 if state.in_flight >= state.allowed as usize {
                     None
                 } else if earliest > now {
@@ -124,7 +126,9 @@ impl Governor {
                     if let Some(rate) = self.shared.limits.max_per_second {
                         state.next_slot = now + Duration::from_secs_f64(1.0 / rate);
                     }
-                    return Permit { shared: Arc::clone(&self.shared) };
+                    return Permit {
+                        shared: Arc::clone(&self.shared),
+                    };
                 }
             };
             match wait {
@@ -162,7 +166,10 @@ impl Permit {
             Outcome::Refused { after } => {
                 let now = Instant::now();
                 state.refused += 1;
-                if state.last_reduction.is_none_or(|last| now >= last + REDUCTION_PAUSE) {
+                if state
+                    .last_reduction
+                    .is_none_or(|last| now >= last + REDUCTION_PAUSE)
+                {
                     state.allowed = (state.allowed / 2.0).max(1.0);
                     state.last_reduction = Some(now);
                 }
@@ -199,7 +206,10 @@ mod tests {
     use super::*;
 
     fn governor(max_in_flight: usize) -> Governor {
-        Governor::new(Limits { max_in_flight, max_per_second: None })
+        Governor::new(Limits {
+            max_in_flight,
+            max_per_second: None,
+        })
     }
 
     #[tokio::test(start_paused = true)]
@@ -222,8 +232,12 @@ mod tests {
         let governor = governor(8);
         let first = governor.admit().await;
         let second = governor.admit().await;
-        first.finish(Outcome::Refused { after: Some(Duration::from_secs(10)) });
-        second.finish(Outcome::Refused { after: Some(Duration::from_secs(4)) });
+        first.finish(Outcome::Refused {
+            after: Some(Duration::from_secs(10)),
+        });
+        second.finish(Outcome::Refused {
+            after: Some(Duration::from_secs(4)),
+        });
         let before = Instant::now();
         assert!(governor.snapshot().waiting.is_some());
         governor.admit().await.finish(Outcome::Good);
@@ -233,7 +247,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_rate_cap_spaces_requests() {
-        let governor = Governor::new(Limits { max_in_flight: 8, max_per_second: Some(4.0) });
+        let governor = Governor::new(Limits {
+            max_in_flight: 8,
+            max_per_second: Some(4.0),
+        });
         let before = Instant::now();
         for _ in 0..9 {
             governor.admit().await.finish(Outcome::Good);

@@ -45,7 +45,11 @@ pub struct Fields<'a>(Vec<Field<'a>>);
 impl<'a> Fields<'a> {
     /// The fields of a raw value, if it is an object.
     pub fn of(raw: &'a RawValue) -> Option<Self> {
-        if kind(raw) == Kind::Object { serde_json::from_str(raw.get()).ok() } else { None }
+        if kind(raw) == Kind::Object {
+            serde_json::from_str(raw.get()).ok()
+        } else {
+            None
+        }
     }
 
     /// The value of a field; absent and `null` are the same (contract section 3).
@@ -79,7 +83,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
                 let mut fields = Vec::with_capacity(16);
                 while let Some((text, value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
-                    fields.push(Field { name: text.text, renamed: text.replaced, value });
+                    fields.push(Field {
+                        name: text.text,
+                        renamed: text.replaced,
+                        value,
+                    });
                 }
                 Ok(Fields(fields))
             }
@@ -107,16 +115,26 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             }
             fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
                 Ok(match std::str::from_utf8(bytes) {
-                    Ok(text) if !text.contains('\0') => Text { text: Cow::Borrowed(text), replaced: false },
-                    Ok(_) | Err(_) => Text { text: Cow::Owned(repair(bytes)), replaced: true },
+                    Ok(text) if !text.contains('\0') => Text {
+                        text: Cow::Borrowed(text),
+                        replaced: false,
+                    },
+                    Ok(_) | Err(_) => Text {
+                        text: Cow::Owned(repair(bytes)),
+                        replaced: true,
+                    },
                 })
             }
             fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
                 Ok(match std::str::from_utf8(bytes) {
-                    Ok(text) if !text.contains('\0') => {
-                        Text { text: Cow::Owned(text.to_owned()), replaced: false }
-                    }
-                    Ok(_) | Err(_) => Text { text: Cow::Owned(repair(bytes)), replaced: true },
+                    Ok(text) if !text.contains('\0') => Text {
+                        text: Cow::Owned(text.to_owned()),
+                        replaced: false,
+                    },
+                    Ok(_) | Err(_) => Text {
+                        text: Cow::Owned(repair(bytes)),
+                        replaced: true,
+                    },
                 })
             }
         }
@@ -144,12 +162,20 @@ fn repair(bytes: &[u8]) -> String {
             }
         }
     }
-    if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text }
+    if text.contains('\0') {
+        text.replace('\0', "\u{FFFD}")
+    } else {
+        text
+    }
 }
 
 /// The elements of a raw array, if it is one.
 pub fn elements(raw: &RawValue) -> Option<Vec<&RawValue>> {
-    if kind(raw) == Kind::Array { serde_json::from_str(raw.get()).ok() } else { None }
+    if kind(raw) == Kind::Array {
+        serde_json::from_str(raw.get()).ok()
+    } else {
+        None
+    }
 }
 
 /// The text of a raw string, if it is one.
@@ -158,7 +184,10 @@ pub fn text(raw: &RawValue) -> Option<Text<'_>> {
     if inner.contains('\\') {
         serde_json::from_str(raw.get()).ok()
     } else {
-        Some(Text { text: Cow::Borrowed(inner), replaced: false })
+        Some(Text {
+            text: Cow::Borrowed(inner),
+            replaced: false,
+        })
     }
 }
 
@@ -281,7 +310,12 @@ pub fn canonical<'a, const N: usize>(
     hasher.update(&writer.out[from..]);
     let mut hash = [0; HASH_BYTES];
     hash.copy_from_slice(&hasher.finalize()[..HASH_BYTES]);
-    Canonical { text: writer.out, hash, issues: writer.issues, wanted: writer.found }
+    Canonical {
+        text: writer.out,
+        hash,
+        issues: writer.issues,
+        wanted: writer.found,
+    }
 }
 
 struct Writer<'w, 'a, const N: usize> {
@@ -307,11 +341,16 @@ impl<'a, const N: usize> Writer<'_, 'a, N> {
     }
 
     fn object(&mut self, raw: &'a RawValue, path: Option<Path<'_>>, depth: usize) {
-        let Some(fields) = Fields::of(raw) else { return self.as_text(raw, path) };
+        let Some(fields) = Fields::of(raw) else {
+            return self.as_text(raw, path);
+        };
         self.out.push('{');
         let mut hashed_before = false;
         for (position, field) in fields.sorted().into_iter().enumerate() {
-            let here = Path { parent: path.as_ref(), name: &field.name };
+            let here = Path {
+                parent: path.as_ref(),
+                name: &field.name,
+            };
             let start = self.out.len();
             if position > 0 {
                 self.out.push(',');
@@ -331,7 +370,10 @@ impl<'a, const N: usize> Writer<'_, 'a, N> {
             }
             let nested = self.unhashed.len();
             if field.renamed {
-                self.issue(Some(here), "the name held NUL or half a surrogate pair; replaced by U+FFFD");
+                self.issue(
+                    Some(here),
+                    "the name held NUL or half a surrogate pair; replaced by U+FFFD",
+                );
             }
             quote(&field.name, &mut self.out);
             self.out.push(':');
@@ -345,7 +387,9 @@ impl<'a, const N: usize> Writer<'_, 'a, N> {
     }
 
     fn array(&mut self, raw: &'a RawValue, path: Option<Path<'_>>, depth: usize) {
-        let Some(values) = elements(raw) else { return self.as_text(raw, path) };
+        let Some(values) = elements(raw) else {
+            return self.as_text(raw, path);
+        };
         self.out.push('[');
         for (position, value) in values.into_iter().enumerate() {
             if position > 0 {
@@ -370,7 +414,10 @@ impl<'a, const N: usize> Writer<'_, 'a, N> {
         match text(raw) {
             Some(Text { text, replaced }) => {
                 if replaced {
-                    self.issue(path, "held NUL or half a surrogate pair; replaced by U+FFFD");
+                    self.issue(
+                        path,
+                        "held NUL or half a surrogate pair; replaced by U+FFFD",
+                    );
                 }
                 quote(&text, &mut self.out);
             }
@@ -381,9 +428,9 @@ impl<'a, const N: usize> Writer<'_, 'a, N> {
     fn number(&mut self, raw: &str, path: Option<Path<'_>>) {
         let exponent = match raw.split_once(['e', 'E']) {
             None => 0,
-            Some((_, exponent)) => {
-                exponent.parse::<i64>().map_or(usize::MAX, |e| e.unsigned_abs() as usize)
-            }
+            Some((_, exponent)) => exponent
+                .parse::<i64>()
+                .map_or(usize::MAX, |e| e.unsigned_abs() as usize),
         };
         if raw.len().saturating_add(exponent) > MAX_NUMBER_REACH {
             self.issue(path, "a number beyond Postgres's range; kept as text");
@@ -395,7 +442,10 @@ impl<'a, const N: usize> Writer<'_, 'a, N> {
 
     fn issue(&mut self, path: Option<Path<'_>>, reason: &str) {
         let path = path.map_or_else(String::new, |path| path.to_string());
-        self.issues.push(Issue { path, reason: reason.to_owned() });
+        self.issues.push(Issue {
+            path,
+            reason: reason.to_owned(),
+        });
     }
 }
 
@@ -423,13 +473,19 @@ mod tests {
     #[test]
     fn what_is_wanted_is_found_on_the_way() {
         let found = |json| of(json, &[]).wanted[0].map(|raw: &RawValue| raw.get().to_owned());
-        assert_eq!(found(r#"{"user":{"m":1,"m":"x"},"m":2}"#).as_deref(), Some("\"x\""));
+        assert_eq!(
+            found(r#"{"user":{"m":1,"m":"x"},"m":2}"#).as_deref(),
+            Some("\"x\"")
+        );
         assert_eq!(found(r#"{"user":{"m":null},"x":{"user":{"m":1}}}"#), None);
     }
 
     #[test]
     fn equal_content_has_equal_bytes() {
-        let one = of(r#"{ "b": [1, {"y":2,"x":"\u00e9"}], "a": "caf\u00e9 \/" }"#, &[]);
+        let one = of(
+            r#"{ "b": [1, {"y":2,"x":"\u00e9"}], "a": "caf\u00e9 \/" }"#,
+            &[],
+        );
         let two = of(r#"{"a":"café /","b":[1,{"x":"é","y":2}]}"#, &[]);
         assert_eq!(one.text, two.text);
         assert_eq!(one.hash, two.hash);
@@ -461,9 +517,16 @@ mod tests {
         assert_eq!(value["pair"], "😀");
         assert_eq!(value["huge"], "1e20000");
         assert_eq!(value["ke\u{FFFD}y"], 1);
-        let mut paths: Vec<_> = canonical.issues.into_iter().map(|issue| issue.path).collect();
+        let mut paths: Vec<_> = canonical
+            .issues
+            .into_iter()
+            .map(|issue| issue.path)
+            .collect();
         paths.sort();
-        assert_eq!(paths, ["deep.n", "huge", "ke\u{FFFD}y", "lone", "low", "nul"]);
+        assert_eq!(
+            paths,
+            ["deep.n", "huge", "ke\u{FFFD}y", "lone", "low", "nul"]
+        );
     }
 
     #[test]
@@ -478,7 +541,11 @@ mod tests {
         let nested = format!("{}1{}", "[".repeat(5_000), "]".repeat(5_000));
         let canonical = of(&nested, &[]);
         assert_eq!(canonical.issues.len(), 1);
-        assert!(canonical.text.starts_with(&format!("{}\"[", "[".repeat(MAX_DEPTH))));
+        assert!(
+            canonical
+                .text
+                .starts_with(&format!("{}\"[", "[".repeat(MAX_DEPTH)))
+        );
     }
 
     #[test]
@@ -493,7 +560,10 @@ mod tests {
         assert_eq!(hashes[0], hashes[1]);
         assert_eq!(hashes[0], hashes[2]);
         assert_ne!(hashes[0], of(r#"{"user":{"m":{"a":6}}}"#, &ignored).hash);
-        assert_ne!(hashes[0], of(r#"{"user":{"m":{"a":5},"n":1}}"#, &ignored).hash);
+        assert_ne!(
+            hashes[0],
+            of(r#"{"user":{"m":{"a":5},"n":1}}"#, &ignored).hash
+        );
         assert!(of(r#"{"seq-no":1}"#, &ignored).text.contains("seq-no"));
     }
 }

@@ -29,7 +29,13 @@ pub struct Pages {
 impl Pages {
     /// The list at this target; `rpp` and `page` are added to its query.
     pub fn new(client: Client, target: String, rpp: u64) -> Self {
-        Self { client, target, rpp, page: 0, previous: HashSet::new() }
+        Self {
+            client,
+            target,
+            rpp,
+            page: 0,
+            previous: HashSet::new(),
+        }
     }
 
     /// The items of the next page as they came, one a line; none at the end.
@@ -42,9 +48,15 @@ impl Pages {
             return Ok(None);
         }
         let separator = if self.target.contains('?') { '&' } else { '?' };
-        let target = format!("{}{separator}rpp={}&page={}", self.target, self.rpp, self.page);
+        let target = format!(
+            "{}{separator}rpp={}&page={}",
+            self.target, self.rpp, self.page
+        );
         let request = Request::get(target);
-        let items = self.client.call(&request, |answer| items(export::document(answer)?)).await?;
+        let items = self
+            .client
+            .call(&request, |answer| items(export::document(answer)?))
+            .await?;
         let hashes: HashSet<u64> = items
             .iter()
             .map(|item| {
@@ -68,17 +80,26 @@ impl Pages {
 
 /// The items of a list, each on one line.
 fn items(root: &RawValue) -> Result<Vec<String>, Failure> {
-    let unexpected = |found: String| Failure::Unexpected { expected: "a list", found };
+    let unexpected = |found: String| Failure::Unexpected {
+        expected: "a list",
+        found,
+    };
     let list = match json::kind(root) {
         Kind::Array => root,
         Kind::Object => {
             let fields = Fields::of(root).unwrap_or_default();
             LIST_FIELDS
                 .iter()
-                .find_map(|name| fields.get(name).filter(|raw| json::kind(raw) == Kind::Array))
+                .find_map(|name| {
+                    fields
+                        .get(name)
+                        .filter(|raw| json::kind(raw) == Kind::Array)
+                })
                 .ok_or_else(|| unexpected("an object without results, items or data".into()))?
         }
-        kind @ (Kind::Text | Kind::Boolean | Kind::Null | Kind::Number) => return Err(unexpected(kind.to_string())),
+        kind @ (Kind::Text | Kind::Boolean | Kind::Null | Kind::Number) => {
+            return Err(unexpected(kind.to_string()));
+        }
     };
     let mut items = Vec::new();
     for element in json::elements(list).unwrap_or_default() {
@@ -101,7 +122,12 @@ mod tests {
 
     #[test]
     fn items_are_found_in_each_envelope() {
-        for text in ["[1,\n2]", r#"{"results":[1,2],"total":2}"#, r#"{"items":[1,2]}"#, r#"{"results":[[1,2]]}"#] {
+        for text in [
+            "[1,\n2]",
+            r#"{"results":[1,2],"total":2}"#,
+            r#"{"items":[1,2]}"#,
+            r#"{"results":[[1,2]]}"#,
+        ] {
             let root: &RawValue = serde_json::from_str(text).unwrap();
             assert_eq!(items(root).unwrap(), ["1", "2"], "{text}");
         }

@@ -28,7 +28,9 @@ impl Reader {
     /// As [`Client::call`]; what is not an export is an error.
     pub async fn export(&self, query: Query) -> Result<Page, Error> {
         let request = Request::get(target(query));
-        self.client.call(&request, |answer| export::page(answer, &self.ignored)).await
+        self.client
+            .call(&request, |answer| export::page(answer, &self.ignored))
+            .await
     }
 
     /// The cheap authenticated probe of contract section 1.
@@ -37,7 +39,11 @@ impl Reader {
     /// As [`Client::call`].
     pub async fn probe(&self) -> Result<Option<DateTime<Utc>>, Error> {
         let request = Request::get("/v3/accounts?page=1&rpp=1".into());
-        self.client.call(&request, |answer| export::document(answer).map(|_| answer.date)).await
+        self.client
+            .call(&request, |answer| {
+                export::document(answer).map(|_| answer.date)
+            })
+            .await
     }
 
     /// What was sent so far.
@@ -53,7 +59,10 @@ impl Reader {
 
 /// The request target. Colons stay literal, so that the encoded and the decoded form are the same bytes (contract section 2).
 fn target(query: Query) -> String {
-    let mut target = format!("/v3/user-export?attributes=true&rpp={}&page={}", query.rpp, query.page);
+    let mut target = format!(
+        "/v3/user-export?attributes=true&rpp={}&page={}",
+        query.rpp, query.page
+    );
     let filters = [
         ("since", query.updated_since),
         ("registeredSince", query.registered_since),

@@ -33,7 +33,10 @@ pub struct Signed<'a> {
 impl KeyPair {
     /// Takes the two keys as they were issued.
     pub fn new(access_key: SecretString, secret_key: SecretString) -> Self {
-        Self { access_key, secret_key }
+        Self {
+            access_key,
+            secret_key,
+        }
     }
 
     /// The value of the `Authorization` header for a request.
@@ -119,7 +122,9 @@ mod tests {
             hash("POST", "/v4/user-updates", escaped),
             "eccfc3b898514f9e031cd0c53aa6e0899d95cac87808a830414fdb04bc7f980a"
         );
-        let raw = std::str::from_utf8(escaped).unwrap().replace(r"\u00eb", "ë");
+        let raw = std::str::from_utf8(escaped)
+            .unwrap()
+            .replace(r"\u00eb", "ë");
         assert_eq!(raw.len(), 166);
         assert_eq!(
             hash("POST", "/v4/user-updates", raw.as_bytes()),
@@ -143,11 +148,19 @@ mod tests {
     fn v7_brackets_raw_and_encoded() {
         let path = "/zephr/integration/users/v1/users";
         assert_eq!(
-            hash("DELETE", &format!("{path}?foreign[system]=crm&foreign[key]=42"), b""),
+            hash(
+                "DELETE",
+                &format!("{path}?foreign[system]=crm&foreign[key]=42"),
+                b""
+            ),
             "0cabb4cb25261bdd472d44844733d4a03db0b13f8f6571253de3bed74c83daa8"
         );
         assert_eq!(
-            hash("DELETE", &format!("{path}?foreign%5Bsystem%5D=crm&foreign%5Bkey%5D=42"), b""),
+            hash(
+                "DELETE",
+                &format!("{path}?foreign%5Bsystem%5D=crm&foreign%5Bkey%5D=42"),
+                b""
+            ),
             "aff94921bddd2297339ea569b95e9013c8db1034bb987849f98b71380f097936"
         );
     }

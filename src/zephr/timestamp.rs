@@ -10,7 +10,12 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     let parsed = DateTime::parse_from_rfc3339(text)
         .map(|at| at.to_utc())
         .ok()
-        .or_else(|| ZONELESS.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok()).map(|at| at.and_utc()))?;
+        .or_else(|| {
+            ZONELESS
+                .iter()
+                .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+                .map(|at| at.and_utc())
+        })?;
     // Four-digit years are what every form above writes; a longer one is a mistake, and Postgres ends at 294276.
     use chrono::Datelike;
     (0..=9999).contains(&parsed.year()).then_some(parsed)
@@ -34,13 +39,23 @@ mod tests {
             "2021-02-24 15:43:28",
             "2021-02-24T15:43:28.000",
         ] {
-            assert_eq!(parse(text).map(format).as_deref(), Some("2021-02-24T15:43:28Z"), "{text}");
+            assert_eq!(
+                parse(text).map(format).as_deref(),
+                Some("2021-02-24T15:43:28Z"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn anything_else_is_not_guessed() {
-        for text in ["yesterday", "", "2021-02-24", "24/02/2021 10:00", "+12021-02-24T15:43:28Z"] {
+        for text in [
+            "yesterday",
+            "",
+            "2021-02-24",
+            "24/02/2021 10:00",
+            "+12021-02-24T15:43:28Z",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -19,15 +19,18 @@ const MAX_EMAIL_BYTES: usize = 2_000;
 const FOREIGN_KEY_FIELDS: [&str; 2] = ["foreign_keys", "foreignKeys"];
 
 /// Names of the two parts of a foreign key in the array form (contract section 6).
-const SYSTEM_FIELDS: [&str; 4] = ["system", "foreign_system", "foreign-system", "foreignSystem"];
+const SYSTEM_FIELDS: [&str; 4] = [
+    "system",
+    "foreign_system",
+    "foreign-system",
+    "foreignSystem",
+];
 const KEY_FIELDS: [&str; 4] = ["key", "foreign_key", "foreign-key", "foreignKey"];
 
 /// Reads an item of the export. `ignored` names the fields that do not count as a change.
 ///
 /// # Errors
 /// A record without a usable `user_id` cannot be stored.
-// A reject is rare and carries the record; boxing it would only move the copy.
-#[expect(clippy::result_large_err, reason = "rare, and consumed at once")]
 pub fn item(raw: &RawValue, ignored: &[String]) -> Result<Item, Reject> {
     let canonical = json::canonical(raw, ignored, ["user.user_id", "user.registered"]);
     let [id, registered] = canonical.wanted;
@@ -41,9 +44,12 @@ pub fn item(raw: &RawValue, ignored: &[String]) -> Result<Item, Reject> {
             text: canonical.text,
             issues: canonical.issues,
         }),
-        Err(Keyless { id, reason }) => {
-            Err(Reject { id, reason, text: raw.get().to_owned(), content_hash: canonical.hash })
-        }
+        Err(Keyless { id, reason }) => Err(Reject {
+            id,
+            reason,
+            text: raw.get().to_owned(),
+            content_hash: canonical.hash,
+        }),
     }
 }
 
@@ -60,7 +66,9 @@ impl From<String> for Keyless {
 }
 
 fn key(raw: &RawValue, id: Option<&RawValue>) -> Result<String, Keyless> {
-    let Some(id) = id else { return Err(missing(raw).into()) };
+    let Some(id) = id else {
+        return Err(missing(raw).into());
+    };
     let Some(Text { text: id, replaced }) = json::text(id) else {
         return Err(format!("user.user_id is {}, not text", json::kind(id)).into());
     };
@@ -70,11 +78,16 @@ fn key(raw: &RawValue, id: Option<&RawValue>) -> Result<String, Keyless> {
     if replaced {
         return Err(Keyless {
             id: Some(id.into_owned()),
-            reason: "user.user_id holds NUL or half a surrogate pair, which Postgres cannot store".into(),
+            reason: "user.user_id holds NUL or half a surrogate pair, which Postgres cannot store"
+                .into(),
         });
     }
     if id.len() > MAX_KEY_BYTES {
-        return Err(format!("user.user_id has {} bytes; a key may have {MAX_KEY_BYTES}", id.len()).into());
+        return Err(format!(
+            "user.user_id has {} bytes; a key may have {MAX_KEY_BYTES}",
+            id.len()
+        )
+        .into());
     }
     Ok(id.into_owned())
 }
@@ -95,24 +108,41 @@ fn missing(raw: &RawValue) -> String {
 
 /// Makes the row of an item.
 pub fn row(item: &Item) -> User {
-    let mut row = Row { issues: item.issues.clone(), extra: String::new() };
+    let mut row = Row {
+        issues: item.issues.clone(),
+        extra: String::new(),
+    };
     // The canonical text was written by us and is an object with a user; a record for which that failed became a reject.
     let raw: &RawValue = serde_json::from_str(&item.text).unwrap_or(RawValue::NULL);
     let fields = Fields::of(raw).unwrap_or_default();
     let user = fields.get("user").and_then(Fields::of).unwrap_or_default();
-    let identifiers = user.get("identifiers").and_then(Fields::of).unwrap_or_default();
+    let identifiers = user
+        .get("identifiers")
+        .and_then(Fields::of)
+        .unwrap_or_default();
 
-    let email = row.text(&identifiers, "user.identifiers", "email_address", MAX_EMAIL_BYTES);
+    let email = row.text(
+        &identifiers,
+        "user.identifiers",
+        "email_address",
+        MAX_EMAIL_BYTES,
+    );
     let username = row.text(&identifiers, "user.identifiers", "username", usize::MAX);
     let email_verified = row.boolean(&user, "user", "email_verified");
     let tracking_id = row.text(&user, "user", "tracking_id", usize::MAX);
     let registration_tenant = row.text(&user, "user", "registration_tenant", usize::MAX);
     if item.registered_at.is_none() && user.get("registered").is_some() {
-        row.issue("user.registered", "is not a timestamp in a known form; kept in extra");
+        row.issue(
+            "user.registered",
+            "is not a timestamp in a known form; kept in extra",
+        );
     }
     let attributes = user.get("attributes");
     if let Some(other) = attributes.filter(|raw| json::kind(raw) != Kind::Object) {
-        row.issue("user.attributes", &format!("is {}, not an object; kept as sent", json::kind(other)));
+        row.issue(
+            "user.attributes",
+            &format!("is {}, not an object; kept as sent", json::kind(other)),
+        );
     }
     let foreign_keys = row.foreign_keys(&fields, &user);
 
@@ -143,7 +173,12 @@ pub fn row(item: &Item) -> User {
 
 /// Makes a reject of an item that turned out to be unstorable.
 pub fn reject(item: &Item, reason: String) -> Reject {
-    Reject { id: Some(item.id.clone()), reason, text: item.text.clone(), content_hash: item.hash }
+    Reject {
+        id: Some(item.id.clone()),
+        reason,
+        text: item.text.clone(),
+        content_hash: item.hash,
+    }
 }
 
 /// A row while it is made.
@@ -171,7 +206,9 @@ impl Captured {
             "email_verified" => self.email_verified,
             "tracking_id" => self.tracking_id,
             "registration_tenant" => self.registration_tenant,
-            "registered" => json::text(value).map(|t| t.text).as_deref() == self.registered.as_deref(),
+            "registered" => {
+                json::text(value).map(|t| t.text).as_deref() == self.registered.as_deref()
+            }
             _ => false,
         }
     }
@@ -187,7 +224,10 @@ impl Captured {
 
 impl Row {
     fn issue(&mut self, path: &str, reason: &str) {
-        self.issues.push(Issue { path: path.to_owned(), reason: reason.to_owned() });
+        self.issues.push(Issue {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        });
     }
 
     fn text(&mut self, fields: &Fields<'_>, place: &str, name: &str, max: usize) -> Option<String> {
@@ -222,7 +262,9 @@ impl Row {
         let mut keys = Vec::new();
         for (place, fields) in [("", item), ("user.", user)] {
             for name in FOREIGN_KEY_FIELDS {
-                let Some(raw) = fields.get(name) else { continue };
+                let Some(raw) = fields.get(name) else {
+                    continue;
+                };
                 let path = format!("{place}{name}");
                 match json::kind(raw) {
                     Kind::Object => {
@@ -248,7 +290,10 @@ impl Row {
 
     fn key_pair(&mut self, path: &str, pair: &RawValue, keys: &mut Vec<ForeignKey>) {
         let fields = Fields::of(pair).unwrap_or_default();
-        let system = SYSTEM_FIELDS.iter().find_map(|name| fields.get(name)).and_then(json::text);
+        let system = SYSTEM_FIELDS
+            .iter()
+            .find_map(|name| fields.get(name))
+            .and_then(json::text);
         let key = KEY_FIELDS.iter().find_map(|name| fields.get(name));
         match (system, key) {
             (Some(system), Some(key)) => self.keys_of(path, &system.text, key, keys),
@@ -259,7 +304,10 @@ impl Row {
                 }
             }
             (Some(_), None) | (None, _) => {
-                self.issue(path, "holds an entry without a system or a key; kept in extra");
+                self.issue(
+                    path,
+                    "holds an entry without a system or a key; kept in extra",
+                );
             }
         }
     }
@@ -288,27 +336,34 @@ impl Row {
             let reason = format!("holds a key of more than {MAX_KEY_BYTES} bytes; kept in extra");
             self.issue(path, &reason);
         } else {
-            keys.push(ForeignKey { system: system.to_owned(), key: key.into_owned() });
+            keys.push(ForeignKey {
+                system: system.to_owned(),
+                key: key.into_owned(),
+            });
         }
     }
 
     fn write_extra(&mut self, fields: Fields<'_>, captured: &Captured) {
         let out = &mut self.extra;
-        write_object(fields, out, |name, value, out| match (name, Fields::of(value)) {
-            ("user", Some(user)) => {
-                write_object(user, out, |name, value, out| match (name, Fields::of(value)) {
-                    ("identifiers", Some(identifiers)) => {
-                        write_object(identifiers, out, |name, value, out| {
-                            if !captured.of_identifiers(name) {
-                                out.push_str(value.get());
+        write_object(fields, out, |name, value, out| {
+            match (name, Fields::of(value)) {
+                ("user", Some(user)) => {
+                    write_object(user, out, |name, value, out| {
+                        match (name, Fields::of(value)) {
+                            ("identifiers", Some(identifiers)) => {
+                                write_object(identifiers, out, |name, value, out| {
+                                    if !captured.of_identifiers(name) {
+                                        out.push_str(value.get());
+                                    }
+                                });
                             }
-                        });
-                    }
-                    _ if captured.of_user(name, value) => {}
-                    _ => out.push_str(value.get()),
-                });
+                            _ if captured.of_user(name, value) => {}
+                            _ => out.push_str(value.get()),
+                        }
+                    });
+                }
+                _ => out.push_str(value.get()),
             }
-            _ => out.push_str(value.get()),
         });
         if out.is_empty() {
             out.push_str("{}");
@@ -317,7 +372,11 @@ impl Row {
 }
 
 /// Writes an object of those fields for which `write` writes a value; nothing at all when none is left.
-fn write_object(fields: Fields<'_>, out: &mut String, write: impl Fn(&str, &RawValue, &mut String)) {
+fn write_object(
+    fields: Fields<'_>,
+    out: &mut String,
+    write: impl Fn(&str, &RawValue, &mut String),
+) {
     let start = out.len();
     for field in fields.sorted() {
         let before = out.len();
@@ -365,7 +424,11 @@ mod tests {
             user.extra,
             r#"{"grants":{"results":[]},"seq-no":17,"user":{"foreign_keys":{"crm":["2","1"],"erp":7},"last_login":"yesterday"}}"#
         );
-        let keys: Vec<_> = user.foreign_keys.iter().map(|k| (k.system.as_str(), k.key.as_str())).collect();
+        let keys: Vec<_> = user
+            .foreign_keys
+            .iter()
+            .map(|k| (k.system.as_str(), k.key.as_str()))
+            .collect();
         assert_eq!(keys, [("crm", "1"), ("crm", "2"), ("erp", "7")]);
         assert!(user.issues.is_empty(), "{:?}", user.issues);
     }
@@ -375,24 +438,43 @@ mod tests {
         let user = user(
             r#"{"user":{"user_id":"u1","identifiers":{"email_address":5},"email_verified":"true","registered":"yesterday","attributes":[]}}"#,
         );
-        assert_eq!((user.email, user.email_verified, user.registered_at), (None, None, None));
+        assert_eq!(
+            (user.email, user.email_verified, user.registered_at),
+            (None, None, None)
+        );
         assert_eq!(
             user.extra,
             r#"{"user":{"email_verified":"true","identifiers":{"email_address":5},"registered":"yesterday"}}"#
         );
         assert_eq!(user.attributes.as_deref(), Some("[]"));
-        let paths: Vec<_> = user.issues.iter().map(|issue| issue.path.as_str()).collect();
+        let paths: Vec<_> = user
+            .issues
+            .iter()
+            .map(|issue| issue.path.as_str())
+            .collect();
         assert_eq!(
             paths,
-            ["user.identifiers.email_address", "user.email_verified", "user.registered", "user.attributes"]
+            [
+                "user.identifiers.email_address",
+                "user.email_verified",
+                "user.registered",
+                "user.attributes"
+            ]
         );
     }
 
     #[test]
     fn a_date_in_another_form_is_kept_beside_the_column() {
-        let user = user(r#"{"user":{"user_id":"u1","registered":"2021-02-24T16:43:28.250+01:00"}}"#);
-        assert_eq!(user.registered_at.map(timestamp::format).as_deref(), Some("2021-02-24T15:43:28Z"));
-        assert_eq!(user.extra, r#"{"user":{"registered":"2021-02-24T16:43:28.250+01:00"}}"#);
+        let user =
+            user(r#"{"user":{"user_id":"u1","registered":"2021-02-24T16:43:28.250+01:00"}}"#);
+        assert_eq!(
+            user.registered_at.map(timestamp::format).as_deref(),
+            Some("2021-02-24T15:43:28Z")
+        );
+        assert_eq!(
+            user.extra,
+            r#"{"user":{"registered":"2021-02-24T16:43:28.250+01:00"}}"#
+        );
     }
 
     #[test]
@@ -400,7 +482,11 @@ mod tests {
         let user = user(
             r#"{"user":{"user_id":"u1"},"foreign_keys":[{"system":"crm","key":"1"},{"foreign_system":"erp","foreign_key":2},{"x":"y"},5,{"system":"z"}]}"#,
         );
-        let keys: Vec<_> = user.foreign_keys.iter().map(|k| (k.system.as_str(), k.key.as_str())).collect();
+        let keys: Vec<_> = user
+            .foreign_keys
+            .iter()
+            .map(|k| (k.system.as_str(), k.key.as_str()))
+            .collect();
         assert_eq!(keys, [("crm", "1"), ("erp", "2"), ("x", "y")]);
         assert_eq!(user.issues.len(), 2);
     }
@@ -410,9 +496,18 @@ mod tests {
         assert_eq!(reason("5"), "the record is a number, not an object");
         assert_eq!(reason(r#"{"seq-no":1}"#), "user is missing");
         assert_eq!(reason(r#"{"user":[]}"#), "user is an array, not an object");
-        assert_eq!(reason(r#"{"user":{"user_id":null}}"#), "user.user_id is missing");
-        assert_eq!(reason(r#"{"user":{"user_id":12}}"#), "user.user_id is a number, not text");
-        assert_eq!(reason(r#"{"user":{"user_id":""}}"#), "user.user_id is empty");
+        assert_eq!(
+            reason(r#"{"user":{"user_id":null}}"#),
+            "user.user_id is missing"
+        );
+        assert_eq!(
+            reason(r#"{"user":{"user_id":12}}"#),
+            "user.user_id is a number, not text"
+        );
+        assert_eq!(
+            reason(r#"{"user":{"user_id":""}}"#),
+            "user.user_id is empty"
+        );
         assert!(reason(r#"{"user":{"user_id":"a\u0000"}}"#).contains("NUL"));
         let long = format!(r#"{{"user":{{"user_id":"{}"}}}}"#, "x".repeat(3_000));
         assert!(reason(&long).contains("3000 bytes"));

@@ -16,7 +16,9 @@ async fn cluster() -> &'static str {
             }
             // Kept, and adopted by the next run by hand: there is no hook at a test binary's end.
             let directory = std::env::temp_dir().join("zephr-sync-tests-by-hand");
-            let cluster = PrivateCluster::start_with(&directory, Durability::None).await.expect("a cluster");
+            let cluster = PrivateCluster::start_with(&directory, Durability::None)
+                .await
+                .expect("a cluster");
             let url = cluster.url();
             std::mem::forget(cluster);
             url
@@ -36,11 +38,20 @@ impl Mirror {
     pub async fn new() -> Self {
         let base = cluster().await;
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-        let mut connection = PgConnection::connect(base).await.expect("the cluster answers");
+        let mut connection = PgConnection::connect(base)
+            .await
+            .expect("the cluster answers");
         let create = format!("create database {name}");
-        connection.execute(AssertSqlSafe(create)).await.expect("a database");
-        let (server, query) = base.split_once("/zephr?").expect("the private cluster's form of URL");
-        Self { url: format!("{server}/{name}?{query}") }
+        connection
+            .execute(AssertSqlSafe(create))
+            .await
+            .expect("a database");
+        let (server, query) = base
+            .split_once("/zephr?")
+            .expect("the private cluster's form of URL");
+        Self {
+            url: format!("{server}/{name}?{query}"),
+        }
     }
 
     /// A session in it, on the tenant's search path.
@@ -48,12 +59,18 @@ impl Mirror {
         let options = PgConnectOptions::from_str(&self.url)
             .expect("a URL")
             .options([("search_path", "zephr, zephr_sync"), ("timezone", "UTC")]);
-        PgConnection::connect_with(&options).await.expect("the database answers")
+        PgConnection::connect_with(&options)
+            .await
+            .expect("the database answers")
     }
 
     /// The rows of a query.
     pub async fn rows(&self, sql: &str) -> Vec<PgRow> {
-        self.connect().await.fetch_all(AssertSqlSafe(sql.to_owned())).await.expect(sql)
+        self.connect()
+            .await
+            .fetch_all(AssertSqlSafe(sql.to_owned()))
+            .await
+            .expect(sql)
     }
 
     /// The only value of a query.
@@ -66,6 +83,10 @@ impl Mirror {
 
     /// Runs statements.
     pub async fn execute(&self, sql: &str) {
-        self.connect().await.execute(AssertSqlSafe(sql.to_owned())).await.expect(sql);
+        self.connect()
+            .await
+            .execute(AssertSqlSafe(sql.to_owned()))
+            .await
+            .expect(sql);
     }
 }

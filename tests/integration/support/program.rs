@@ -23,7 +23,10 @@ pub struct Ended {
 impl Program {
     /// Without any setting.
     pub fn new() -> Self {
-        Self { directory: tempfile::tempdir().expect("a directory"), variables: Vec::new() }
+        Self {
+            directory: tempfile::tempdir().expect("a directory"),
+            variables: Vec::new(),
+        }
     }
 
     /// For a tenant and a mirror.
@@ -71,7 +74,11 @@ impl Program {
 
     /// Runs it to its end.
     pub async fn run(&self, arguments: &[&str]) -> Ended {
-        let output = self.command(arguments).output().await.expect("the program runs");
+        let output = self
+            .command(arguments)
+            .output()
+            .await
+            .expect("the program runs");
         Ended {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).expect("text"),
