@@ -26,6 +26,9 @@ pub const WRITERS: u32 = 2;
 /// Records that commit together, about. Large enough that the commit does not matter, small enough that a batch in memory does not either.
 const BATCH: usize = 1_500;
 
+/// Records per statement. Rows are made and encoded for one statement at a time, which is what memory is spent on; larger ones are not faster.
+const STATEMENT: usize = 500;
+
 /// The parts of a scan by their names in `windows`.
 pub const WINDOW: &str = "window";
 /// People without a registration date.
@@ -284,7 +287,7 @@ impl Merge {
         counts: &mut Counts,
         unstorable: &mut Vec<Reject>,
     ) -> Result<(), Error> {
-        let mut pending = vec![items.as_slice()];
+        let mut pending: Vec<_> = items.chunks(STATEMENT).rev().collect();
         while let Some(items) = pending.pop() {
             if items.is_empty() {
                 continue;
