@@ -24,8 +24,16 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let cluster = PrivateCluster::start_with(directory.path(), durability).await?;
     let home = cluster.home().to_owned();
-    let mut child = Command::new(program)
-        .args(arguments)
+    let mut command = Command::new(program);
+    command.args(arguments);
+    // `cargo run` describes this package in our environment, and ring's build script asks to be run again whenever that changes:
+    // handed on, it would make a cargo under us rebuild half of the dependencies, and the next one outside again.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
+    let mut child = command
         .env("ZEPHR_TEST_DATABASE_URL", cluster.url())
         .kill_on_drop(true)
         .spawn()?;
