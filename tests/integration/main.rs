@@ -2,13 +2,18 @@
 //! survive. One file per promise; `support` starts things.
 
 mod api;
+mod awkward;
+mod behaviours;
 mod check;
 mod demo;
 mod faults;
 mod foreign_keys;
 mod init;
+mod migrate;
 mod previews;
+mod reports;
 mod settings;
 mod simulate;
 mod support;
+mod unchanged;
 mod users;

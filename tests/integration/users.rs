@@ -129,3 +129,30 @@ async fn expect_changed(run: &Ended, edited: &Edited, mirror: &Mirror) -> usize 
     assert_eq!(touched, wanted);
     wanted.len()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_difference_in_any_column_is_noticed() {
+    let (simulator, mirror, _) = mirrored().await;
+    for (number, change) in [
+        "email = 'x'",
+        "username = 'x'",
+        "email_verified = not email_verified",
+        "tracking_id = null",
+        "registered_at = registered_at + interval '1 second'",
+        "registration_tenant = null",
+        r#"attributes = attributes || '{"loyalty-points": -1}'"#,
+        "extra = extra #- '{user,last_login}'",
+        "_zephr_issues = '[]'",
+        "_zephr_deleted_at = now()",
+    ]
+    .iter()
+    .enumerate()
+    {
+        mirror
+            .execute(&format!("update users set {change} where user_id = (select user_id from users order by 1 limit 1 offset {number})"))
+            .await;
+    }
+    mirror.execute("update user_foreign_keys set key = 'x' where key = (select min(key) from user_foreign_keys)").await;
+    // Ten users, and a key that is missing and one that is there instead.
+    assert_eq!(truth::differences(&simulator.tenant(), &mirror).await.len(), 12);
+}

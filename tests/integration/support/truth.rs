@@ -66,7 +66,8 @@ pub fn expect_equal<'a>(tenant: &'a Tenant, mirror: &'a Mirror) -> impl Future<O
     }
 }
 
-async fn differences(tenant: &Tenant, mirror: &Mirror) -> Vec<String> {
+/// What differs: a line for each user and each foreign key, ten of each at most.
+pub async fn differences(tenant: &Tenant, mirror: &Mirror) -> Vec<String> {
     let mut connection = mirror.connect().await;
     connection
         .execute("create temporary table truth (user_id text primary key, item jsonb)")
