@@ -31,6 +31,15 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         .ok_or("usage: with_postgres [--durable] COMMAND [ARGUMENT…]")?;
     let mut command = Command::new(program);
     command.args(arguments);
+    // `cargo run` describes this package in our environment, and ring's build script asks to be run again whenever that changes: handed on, it would make a
+    // cargo under us rebuild half of the dependencies, and the next one outside again.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        }) {
+            command.env_remove(name);
+        }
+    }
 
     let directory = tempfile::tempdir()?;
     let status = run(directory.path(), durability, command).await?;

@@ -92,9 +92,15 @@ pub async fn run(database: &Database) -> Result<Migrated, Error> {
 /// Whether the schema is there and up to date, without changing anything.
 ///
 /// # Errors
-/// As sqlx.
-pub async fn is_current(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+/// The schema is newer than this binary, or as sqlx.
+pub async fn is_current(connection: &mut PgConnection) -> Result<bool, Error> {
     let applied = applied(connection).await?;
+    if let Some(newer) = applied
+        .iter()
+        .find(|version| !MIGRATOR.version_exists(**version))
+    {
+        return Err(Error::Newer(*newer));
+    }
     Ok(MIGRATOR
         .iter()
         .all(|migration| applied.contains(&migration.version)))

@@ -185,13 +185,8 @@ impl<S: Source> PartReader<S> {
             Judgement::Whole | Judgement::More => Ok(judgement),
             Judgement::AskSecondPage => {
                 let second = self.ask(window, asked, 2).await?;
-                let first: HashSet<&str> = page.items.iter().map(|item| item.id.as_str()).collect();
                 // A server that ignores the page number sends the same people again: then there is no second page.
-                let more = second
-                    .items
-                    .iter()
-                    .any(|item| !first.contains(item.id.as_str()))
-                    || second.rejects.len() > page.rejects.len();
+                let more = !seen(&second).is_subset(&seen(page));
                 Ok(self.learned().signs.second_page(items, more))
             }
         }
@@ -270,18 +265,17 @@ impl<S: Source> PartReader<S> {
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<Pass, Stopped<S::Error>> {
         let mut pass = Pass::default();
-        let mut previous = HashSet::new();
+        let mut previous = None;
         for number in 1..=MAX_PAGES {
             let mut page = self.ask(window, self.rpp, number).await?;
-            let ids: HashSet<u64> = page.items.iter().map(|item| short(&item.id)).collect();
+            let ids = Some(seen(&page));
             // Ends at an empty page, or where a server that ignores the number repeats itself; never at a short page.
             if page.is_empty() || ids == previous {
                 break;
             }
             previous = ids;
             page.items.retain(|item| belongs(item));
-            pass.people
-                .extend(page.items.iter().map(|item| short(&item.id)));
+            pass.people.extend(seen(&page));
             pass.rows += page.len() as u64;
             if !page.is_empty() {
                 pages
@@ -323,7 +317,19 @@ struct Pass {
     rows: u64,
 }
 
-fn short(id: &str) -> u64 {
+/// Everybody on a page, storable or not: two pages of rejects are different pages.
+fn seen(page: &Page) -> HashSet<u64> {
+    let items = page.items.iter().map(|item| short(item.id.as_str()));
+    items
+        .chain(
+            page.rejects
+                .iter()
+                .map(|reject| short(&reject.content_hash)),
+        )
+        .collect()
+}
+
+fn short(id: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     id.hash(&mut hasher);
     hasher.finish()

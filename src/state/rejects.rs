@@ -27,7 +27,7 @@ pub struct Stored {
     pub last_run_id: Uuid,
 }
 
-/// Stores rejects; one that is known is counted once more per run.
+/// Stores rejects; one that is known is counted once more per run. Answers how many this run had not met before.
 ///
 /// # Errors
 /// As sqlx.
@@ -37,7 +37,7 @@ pub async fn store(
     resource: Resource,
     run_id: Uuid,
     rejects: &[Reject],
-) -> Result<(), sqlx::Error> {
+) -> Result<u64, sqlx::Error> {
     let mut sorted: Vec<&Reject> = rejects.iter().collect();
     sorted.sort_by_key(|reject| reject.content_hash);
     sorted.dedup_by_key(|reject| reject.content_hash);
@@ -48,12 +48,13 @@ pub async fn store(
     let ids: Vec<Option<&str>> = sorted.iter().map(|reject| reject.id.as_deref()).collect();
     let reasons: Vec<&str> = sorted.iter().map(|reject| reject.reason.as_str()).collect();
     let records: Vec<&str> = sorted.iter().map(|reject| reject.text.as_str()).collect();
-    sqlx::query!(
+    let stored = sqlx::query!(
         "insert into rejects as known (job, resource, first_run_id, last_run_id, content_hash, record_id, reason, record)
          select $1, $2, $3, $3, * from unnest($4::bytea[], $5::text[], $6::text[], $7::text[])
          on conflict (resource, content_hash) do update set
-             times_seen = known.times_seen + case when known.last_run_id = excluded.last_run_id then 0 else 1 end,
-             reason = excluded.reason, last_seen_at = now(), last_run_id = excluded.last_run_id",
+             times_seen = known.times_seen + 1,
+             reason = excluded.reason, last_seen_at = now(), last_run_id = excluded.last_run_id
+         where known.last_run_id <> excluded.last_run_id",
         job,
         resource.name(),
         run_id,
@@ -64,7 +65,7 @@ pub async fn store(
     )
     .execute(executor)
     .await?;
-    Ok(())
+    Ok(stored.rows_affected())
 }
 
 /// Rejects, the last met first, after (that is, older than) a reject already seen.

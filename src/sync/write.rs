@@ -255,10 +255,9 @@ impl Merge {
         )
         .await?;
         self.progress.enter(Phase::BatchMerged);
-        counts.rejected = unstorable.len() as i64;
-        counts.unchanged = counts.read - counts.inserted - counts.updated - counts.rejected;
+        counts.unchanged = counts.read - counts.inserted - counts.updated - unstorable.len() as i64;
         if !unstorable.is_empty() {
-            rejects::store(
+            let met = rejects::store(
                 &mut *transaction,
                 &self.job,
                 Resource::Users,
@@ -266,6 +265,8 @@ impl Merge {
                 &unstorable,
             )
             .await?;
+            // A part that is read by page is read twice, and its rejects are still the same.
+            counts.rejected = met as i64;
         }
         if let Some(scan_id) = self.scan_id
             && !done.is_empty()

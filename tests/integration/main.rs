@@ -1,5 +1,19 @@
 //! The program, tested the way it is used: by running the binary against the simulator over HTTP and a real Postgres, and by breaking what it promises to
 //! survive. One file per promise; `support` starts things.
 
+mod api;
+mod awkward;
+mod behaviours;
+mod check;
+mod demo;
+mod faults;
+mod foreign_keys;
+mod init;
+mod migrate;
+mod previews;
+mod reports;
+mod settings;
+mod simulate;
 mod support;
+mod unchanged;
 mod users;

@@ -3,6 +3,7 @@
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use std::str::FromStr;
+use std::time::Duration;
 use tokio::sync::OnceCell;
 use zephr_sync::postgres::private::{Durability, PrivateCluster};
 
@@ -88,5 +89,19 @@ impl Mirror {
             .execute(AssertSqlSafe(sql.to_owned()))
             .await
             .expect(sql);
+    }
+
+    /// Waits until nobody else is connected.
+    pub async fn alone(&self) {
+        let others = "select count(*) from pg_stat_activity
+            where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()";
+        let end = tokio::time::Instant::now() + Duration::from_secs(30);
+        while self.value::<i64>(others).await > 0 {
+            assert!(
+                tokio::time::Instant::now() < end,
+                "somebody stays connected"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }

@@ -3,7 +3,8 @@
 pub mod mirror;
 pub mod program;
 pub mod tenant;
+pub mod truth;
 
 pub use mirror::Mirror;
 pub use program::{Ended, Program};
-pub use tenant::start as tenant;
+pub use tenant::{people, start as tenant};
