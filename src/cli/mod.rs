@@ -74,15 +74,18 @@ pub enum Command {
 pub async fn main() -> Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are answers, and clap prints them where they belong.
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
+        // Help and version are answers, and clap prints them where they belong.
+        Err(error) if !error.use_stderr() => {
             let _ = error.print();
-            return exit;
+            return Exit::Done;
+        }
+        Err(error) => {
+            let _ = error.print();
+            // What was typed could not be read, so this is looked for by hand.
+            if std::env::args_os().any(|argument| argument == "--json") {
+                Output::new(true).document(&Failure::usage(error.kind().to_string(), ""));
+            }
+            return Exit::Usage;
         }
     };
     let output = Output::new(cli.json);

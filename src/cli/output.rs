@@ -53,6 +53,11 @@ impl Output {
         if !failure.remedy.is_empty() {
             self.note(&format!("  {}", failure.remedy));
         }
+        self.document(failure);
+    }
+
+    /// Why the command failed, as the document, where JSON is wanted.
+    pub fn document(self, failure: &Failure) {
         if self.json {
             let document = serde_json::json!({ "error": failure.error, "remedy": failure.remedy });
             let _ = write(format!("{document:#}\n").as_bytes());

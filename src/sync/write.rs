@@ -231,6 +231,8 @@ impl Batch {
         // Sorting is stable: of a user that was sent twice the later one is kept.
         items.reverse();
         items.dedup_by(|(a, _), (b, _)| a.id == b.id);
+        // Ascending, through all statements of the transaction: two writers that meet the same users lock them in the same order.
+        items.reverse();
         items
     }
 }
@@ -307,8 +309,8 @@ impl Merge {
                     [(item, _)] => unstorable.push(user::reject(item, reason)),
                     several => {
                         let (first, second) = several.split_at(several.len() / 2);
-                        pending.push(first);
                         pending.push(second);
+                        pending.push(first);
                     }
                 },
             }

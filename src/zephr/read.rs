@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::client::{Client, Request, Sent};
-use super::error::Error;
+use super::error::{Error, Failure};
 use super::export;
 use super::governor::Snapshot;
 use super::timestamp;
@@ -33,17 +33,35 @@ impl Reader {
             .await
     }
 
-    /// The cheap authenticated probe of contract section 1.
+    /// The cheap authenticated probe of contract section 1; the API's clock, where it tells. A tenant without accounts may answer 404 (section 3), and then one
+    /// record of the export tells more.
     ///
     /// # Errors
     /// As [`Client::call`].
     pub async fn probe(&self) -> Result<Option<DateTime<Utc>>, Error> {
         let request = Request::get("/v3/accounts?page=1&rpp=1".into());
-        self.client
+        let probed = self
+            .client
             .call(&request, |answer| {
                 export::document(answer).map(|_| answer.date)
             })
-            .await
+            .await;
+        match probed {
+            Err(Error {
+                failure: Failure::NotFound,
+                ..
+            }) => {
+                let one = Query {
+                    updated_since: None,
+                    registered_since: None,
+                    registered_before: None,
+                    rpp: 1,
+                    page: 1,
+                };
+                self.export(one).await.map(|page| page.answered_at)
+            }
+            other => other,
+        }
     }
 
     /// What was sent so far.
