@@ -46,7 +46,7 @@ comment on column runs.attempt is 'Which attempt at that slot this was, from 1.'
 comment on column runs.scan_id is 'The scan this run worked on; a scan that was interrupted is continued by the next run under the same identifier.';
 comment on column runs.started_at is 'When the run began (Postgres''s clock).';
 comment on column runs.finished_at is 'When the run ended (Postgres''s clock); null while it runs.';
-comment on column runs.rows_read is 'Records received, each counted once per window that owns it.';
+comment on column runs.rows_read is 'Records received, counted once per window that owns them, and once per pass where a part had to be read by page.';
 comment on column runs.rows_inserted is 'Records that were not in the mirror.';
 comment on column runs.rows_updated is 'Records that differed from the mirror, or came back after a tombstone.';
 comment on column runs.rows_unchanged is 'Records equal to the mirror; they were not written.';

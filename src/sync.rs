@@ -11,6 +11,7 @@ pub mod progress;
 mod write;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -38,6 +39,9 @@ use write::{Destination, Writers};
 
 /// Pages that wait for a writer. A few keep both sides busy; each costs a page of memory.
 const PAGES_WAITING: usize = 4;
+
+/// A failed run is recorded within this time or not at all: when Postgres is gone, nobody should wait to be told so.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a run works with.
 #[derive(Debug)]
@@ -300,13 +304,22 @@ async fn run(
             tracing::error!(error = %error.chain(), "run failed");
             let remedy = error.remedy();
             let words = (error.chain(), remedy);
-            finish(env, pool, run_id, Ending::Failed, None, Some((&words.0, &words.1))).await.map_err(
-                |unrecorded| {
-                    // Without a database there is no place for the record; the next run notes that this one ended.
-                    tracing::warn!(error = %unrecorded.chain(), "the end of the run could not be recorded");
-                    error
-                },
-            )
+            let record = finish(
+                env,
+                pool,
+                run_id,
+                Ending::Failed,
+                None,
+                Some((&words.0, &words.1)),
+            );
+            match tokio::time::timeout(RECORD_TIMEOUT, record).await {
+                Ok(Ok(ended)) => Ok(ended),
+                // Without a database there is no place for the record; the next run notes that this one ended.
+                Ok(Err(_)) | Err(_) => {
+                    tracing::warn!("the end of the run could not be recorded");
+                    Err(error)
+                }
+            }
         }
     }
 }
@@ -511,7 +524,10 @@ impl<'a> Scan<'a> {
             }
         }
         if !self.undated_known {
-            let (proof, rows) = self.reader.undated(pages).await.map_err(api)?;
+            let (proof, rows) = tokio::select! {
+                () = self.env.shutdown.requested() => return Ok(Reached::Interruption),
+                undated = self.reader.undated(pages) => undated.map_err(api)?,
+            };
             self.read_by_page(Window::ALL, write::UNDATED, proof, rows);
         }
         Ok(Reached::End)

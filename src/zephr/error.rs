@@ -113,6 +113,11 @@ impl Error {
         self.failure.remedy()
     }
 
+    /// Whether it is a 404, which on a list may mean an empty one (contract section 3).
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.failure, Failure::NotFound)
+    }
+
     /// Whether the API certainly did nothing: then even a write may be sent again.
     pub fn certainly_not_processed(&self) -> bool {
         match &self.failure {

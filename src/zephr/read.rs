@@ -1,9 +1,12 @@
 //! The calls that read. Whoever holds a [`Reader`] cannot write to the tenant.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use chrono::{DateTime, Utc};
 
 use super::client::{Client, Request, Sent};
-use super::error::{Error, Failure};
+use super::error::Error;
 use super::export;
 use super::governor::Snapshot;
 use super::timestamp;
@@ -14,23 +17,53 @@ use crate::record::{Page, Query};
 pub struct Reader {
     client: Client,
     ignored: Vec<String>,
+    /// Whether the export has answered before; a 404 is then no mistake in the address.
+    export_exists: Arc<AtomicBool>,
 }
+
+/// The least that can be asked of the export.
+const ONE_RECORD: Query = Query {
+    updated_since: None,
+    registered_since: None,
+    registered_before: None,
+    rpp: 1,
+    page: 1,
+};
 
 impl Reader {
     /// Reads through this client. `ignored` names the fields of a record that do not count as a change.
     pub fn new(client: Client, ignored: Vec<String>) -> Self {
-        Self { client, ignored }
+        Self {
+            client,
+            ignored,
+            export_exists: Arc::default(),
+        }
     }
 
-    /// One page of the user export.
+    /// One page of the user export. A 404 means that nobody is in it (contract section 3), once the export is known to exist.
     ///
     /// # Errors
     /// As [`Client::call`]; what is not an export is an error.
     pub async fn export(&self, query: Query) -> Result<Page, Error> {
+        match self.page(query).await {
+            Err(error) if error.is_not_found() => {
+                if !self.export_exists.load(Ordering::Relaxed) {
+                    self.page(ONE_RECORD).await?;
+                }
+                Ok(Page::default())
+            }
+            other => other,
+        }
+    }
+
+    async fn page(&self, query: Query) -> Result<Page, Error> {
         let request = Request::get(target(query));
-        self.client
+        let page = self
+            .client
             .call(&request, |answer| export::page(answer, &self.ignored))
-            .await
+            .await?;
+        self.export_exists.store(true, Ordering::Relaxed);
+        Ok(page)
     }
 
     /// The cheap authenticated probe of contract section 1; the API's clock, where it tells. A tenant without accounts may answer 404 (section 3), and then one
@@ -47,18 +80,8 @@ impl Reader {
             })
             .await;
         match probed {
-            Err(Error {
-                failure: Failure::NotFound,
-                ..
-            }) => {
-                let one = Query {
-                    updated_since: None,
-                    registered_since: None,
-                    registered_before: None,
-                    rpp: 1,
-                    page: 1,
-                };
-                self.export(one).await.map(|page| page.answered_at)
+            Err(error) if error.is_not_found() => {
+                self.page(ONE_RECORD).await.map(|page| page.answered_at)
             }
             other => other,
         }
