@@ -283,7 +283,7 @@ async fn run(
     }
     let read = tokio::select! {
         read = scan.read(Some(&mut checkpoint)) => read,
-        () = lease.lost() => Err(Error::Lease(leases::Error::Lost(Resource::Users))),
+        loss = lease.lost() => Err(Error::Lease(loss)),
     };
     env.progress.enter(Phase::ScanRead);
     let ended = match read {

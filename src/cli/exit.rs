@@ -133,7 +133,9 @@ impl From<sync::Error> for Failure {
     fn from(error: sync::Error) -> Self {
         let exit = match &error {
             sync::Error::Lease(leases::Error::Busy { .. }) => Exit::LeaseHeld,
-            sync::Error::Lease(leases::Error::Lost(_) | leases::Error::Database(_))
+            sync::Error::Lease(
+                leases::Error::Lost(_) | leases::Error::Unrenewed(_) | leases::Error::Database(_),
+            )
             | sync::Error::Api(_)
             | sync::Error::Database(_)
             | sync::Error::Stopped => Exit::Failed,

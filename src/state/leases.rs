@@ -44,7 +44,7 @@ pub struct Holder {
 #[derive(Debug)]
 pub struct Lease {
     token: Token,
-    lost: watch::Receiver<bool>,
+    lost: watch::Receiver<Option<Loss>>,
     release: watch::Sender<bool>,
     keeper: JoinHandle<()>,
 }
@@ -63,9 +63,19 @@ pub enum Error {
     /// Somebody else took it after we had not renewed it in time.
     #[error("the lease on {} was taken over by another process", .0.name())]
     Lost(Resource),
+    /// It could not be renewed in time.
+    #[error("the lease on {} could not be renewed: its Postgres session is gone", .0.name())]
+    Unrenewed(Resource),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+/// How a lease came to an end that its holder did not want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    TakenOver,
+    Unrenewed,
 }
 
 /// Takes the lease on a resource, waiting for a live holder up to the lease time. `waiting` is told, once, for whom.
@@ -198,7 +208,7 @@ impl Token {
 
 impl Lease {
     fn keep(session: PgConnection, token: Token) -> Self {
-        let (lost_tx, lost) = watch::channel(false);
+        let (lost_tx, lost) = watch::channel(None);
         let (release, released) = watch::channel(false);
         let keeper = tokio::spawn(renew_until_released(session, token, released, lost_tx));
         Self {
@@ -214,12 +224,15 @@ impl Lease {
         self.token
     }
 
-    /// Resolves when the lease is lost.
-    pub async fn lost(&self) {
+    /// Resolves when the lease is lost, and says how.
+    pub async fn lost(&self) -> Error {
         let mut lost = self.lost.clone();
-        // The sender is gone only after a release, and then nobody asks.
-        if lost.wait_for(|lost| *lost).await.is_err() {
-            std::future::pending::<()>().await;
+        let loss = lost.wait_for(Option::is_some).await.map(|loss| *loss);
+        match loss {
+            Ok(Some(Loss::TakenOver)) => Error::Lost(self.token.resource),
+            Ok(Some(Loss::Unrenewed)) => Error::Unrenewed(self.token.resource),
+            // The sender is gone only after a release, and then nobody asks.
+            Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 
@@ -234,7 +247,7 @@ async fn renew_until_released(
     mut session: PgConnection,
     token: Token,
     mut released: watch::Receiver<bool>,
-    lost: watch::Sender<bool>,
+    lost: watch::Sender<Option<Loss>>,
 ) {
     loop {
         tokio::select! {
@@ -250,10 +263,13 @@ async fn renew_until_released(
         )
         .execute(&mut session)
         .await;
-        if !renewed.is_ok_and(|done| done.rows_affected() == 1) {
-            let _ = lost.send(true);
-            return;
-        }
+        let loss = match renewed {
+            Ok(done) if done.rows_affected() == 1 => continue,
+            Ok(_) => Loss::TakenOver,
+            Err(_) => Loss::Unrenewed,
+        };
+        let _ = lost.send(Some(loss));
+        return;
     }
     let ended = sqlx::query!(
         "update leases set expires_at = clock_timestamp() where resource = $1 and token = $2",

@@ -20,6 +20,9 @@ pub enum Error {
     Stopped,
 }
 
+/// What to do when it does not answer.
+const POSTGRES_GONE: &str = "Check that Postgres runs and can be reached, then run the command again: it continues after the last commit.";
+
 impl Error {
     /// What happened, from the outside in. Only `Display`: the debug form of a database error quotes values.
     pub fn chain(&self) -> String {
@@ -47,6 +50,7 @@ impl Error {
             Self::Lease(leases::Error::Lost(_)) => {
                 "This process was too slow to renew its lease, and another continued. Nothing is lost; see `zephr-sync status`.".into()
             }
+            Self::Lease(leases::Error::Unrenewed(_)) => POSTGRES_GONE.into(),
             Self::Lease(leases::Error::Database(error)) | Self::Database(error) => database_remedy(error).into(),
             Self::Stopped => "Run the command again; it continues after the last commit. If it persists, please report it.".into(),
         }
@@ -64,8 +68,6 @@ fn database_remedy(error: &sqlx::Error) -> &'static str {
         Some("53") => {
             "Postgres is out of disk, memory or connections; make room, then run the command again: it continues after the last commit."
         }
-        Some(_) | None => {
-            "Check that Postgres runs and can be reached, then run the command again: it continues after the last commit."
-        }
+        Some(_) | None => POSTGRES_GONE,
     }
 }

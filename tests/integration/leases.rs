@@ -1,0 +1,163 @@
+//! One at a time works on a resource: others wait for a living holder, take over from a stuck one, and a stuck one that wakes up changes nothing.
+
+use rustix::process::Signal;
+use sqlx::Row;
+use zephr_sync::simulator::{Faults, Options, Shape};
+use zephr_sync::sync::progress::Phase;
+
+use crate::support::{Mirror, Program, tenant};
+
+const FULL: [&str; 3] = ["sync", "users", "--full"];
+
+fn options() -> Options {
+    Options {
+        shape: Shape {
+            people: 3_000,
+            ..Shape::default()
+        },
+        faults: Faults {
+            latency_ms: 20,
+            ..Faults::default()
+        },
+        ..Options::default()
+    }
+}
+
+/// Every stored version of every row: a write of the same values changes it too.
+async fn versions(mirror: &Mirror) -> Vec<String> {
+    let sql = "select concat_ws(' ', 'users', user_id, ctid, xmin) as line from users
+        union all select concat_ws(' ', 'keys', user_id, ctid, xmin) from user_foreign_keys
+        union all select concat_ws(' ', 'windows', window_id, ctid, xmin) from windows
+        union all select concat_ws(' ', 'checkpoints', job, ctid, xmin) from checkpoints
+        order by line";
+    mirror
+        .rows(sql)
+        .await
+        .iter()
+        .map(|row| row.get("line"))
+        .collect()
+}
+
+fn waits(line: &str) -> bool {
+    line.starts_with("waiting for ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_sync_says_that_it_waits_and_goes_on_when_the_first_has_ended() {
+    let simulator = tenant(options()).await;
+    let mirror = Mirror::new().await;
+    let program = Program::between(&simulator, &mirror)
+        .telling_phases()
+        .with("ZEPHR_SYNC_RPP", "100");
+    let mut first = program.start(&FULL);
+    assert!(first.until_phase(Phase::BatchCommitted, 1).await);
+    first.signal(Signal::STOP);
+    let mut second = program.start(&FULL);
+    assert!(second.until(waits).await, "it did not wait");
+    assert_eq!(
+        mirror.value::<i64>("select count(*) from runs").await,
+        1,
+        "both run"
+    );
+    first.signal(Signal::CONT);
+    first.end().await.expect(0);
+    second.end().await.expect(0);
+    let overlapping = "select count(*) from runs a join runs b on a.run_id < b.run_id and a.finished_at > b.started_at";
+    assert_eq!(mirror.value::<i64>(overlapping).await, 0);
+    let statuses = "select string_agg(status, ' ' order by started_at) from runs";
+    assert_eq!(
+        mirror.value::<String>(statuses).await,
+        "succeeded succeeded"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_in_one_database_do_not_wait_for_each_other() {
+    let simulator = tenant(options()).await;
+    let mirror = Mirror::new().await;
+    let between = || Program::between(&simulator, &mirror).telling_phases();
+    let mut held = between().with("ZEPHR_SYNC_SCHEMA", "news").start(&FULL);
+    assert!(held.until_phase(Phase::RunBegun, 1).await);
+    held.signal(Signal::STOP);
+    let other = between()
+        .with("ZEPHR_SYNC_SCHEMA", "sport")
+        .run(&FULL)
+        .await
+        .expect(0);
+    assert!(!other.stderr.lines().any(waits), "{}", other.stderr);
+    assert_eq!(
+        mirror
+            .value::<i64>("select count(*) from sport.users")
+            .await,
+        3_000
+    );
+    held.signal(Signal::CONT);
+    held.end().await.expect(0);
+    assert_eq!(
+        mirror.value::<i64>("select count(*) from news.users").await,
+        3_000
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: make soak"]
+async fn a_stuck_holder_loses_the_lease_and_writes_nothing_when_it_wakes_up() {
+    let simulator = tenant(options()).await;
+    let mirror = Mirror::new().await;
+    let program = Program::between(&simulator, &mirror)
+        .telling_phases()
+        .with("ZEPHR_SYNC_RPP", "100");
+    for phase in [Phase::WindowRead, Phase::BatchMerged, Phase::BatchCommitted] {
+        let context = phase.name();
+        let mut stuck = program.start(&["sync", "users", "--full", "--restart"]);
+        assert!(stuck.until_phase(phase, 1).await, "{context}");
+        stuck.signal(Signal::STOP);
+        let mut second = program.start(&FULL);
+        assert!(second.until(waits).await, "{context}: it did not wait");
+        second.end().await.expect(0);
+        let before = versions(&mirror).await;
+        stuck.signal(Signal::CONT);
+        let ended = stuck.end().await.expect(1);
+        assert!(
+            ended.stderr.contains("error: "),
+            "{context}: {}",
+            ended.stderr
+        );
+        assert!(
+            versions(&mirror).await == before,
+            "{context}: the mirror changed"
+        );
+        let statuses = "select string_agg(status, ' ' order by started_at) from (select * from runs order by started_at desc limit 2) latest";
+        assert_eq!(
+            mirror.value::<String>(statuses).await,
+            "interrupted succeeded",
+            "{context}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: make soak"]
+async fn a_holder_that_renews_is_not_robbed() {
+    let simulator = tenant(options()).await;
+    let mirror = Mirror::new().await;
+    let program = Program::between(&simulator, &mirror)
+        .telling_phases()
+        .with("ZEPHR_SYNC_RPP", "100");
+    let mut holder = program.start(&FULL);
+    assert!(holder.until_phase(Phase::BatchCommitted, 1).await);
+    // Longer than a lease: whoever renews holds it all the same.
+    simulator.set_faults(Faults {
+        latency_ms: 45_000,
+        ..Faults::default()
+    });
+    let second = program.run(&FULL).await.expect(5);
+    assert!(second.stderr.lines().any(waits), "{}", second.stderr);
+    assert_eq!(mirror.value::<i64>("select count(*) from runs").await, 1);
+    simulator.set_faults(Faults::default());
+    holder.end().await.expect(0);
+    assert_eq!(
+        mirror.value::<i64>("select count(*) from users").await,
+        3_000
+    );
+}

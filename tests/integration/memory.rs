@@ -1,0 +1,48 @@
+//! Memory is bounded by pages in flight, not by the size of the tenant.
+
+use std::time::Duration;
+
+use crate::support::{Mirror, Program, people};
+
+/// Peak resident memory of a first load, in KiB, as the kernel keeps it.
+async fn peak(users: u32) -> u64 {
+    let simulator = people(users).await;
+    let mirror = Mirror::new().await;
+    let program = Program::between(&simulator, &mirror);
+    let mut child = program
+        .command(&["sync", "users", "--json"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let status = format!("/proc/{}/status", child.id().expect("it runs"));
+    let mut peak = 0;
+    let ended = loop {
+        tokio::select! {
+            ended = child.wait() => break ended.expect("it ends"),
+            () = tokio::time::sleep(Duration::from_millis(20)) => {
+                let text = std::fs::read_to_string(&status).unwrap_or_default();
+                let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+                peak = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0).max(peak);
+            }
+        }
+    };
+    assert!(ended.success());
+    assert_eq!(
+        mirror.value::<i64>("select count(*) from users").await,
+        i64::from(users)
+    );
+    peak
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: make soak"]
+async fn a_million_users_take_no_more_memory_than_a_tenth_of_them() {
+    let small = peak(100_000).await;
+    let large = peak(1_000_000).await;
+    println!("peak memory: {small} KiB for 100,000 users, {large} KiB for 1,000,000");
+    assert!(
+        large * 10 <= small * 12,
+        "{large} KiB for a million, {small} KiB for a tenth"
+    );
+    assert!(large < 48 * 1024, "{large} KiB");
+}
