@@ -56,7 +56,8 @@ async fn stop_in_the_middle(signal: Signal) {
     );
 
     cluster.start_again().await;
-    let kept: i64 = mirror.value("select count(*) from users").await;
+    // The first batch may be a window without people.
+    let kept: i64 = mirror.value("select count(*) from windows").await;
     assert!(kept > 0, "a committed batch is gone");
     program.run(&["sync", "users"]).await.expect(0);
     assert_same(&mirror.content().await, &truth, "after the restart");
