@@ -288,13 +288,22 @@ async fn run(
     env.progress.enter(Phase::ScanRead);
     let ended = match read {
         Ok(Reached::End) => scan.finish(pool, lease, job, run_id).await,
-        Ok(Reached::Limit) => finish(env, pool, run_id, Ending::Succeeded, None, None).await,
+        Ok(Reached::Limit) => finish(env, pool, lease, run_id, Ending::Succeeded, None, None).await,
         Ok(Reached::Interruption) => {
             let words = (
                 "stopped on request",
                 "Run the command again: it continues where this run stopped.",
             );
-            finish(env, pool, run_id, Ending::Interrupted, None, Some(words)).await
+            finish(
+                env,
+                pool,
+                lease,
+                run_id,
+                Ending::Interrupted,
+                None,
+                Some(words),
+            )
+            .await
         }
         Err(error) => Err(error),
     };
@@ -307,6 +316,7 @@ async fn run(
             let record = finish(
                 env,
                 pool,
+                lease,
                 run_id,
                 Ending::Failed,
                 None,
@@ -324,21 +334,25 @@ async fn run(
     }
 }
 
+/// Records the end of a run, under the lease: a process that was too slow leaves the record to whoever took over.
 async fn finish(
     env: &Environment,
     pool: &PgPool,
+    lease: &Lease,
     run_id: Uuid,
     ending: Ending,
     verdict: Option<(Verdict, &str)>,
     failure: Option<(&str, &str)>,
 ) -> Result<Ended, Error> {
-    let mut connection = pool.acquire().await?;
-    runs::add(&mut *connection, run_id, Counts::default(), env.traffic()).await?;
+    let mut transaction = pool.begin().await?;
+    lease.token().fence(&mut transaction).await?;
+    runs::add(&mut *transaction, run_id, Counts::default(), env.traffic()).await?;
     let shown = verdict.map(|(verdict, reason)| (verdict.to_string(), reason));
     let shown = shown
         .as_ref()
         .map(|(verdict, reason)| (verdict.as_str(), *reason));
-    runs::finish(&mut *connection, run_id, ending, shown, failure).await?;
+    runs::finish(&mut *transaction, run_id, ending, shown, failure).await?;
+    transaction.commit().await?;
     env.progress.enter(Phase::Finished);
     Ok(Ended {
         run_id,
