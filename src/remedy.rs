@@ -25,3 +25,19 @@ impl Remedy {
         }
     }
 }
+
+/// What happened, from the outside in, by `Display` alone: debug forms may quote values.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Errors that show their source themselves would say it twice.
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

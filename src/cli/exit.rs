@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::config;
 use crate::job;
 use crate::postgres::{migrate, private};
+use crate::remedy::chain;
 use crate::simulator;
 use crate::state::leases;
 use crate::sync;
@@ -93,21 +94,6 @@ impl Failure {
             remedy: remedy.into(),
         }
     }
-}
-
-/// What happened, from the outside in, by `Display` alone: debug forms may quote values.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl From<config::Error> for Failure {

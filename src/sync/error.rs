@@ -1,5 +1,6 @@
 //! Why a run did not come to its end, and what to do.
 
+use crate::remedy;
 use crate::state::leases;
 use crate::zephr;
 
@@ -24,20 +25,9 @@ pub enum Error {
 const POSTGRES_GONE: &str = "Check that Postgres runs and can be reached, then run the command again: it continues after the last commit.";
 
 impl Error {
-    /// What happened, from the outside in. Only `Display`: the debug form of a database error quotes values.
+    /// What happened, from the outside in.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let next = error.to_string();
-            // Errors that show their source themselves would say it twice.
-            if !text.ends_with(&next) {
-                text.push_str(": ");
-                text.push_str(&next);
-            }
-            cause = error.source();
-        }
-        text
+        remedy::chain(self)
     }
 
     /// What to do about it.
