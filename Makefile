@@ -46,8 +46,8 @@ check-sql: ## Check that the committed .sqlx is what `make sql` would write
 
 .PHONY: check-tests
 check-tests: ## The tests, on a Postgres that lives as long as they run
-	$(WITH_POSTGRES) cargo nextest run --locked --profile ci
 	cargo test --locked --doc --quiet
+	$(WITH_POSTGRES) cargo nextest run --locked --profile ci
 
 .PHONY: check-tree
 check-tree: ## Licences, bans and sources of all dependencies

@@ -32,6 +32,7 @@ use crate::scan::window::Window;
 use crate::state::leases::{self, Holder, Lease};
 use crate::state::runs::{self, Counts, Ending, Traffic};
 use crate::state::{checkpoints, windows};
+use crate::telemetry::field;
 use crate::zephr::{self, Reader};
 pub use error::Error;
 use progress::{Phase, Progress};
@@ -192,9 +193,11 @@ async fn run(
         read = scan.read(Some(&mut checkpoint)) => read,
         loss = lease.lost() => Err(Error::Lease(loss)),
     };
-    env.progress.enter(Phase::ScanRead);
     let ended = match read {
-        Ok(Reached::End) => scan.finish(pool, lease, job, run_id).await,
+        Ok(Reached::End) => {
+            env.progress.enter(Phase::ScanRead);
+            scan.finish(pool, lease, job, run_id).await
+        }
         Ok(Reached::Limit) => finish(env, pool, lease, run_id, Ending::Succeeded, None, None).await,
         Ok(Reached::Interruption) => {
             let words = (
@@ -217,7 +220,7 @@ async fn run(
     match ended {
         Ok(ended) => Ok(ended),
         Err(error) => {
-            tracing::error!(error = %error.chain(), "run failed");
+            tracing::error!({ field::RUN } = %run_id, { field::ERROR } = %error.chain(), "run failed");
             let remedy = error.remedy();
             let words = (error.chain(), remedy);
             let record = finish(

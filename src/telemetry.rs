@@ -26,14 +26,12 @@ pub mod field {
     pub const INSERTED: &str = "rows_inserted";
     /// Records updated so far.
     pub const UPDATED: &str = "rows_updated";
-    /// Requests sent so far.
-    pub const REQUESTS: &str = "requests";
     /// Requests in flight.
     pub const IN_FLIGHT: &str = "in_flight";
     /// How long the API still makes everybody wait, in milliseconds.
     pub const WAIT_MS: &str = "wait_ms";
-    /// Name of a lock or lease holder: host and process.
-    pub const HOLDER: &str = "holder";
+    /// A named moment of a run.
+    pub const PHASE: &str = "phase";
 }
 
 /// How log lines are written.

@@ -64,11 +64,6 @@ impl Plan {
         self.todo.pop()
     }
 
-    /// Whether nothing is left that was not handed out.
-    pub fn is_empty(&self) -> bool {
-        self.todo.is_empty()
-    }
-
     /// Forgets what is left.
     pub fn clear(&mut self) {
         self.todo.clear();

@@ -183,7 +183,7 @@ async fn take(
             .await
     {
         // The token fences it all the same.
-        tracing::warn!(error = %error, "could not end the session of a stuck lease holder");
+        tracing::warn!({ crate::telemetry::field::ERROR } = %error, "could not end the session of a stuck lease holder");
     }
     Ok(token)
 }

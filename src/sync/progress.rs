@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use crate::state::runs::Counts;
+use crate::telemetry::field;
 use crate::zephr::governor::Snapshot;
 
 /// The named moments of a run. Each is logged at debug level as the field `phase`, so that a run can be followed, and stopped, at each.
@@ -86,7 +87,7 @@ impl Progress {
 
     /// Notes a named moment.
     pub fn enter(&self, phase: Phase) {
-        tracing::debug!(phase = phase.name(), "phase");
+        tracing::debug!({ field::PHASE } = phase.name(), "phase");
     }
 
     /// Notes that the run has its record.
