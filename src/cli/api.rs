@@ -87,11 +87,7 @@ pub async fn run(settings: &Settings, args: &Args) -> Result<Exit, Failure> {
             })?
             .into(),
     };
-    let request = Request {
-        method: args.method.clone(),
-        target: args.path.clone(),
-        body,
-    };
+    let request = Request::new(args.method.clone(), args.path.clone(), body);
     let body = client
         .call(&request, |answer| Ok(answer.body.clone()))
         .await?;

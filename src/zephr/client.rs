@@ -125,6 +125,8 @@ pub struct Request {
     pub target: String,
     /// The body's bytes; empty when there is none.
     pub body: Bytes,
+    /// How people and logs name the path, where the path itself holds an identifier of a person.
+    shown: Option<&'static str>,
 }
 
 impl Request {
@@ -134,12 +136,30 @@ impl Request {
             method: Method::GET,
             target,
             body: Bytes::new(),
+            shown: None,
+        }
+    }
+
+    /// A request with a body.
+    pub fn new(method: Method, target: String, body: Bytes) -> Self {
+        Self {
+            method,
+            body,
+            ..Self::get(target)
+        }
+    }
+
+    /// With a path that is shown in this form: identifiers of people stay out of errors and logs.
+    pub fn shown_as(self, path: &'static str) -> Self {
+        Self {
+            shown: Some(path),
+            ..self
         }
     }
 
     /// Method and path, for people: the query stays out because it can hold an e-mail address.
     pub fn endpoint(&self) -> String {
-        format!("{} {}", self.method, self.split().0)
+        format!("{} {}", self.method, self.shown.unwrap_or(self.split().0))
     }
 
     fn split(&self) -> (&str, &str) {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::value::RawValue;
 
 use super::client::{Client, Request, Sent};
 use super::error::Error;
@@ -29,6 +31,13 @@ const ONE_RECORD: Query = Query {
     rpp: 1,
     page: 1,
 };
+
+/// What a path segment must have escaped; the rest goes out as it is (RFC 3986, unreserved characters).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 impl Reader {
     /// Reads through this client. `ignored` names the fields of a record that do not count as a change.
@@ -84,6 +93,25 @@ impl Reader {
                 self.page(ONE_RECORD).await.map(|page| page.answered_at)
             }
             other => other,
+        }
+    }
+
+    /// One user as the API shows it by id (contract section 6.3); none when there is no such user.
+    ///
+    /// # Errors
+    /// As [`Client::call`]; an id that no path can carry unchanged (`.` or `..`) cannot be asked for.
+    pub async fn user(&self, id: &str) -> Result<Option<Box<RawValue>>, Error> {
+        let target = format!("/v3/users/{}", utf8_percent_encode(id, SEGMENT));
+        let request = Request::get(target).shown_as("/v3/users/{user_id}");
+        let read = self
+            .client
+            .call(&request, |answer| {
+                export::document(answer).map(ToOwned::to_owned)
+            })
+            .await;
+        match read {
+            Err(error) if error.is_not_found() => Ok(None),
+            other => other.map(Some),
         }
     }
 
