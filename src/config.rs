@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::postgres::connect::{Database, SchemaError, Schemas, UrlError};
+use crate::sync::Brakes;
 use crate::telemetry::LogFormat;
 use crate::toml_file;
 use crate::zephr::{BaseUrl, BaseUrlError, KeyPair, Limits};
@@ -22,7 +23,13 @@ const DEFAULT_IN_FLIGHT: usize = 8;
 /// What everybody should see, and nothing that scrolls it away.
 const DEFAULT_LOG: &str = "info";
 
-const KEYS: [&str; 16] = [
+/// Design section 3.3.
+const DEFAULT_DELETE_FRACTION: f64 = 0.02;
+
+/// More records than a person looks through: then something is wrong with all of them.
+const DEFAULT_MAX_REJECTS: u64 = 10_000;
+
+const KEYS: [&str; 18] = [
     "tenant",
     "base_url",
     "access_key",
@@ -39,6 +46,8 @@ const KEYS: [&str; 16] = [
     "max_in_flight",
     "max_requests_per_second",
     "ignore_fields",
+    "max_delete_fraction",
+    "max_rejects",
 ];
 
 /// Settings as flags give them. Secrets have no flag: process arguments are visible to everybody on the machine.
@@ -75,6 +84,12 @@ pub struct Flags {
     /// Requests per second at most [env: ZEPHR_SYNC_MAX_REQUESTS_PER_SECOND] [default: no cap]
     #[arg(long, value_name = "N", global = true)]
     pub max_requests_per_second: Option<f64>,
+    /// Share of the living rows that may be missing from a full scan before nobody is marked as deleted [env: ZEPHR_SYNC_MAX_DELETE_FRACTION] [default: 0.02]
+    #[arg(long, value_name = "SHARE", global = true)]
+    pub max_delete_fraction: Option<f64>,
+    /// Records that may be unstorable before a run is stopped [env: ZEPHR_SYNC_MAX_REJECTS] [default: 10000]
+    #[arg(long, value_name = "N", global = true)]
+    pub max_rejects: Option<u64>,
 }
 
 /// Settings as the file gives them.
@@ -97,6 +112,8 @@ struct File {
     max_in_flight: Option<usize>,
     max_requests_per_second: Option<f64>,
     ignore_fields: Option<Vec<String>>,
+    max_delete_fraction: Option<f64>,
+    max_rejects: Option<u64>,
 }
 
 /// Settings that are right as far as they can be checked without a network.
@@ -124,6 +141,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Fields of a record that do not count as a change, by their path.
     pub ignored: Vec<String>,
+    /// What stops a run gone wrong.
+    pub brakes: Brakes,
 }
 
 /// Where the mirror is.
@@ -293,20 +312,36 @@ impl Settings {
             .max_requests_per_second
             .or(number("ZEPHR_SYNC_MAX_REQUESTS_PER_SECOND")?)
             .or(file.max_requests_per_second);
-        let too_small = |name, message: &str| Error::Value {
+        let max_delete_fraction = flags
+            .max_delete_fraction
+            .or(number("ZEPHR_SYNC_MAX_DELETE_FRACTION")?)
+            .or(file.max_delete_fraction)
+            .unwrap_or(DEFAULT_DELETE_FRACTION);
+        let max_rejects = flags
+            .max_rejects
+            .or(number("ZEPHR_SYNC_MAX_REJECTS")?)
+            .or(file.max_rejects)
+            .unwrap_or(DEFAULT_MAX_REJECTS);
+        let unfit = |name, message: &str| Error::Value {
             name,
             message: message.into(),
         };
         if rpp == 0 {
-            return Err(too_small("ZEPHR_SYNC_RPP", "must be at least 1"));
+            return Err(unfit("ZEPHR_SYNC_RPP", "must be at least 1"));
         }
         if in_flight == 0 {
-            return Err(too_small("ZEPHR_SYNC_MAX_IN_FLIGHT", "must be at least 1"));
+            return Err(unfit("ZEPHR_SYNC_MAX_IN_FLIGHT", "must be at least 1"));
         }
         if rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-            return Err(too_small(
+            return Err(unfit(
                 "ZEPHR_SYNC_MAX_REQUESTS_PER_SECOND",
                 "must be above 0",
+            ));
+        }
+        if !(0.0..=1.0).contains(&max_delete_fraction) {
+            return Err(unfit(
+                "ZEPHR_SYNC_MAX_DELETE_FRACTION",
+                "must be a share, from 0 to 1",
             ));
         }
         let mut ignored = variable("ZEPHR_SYNC_IGNORE_FIELDS")
@@ -348,6 +383,10 @@ impl Settings {
                 max_per_second: rate,
             },
             ignored,
+            brakes: Brakes {
+                max_delete_fraction,
+                max_rejects,
+            },
         })
     }
 

@@ -135,14 +135,7 @@ const DEFAULT_FULL_EVERY: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// # Errors
 /// The first file that cannot be used.
 pub fn all(directory: &Path) -> Result<Vec<Job>, Error> {
-    let mut jobs = Vec::new();
-    for (name, text) in BUILT_IN {
-        jobs.push(parse(
-            name,
-            Path::new(&format!("{name}.toml (built in)")),
-            text,
-        )?);
-    }
+    let mut jobs = built_in()?;
     for path in files(directory)? {
         let name = path
             .file_stem()
@@ -159,6 +152,17 @@ pub fn all(directory: &Path) -> Result<Vec<Job>, Error> {
     }
     jobs.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(jobs)
+}
+
+/// The jobs that are there without any file.
+///
+/// # Errors
+/// None that a test would not have met: the files are ours.
+pub fn built_in() -> Result<Vec<Job>, Error> {
+    BUILT_IN
+        .iter()
+        .map(|(name, text)| parse(name, Path::new(&format!("{name}.toml (built in)")), text))
+        .collect()
 }
 
 /// The jobs of these names, or all enabled ones where none is named.

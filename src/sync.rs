@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! windows ──► fetch (several at once) ──► bounded channel ──► writers (two) ──► compare ─ merge ─ progress ─ commit
+//!                                                     a full scan, at its end ──► missing? ─ brake ─ witness ─ tombstones
 //! ```
 //!
 //! Fetching and writing overlap, and the channel bounds memory: by pages in flight, not by the size of the tenant.
 
+mod deletions;
 pub mod error;
 pub mod progress;
+mod scan;
 pub mod scope;
 mod write;
 
@@ -16,35 +19,39 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::job::Job;
 use crate::lifecycle::Shutdown;
 use crate::load::compare;
 use crate::postgres::connect::Database;
-use crate::record::{Page, Query, Resource};
-use crate::scan::Source;
-use crate::scan::part::{Fetched, PartReader, Reading, Stopped};
-use crate::scan::plan::{FILL_KNOWN, Plan};
-use crate::scan::verdict::{Parts, Proof, Verdict};
-use crate::scan::window::Window;
+use crate::record::Resource;
+use crate::scan::verdict::{Proof, Verdict};
+use crate::scan::walk::Part;
+use crate::scan::whole::Learned;
 use crate::state::leases::{self, Holder, Lease};
+use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending, Traffic};
 use crate::state::{checkpoints, windows};
 use crate::telemetry::field;
-use crate::zephr::{self, Reader};
+use crate::zephr::Reader;
+use deletions::{Deletions, Settled};
 pub use error::Error;
 use progress::{Phase, Progress};
+use scan::{Checkpoint, Reached, Scan};
 use scope::Scope;
 pub use scope::{Extent, Start};
-use write::{Destination, Writers};
-
-/// Pages that wait for a writer. A few keep both sides busy; each costs a page of memory.
-const PAGES_WAITING: usize = 4;
+use write::{Destination, Merge};
 
 /// A failed run is recorded within this time or not at all: when Postgres is gone, nobody should wait to be told so.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often the record of a run says what the API was asked and whether it makes us wait.
+const TRAFFIC_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The parts of a scan by their names in `windows`.
+const WINDOW: &str = "window";
+const UNDATED: &str = "undated";
 
 /// What a run works with.
 #[derive(Debug)]
@@ -61,6 +68,17 @@ pub struct Environment {
     pub rpp: u64,
     /// Requests in flight at most.
     pub max_in_flight: usize,
+    /// What stops a run gone wrong.
+    pub brakes: Brakes,
+}
+
+/// What stops a run gone wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Brakes {
+    /// Share of the living rows that may be missing from a full scan before nobody is marked as deleted.
+    pub max_delete_fraction: f64,
+    /// Records that cannot be stored, in one run.
+    pub max_rejects: u64,
 }
 
 /// How a run ended.
@@ -70,18 +88,8 @@ pub struct Ended {
     pub run_id: Uuid,
     /// How.
     pub ending: Ending,
-    /// How complete it was.
-    pub verdict: Option<Verdict>,
     /// What was done.
     pub counts: Counts,
-}
-
-impl Source for Reader {
-    type Error = zephr::Error;
-
-    async fn page(&self, query: Query) -> Result<Page, zephr::Error> {
-        self.export(query).await
-    }
 }
 
 /// Runs a job that mirrors the users. `waiting` is told when somebody else holds the lease.
@@ -90,7 +98,7 @@ impl Source for Reader {
 /// Only what kept the run from having a record; a run that failed has one, and that says why.
 pub async fn users(
     env: &Environment,
-    job: &str,
+    job: &Job,
     extent: Extent,
     waiting: impl FnMut(&Holder),
 ) -> Result<Ended, Error> {
@@ -99,7 +107,23 @@ pub async fn users(
     env.progress.enter(Phase::Leased);
     // Two writers and one for what is said about the run itself.
     let pool = env.database.pool(write::WRITERS + 1);
-    let result = run(env, job, extent, &lease, &pool).await;
+    let run = Run {
+        env,
+        job: &job.name,
+        run_id: Uuid::now_v7(),
+        lease: &lease,
+        pool: &pool,
+    };
+    let result = match extent {
+        Extent::Confirmed(braked) => run.confirm(braked).await,
+        Extent::AsDue | Extent::Full(_) | Extent::Sample(_) => {
+            let scope = Scope::decide(extent, job.mode, &pool, &job.name).await;
+            match scope {
+                Ok(scope) => run.scan(scope).await,
+                Err(error) => Err(error),
+            }
+        }
+    };
     pool.close().await;
     lease.release().await;
     result
@@ -112,19 +136,16 @@ pub async fn users(
 pub async fn dry_run(
     env: &Environment,
     extent: Extent,
-    job: &str,
+    job: &Job,
 ) -> Result<(Counts, Verdict, String), Error> {
     let pool = env.database.pool(write::WRITERS);
-    let scope = Scope::decide(extent, &pool, job).await?;
-    let mut scan = Scan::new(
-        env,
-        scope,
-        Destination::compare(pool.clone(), Arc::clone(&env.progress)),
-    );
+    let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
+    let destination = Destination::Compare(pool.clone(), Arc::clone(&env.progress));
+    let mut scan = Scan::new(env, &job.name, scope, destination, &pool).await?;
     let read = scan.read(None).await;
     pool.close().await;
     read?;
-    let (verdict, reason) = scan.parts.verdict();
+    let (verdict, reason) = scan.walk.verdict();
     Ok((env.progress.counts(), verdict, reason))
 }
 
@@ -137,421 +158,431 @@ fn holder_name() -> String {
     format!("{host}, process {}", std::process::id())
 }
 
-async fn run(
-    env: &Environment,
-    job: &str,
-    extent: Extent,
-    lease: &Lease,
-    pool: &PgPool,
-) -> Result<Ended, Error> {
-    let run_id = Uuid::now_v7();
-    let scope = Scope::decide(extent, pool, job).await?;
-    let mut transaction = pool.begin().await?;
-    lease.token().fence(&mut transaction).await?;
-    runs::begin(
-        &mut transaction,
-        run_id,
-        job,
-        Resource::Users,
-        scope.mode(),
-        scope.scan_id(),
-    )
-    .await?;
-    transaction.commit().await?;
-    env.progress.begin(run_id);
+/// A part as it is noted when it is committed.
+fn done(part: Part, proof: Proof) -> windows::Done {
+    let (name, from, until) = match part {
+        Part::Window(window) => (WINDOW, window.from, window.until),
+        Part::Undated => (UNDATED, None, None),
+    };
+    windows::Done {
+        lower_bound: from,
+        upper_bound: until,
+        part: name.to_owned(),
+        proof: proof.name().to_owned(),
+    }
+}
 
-    let destination = Destination::merge(
-        pool.clone(),
-        lease.token(),
-        job,
-        run_id,
-        scope.scan_id(),
-        Arc::clone(&env.progress),
-    );
-    let mut scan = Scan::new(env, scope, destination);
-    let mut checkpoint = Checkpoint {
-        pool,
-        lease,
-        job,
-        begin: None,
-    };
-    match scope {
-        Scope::Full {
-            scan_id,
-            resumed: true,
-        } => scan.resume(windows::of_scan(pool, scan_id).await?),
-        Scope::Full {
-            scan_id,
-            resumed: false,
-        } => checkpoint.begin = Some(scan_id),
-        Scope::Incremental { .. } | Scope::Sample { .. } => {}
+/// A run under its lease.
+struct Run<'a> {
+    env: &'a Environment,
+    job: &'a str,
+    run_id: Uuid,
+    lease: &'a Lease,
+    pool: &'a PgPool,
+}
+
+/// What is to be recorded about the end of a run.
+#[derive(Debug, Default)]
+struct Outcome {
+    verdict: Option<(Verdict, String)>,
+    /// What happened, and what to do.
+    failure: Option<(String, String)>,
+    missed: Option<i64>,
+    moves: Moves,
+}
+
+/// What becomes of the checkpoint with the end of a run.
+#[derive(Debug, Default)]
+enum Moves {
+    /// It stays.
+    #[default]
+    Nothing,
+    /// A full scan is finished, and this is what it learned about the server.
+    Finished(Uuid, checkpoints::Learned),
+    /// An incremental scan began then.
+    Advanced(Option<DateTime<Utc>>),
+    /// A full scan came to its end without being complete: there is nothing to resume.
+    Abandoned,
+}
+
+impl Run<'_> {
+    /// Reads what the scope says, into the mirror.
+    async fn scan(&self, scope: Scope) -> Result<Ended, Error> {
+        let kept = scope.kept();
+        self.begin(scope.mode(), kept.map(|kept| kept.scan_id))
+            .await?;
+        let worked = self.watched(self.read_and_settle(scope)).await;
+        self.end(worked).await
     }
-    if let Scope::Full { .. } = scope {
-        scan.cut_by_mirror(pool).await?;
+
+    /// Lets the deletions through that a brake held back.
+    async fn confirm(&self, braked: Uuid) -> Result<Ended, Error> {
+        let refused = |why| Error::NothingToConfirm {
+            run_id: braked,
+            why,
+        };
+        let run = runs::get(self.pool, braked)
+            .await?
+            .ok_or(refused("does not exist"))?;
+        let scan_id = run.scan_id.ok_or(refused("was not a full scan"))?;
+        if run.job != self.job || run.status != Ending::Braked.name() {
+            return Err(refused("is not a run of this job that a brake stopped"));
+        }
+        if notes::count(self.pool, scan_id, Note::Missing).await? == 0 {
+            return Err(refused(
+                "holds nothing back any more: a later full scan, or a confirmation, has settled it",
+            ));
+        }
+        self.begin(runs::Mode::Full, Some(scan_id)).await?;
+        let settle = async {
+            let settled = self.deletions(scan_id).ask_for_each().await?;
+            let reason = format!("the deletions that run {braked} held back were confirmed");
+            self.settled(settled, Verdict::Proven, reason).await
+        };
+        let worked = self.watched(settle).await.map(|(ending, mut outcome)| {
+            // How complete the scan was is in the record of the run that read it.
+            let reason = outcome.verdict.take().map(|(_, reason)| reason);
+            outcome.verdict = run.verdict.as_deref().and_then(Verdict::named).zip(reason);
+            (ending, outcome)
+        });
+        if worked
+            .as_ref()
+            .is_ok_and(|(ending, _)| *ending == Ending::Succeeded)
+        {
+            notes::forget(self.pool, scan_id).await?;
+        }
+        self.end(worked).await
     }
-    let read = tokio::select! {
-        read = scan.read(Some(&mut checkpoint)) => read,
-        loss = lease.lost() => Err(Error::Lease(loss)),
-    };
-    let ended = match read {
-        Ok(Reached::End) => {
-            env.progress.enter(Phase::ScanRead);
-            scan.finish(pool, lease, job, run_id).await
-        }
-        Ok(Reached::Limit) => finish(env, pool, lease, run_id, Ending::Succeeded, None, None).await,
-        Ok(Reached::Interruption) => {
-            let words = (
-                "stopped on request",
-                "Run the command again: it continues where this run stopped.",
-            );
-            finish(
-                env,
-                pool,
-                lease,
-                run_id,
-                Ending::Interrupted,
-                None,
-                Some(words),
-            )
-            .await
-        }
-        Err(error) => Err(error),
-    };
-    match ended {
-        Ok(ended) => Ok(ended),
-        Err(error) => {
-            tracing::error!({ field::RUN } = %run_id, { field::ERROR } = %error.chain(), "run failed");
-            let remedy = error.remedy();
-            let words = (error.chain(), remedy);
-            let record = finish(
-                env,
-                pool,
-                lease,
-                run_id,
-                Ending::Failed,
-                None,
-                Some((&words.0, &words.1)),
-            );
-            match tokio::time::timeout(RECORD_TIMEOUT, record).await {
-                Ok(Ok(ended)) => Ok(ended),
-                // Without a database there is no place for the record; the next run notes that this one ended.
-                Ok(Err(_)) | Err(_) => {
-                    tracing::warn!("the end of the run could not be recorded");
-                    Err(error)
+
+    async fn begin(&self, mode: runs::Mode, scan_id: Option<Uuid>) -> Result<(), Error> {
+        let mut transaction = self.pool.begin().await?;
+        self.lease.token().fence(&mut transaction).await?;
+        runs::begin(
+            &mut transaction,
+            self.run_id,
+            self.job,
+            Resource::Users,
+            mode,
+            scan_id,
+        )
+        .await?;
+        transaction.commit().await?;
+        self.env.progress.begin(self.run_id);
+        Ok(())
+    }
+
+    /// Does the work until it is done or the lease is lost, and keeps the record of the run up to date meanwhile.
+    async fn watched<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::pin!(work);
+        let mut ticks = tokio::time::interval(TRAFFIC_INTERVAL);
+        let mut noted = Traffic::default();
+        loop {
+            tokio::select! {
+                worked = &mut work => return worked,
+                loss = self.lease.lost() => return Err(Error::Lease(loss)),
+                _ = ticks.tick() => {
+                    let traffic = self.env.traffic();
+                    if traffic != noted {
+                        runs::note_traffic(self.pool, self.run_id, traffic).await?;
+                        noted = traffic;
+                    }
                 }
             }
         }
     }
-}
 
-/// Records the end of a run, under the lease: a process that was too slow leaves the record to whoever took over.
-async fn finish(
-    env: &Environment,
-    pool: &PgPool,
-    lease: &Lease,
-    run_id: Uuid,
-    ending: Ending,
-    verdict: Option<(Verdict, &str)>,
-    failure: Option<(&str, &str)>,
-) -> Result<Ended, Error> {
-    let mut transaction = pool.begin().await?;
-    lease.token().fence(&mut transaction).await?;
-    runs::add(&mut *transaction, run_id, Counts::default(), env.traffic()).await?;
-    let shown = verdict.map(|(verdict, reason)| (verdict.to_string(), reason));
-    let shown = shown
-        .as_ref()
-        .map(|(verdict, reason)| (verdict.as_str(), *reason));
-    runs::finish(&mut *transaction, run_id, ending, shown, failure).await?;
-    transaction.commit().await?;
-    env.progress.enter(Phase::Finished);
-    Ok(Ended {
-        run_id,
-        ending,
-        verdict: verdict.map(|(verdict, _)| verdict),
-        counts: env.progress.counts(),
-    })
-}
-
-impl Environment {
-    fn traffic(&self) -> Traffic {
-        let sent = self.reader.sent();
-        Traffic {
-            requests: sent.requests as i64,
-            retries: sent.retries as i64,
-            throttled_ms: self.reader.governor().throttled.as_millis() as i64,
+    async fn read_and_settle(&self, scope: Scope) -> Result<(Ending, Outcome), Error> {
+        let env = self.env;
+        let destination = Destination::Merge(Merge::new(
+            self.pool.clone(),
+            self.lease.token(),
+            self.job,
+            self.run_id,
+            scope.kept(),
+            Arc::clone(&env.progress),
+        ));
+        let mut scan = Scan::new(env, self.job, scope, destination, self.pool).await?;
+        let mut checkpoint = Checkpoint {
+            pool: self.pool,
+            lease: self.lease,
+            job: self.job,
+            begin: None,
+        };
+        let mut living = 0;
+        if let Scope::Full {
+            scan_id, resumed, ..
+        } = scope
+        {
+            checkpoint.begin = (!resumed).then_some(scan_id);
+            let mirrored = compare::count_living(&mut *self.pool.acquire().await?).await?;
+            scan.cut_by_mirror(self.pool, mirrored).await?;
+            living = mirrored.all;
+        }
+        match scan.read(Some(&mut checkpoint)).await? {
+            Reached::End => {}
+            Reached::Limit => return Ok((Ending::Succeeded, Outcome::default())),
+            Reached::Interruption => return Ok(interrupted()),
+            Reached::TooManyRejects => return Ok(too_many_rejects(env.brakes.max_rejects)),
+        }
+        env.progress.enter(Phase::ScanRead);
+        let (verdict, reason) = scan.walk.verdict();
+        match (scope, verdict) {
+            (Scope::Full { .. }, Verdict::Incomplete) => {
+                Ok((Ending::Failed, incomplete(reason, Moves::Abandoned)))
+            }
+            (Scope::Incremental { .. } | Scope::Sample { .. }, Verdict::Incomplete) => {
+                Ok((Ending::Failed, incomplete(reason, Moves::Nothing)))
+            }
+            (Scope::Sample { .. }, Verdict::Proven | Verdict::Agreed) => {
+                Ok((Ending::Succeeded, judged(verdict, reason)))
+            }
+            (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed) => {
+                let outcome = Outcome {
+                    moves: Moves::Advanced(scan.walk.reader().first_answer()),
+                    ..judged(verdict, reason)
+                };
+                Ok((Ending::Succeeded, outcome))
+            }
+            (
+                Scope::Full {
+                    scan_id,
+                    seen_since,
+                    ..
+                },
+                Verdict::Proven | Verdict::Agreed,
+            ) => {
+                let deletions = self.deletions(scan_id);
+                deletions.note_missing(scan.walk.by_page()).await?;
+                let learned = scan.walk.reader().learned();
+                self.commit_by_page(scan_id, &scan).await?;
+                let settled = deletions.settle(living).await?;
+                if settled == Settled::Interrupted {
+                    return Ok(interrupted());
+                }
+                let (ending, mut outcome) = self.settled(settled, verdict, reason).await?;
+                outcome.missed = match seen_since {
+                    Some(since) => self.missed(scan_id, since, learned).await?,
+                    None => None,
+                };
+                outcome.moves = Moves::Finished(scan_id, scan::to_remember(learned));
+                Ok((ending, outcome))
+            }
         }
     }
-}
 
-/// Where reading came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reached {
-    End,
-    Limit,
-    Interruption,
-}
+    fn deletions(&self, scan_id: Uuid) -> Deletions<'_> {
+        Deletions {
+            env: self.env,
+            pool: self.pool,
+            lease: self.lease,
+            run_id: self.run_id,
+            scan_id,
+        }
+    }
 
-/// The checkpoint of a scan, begun with the API's clock at its first answer and before its first window is committed.
-struct Checkpoint<'a> {
-    pool: &'a PgPool,
-    lease: &'a Lease,
-    job: &'a str,
-    begin: Option<Uuid>,
-}
-
-impl Checkpoint<'_> {
-    async fn begin(&mut self, at: Option<DateTime<Utc>>) -> Result<(), Error> {
-        let Some(scan_id) = self.begin.take() else {
-            return Ok(());
+    /// What is to be said about the missing.
+    async fn settled(
+        &self,
+        settled: Settled,
+        verdict: Verdict,
+        reason: String,
+    ) -> Result<(Ending, Outcome), Error> {
+        let run_id = self.run_id;
+        let confirm = format!(
+            "If they were really deleted, run `zephr-sync sync {} --confirm-deletes {run_id}`: each is asked for by id before it is marked.",
+            self.job
+        );
+        let braked = |error: String, remedy: String| Outcome {
+            verdict: Some((verdict, reason.clone())),
+            failure: Some((error, remedy)),
+            ..Outcome::default()
         };
+        Ok(match settled {
+            Settled::Done { alive: 0 } => (Ending::Succeeded, judged(verdict, reason)),
+            Settled::Done { alive } => {
+                let words = format!("{reason}; {alive} whom it did not show exist by id, and stay");
+                (Ending::Succeeded, judged(verdict, words))
+            }
+            Settled::Interrupted => interrupted(),
+            Settled::TooMany { missing, allowed } => (
+                Ending::Braked,
+                braked(
+                    format!(
+                        "{missing} living users of the mirror are missing from the tenant, and {allowed} may be: nobody was marked as deleted"
+                    ),
+                    format!(
+                        "Everything else is up to date. Check in the Zephr console how many users there are, and whether the key pair still sees all of them (its admin user's roles, the tenant). {confirm} If not, do nothing: the next full scan looks again."
+                    ),
+                ),
+            ),
+            Settled::NoWitness { missing, why } => (
+                Ending::Braked,
+                braked(
+                    format!(
+                        "{missing} living users of the mirror are missing from the tenant, and cannot be asked for by id ({why}): nobody was marked as deleted"
+                    ),
+                    format!(
+                        "Everything else is up to date. Give the key pair's admin user a role that may read single users. {confirm}"
+                    ),
+                ),
+            ),
+        })
+    }
+
+    /// Parts that were read by page are committed together, once all of their pages are.
+    async fn commit_by_page(&self, scan_id: Uuid, scan: &Scan<'_>) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
-        checkpoints::begin(&mut *transaction, self.job, scan_id, at).await?;
-        windows::prune(&mut *transaction, self.job, scan_id).await?;
+        windows::commit(
+            &mut *transaction,
+            scan_id,
+            self.run_id,
+            &scan.parts_by_page(),
+        )
+        .await?;
         transaction.commit().await?;
         Ok(())
     }
-}
 
-/// A scan under way.
-struct Scan<'a> {
-    env: &'a Environment,
-    scope: Scope,
-    reader: PartReader<Reader>,
-    plan: Plan,
-    parts: Parts,
-    /// Parts that were read by page; they are committed at the end, when all their pages are.
-    by_page: Vec<(windows::Done, i64)>,
-    undated_known: bool,
-    destination: Destination,
-}
-
-impl<'a> Scan<'a> {
-    fn new(env: &'a Environment, scope: Scope, destination: Destination) -> Self {
-        Self {
-            env,
-            scope,
-            reader: PartReader::new(env.reader.clone(), env.rpp, scope.since()),
-            plan: Plan::without(&[]),
-            parts: Parts::default(),
-            by_page: Vec::new(),
-            undated_known: false,
-            destination,
-        }
-    }
-
-    /// Leaves out what is committed.
-    fn resume(&mut self, done: Vec<windows::Done>) {
-        let mut committed = Vec::with_capacity(done.len());
-        for done in done {
-            self.parts.add(match done.proof.as_str() {
-                "whole" => Proof::Whole,
-                "passes" => Proof::Passes,
-                _ => Proof::None,
-            });
-            if done.part == write::UNDATED {
-                self.undated_known = true;
-            } else {
-                let window = Window {
-                    from: done.lower_bound,
-                    until: done.upper_bound,
-                };
-                self.undated_known |= window == Window::ALL;
-                committed.push(window);
-            }
-        }
-        self.plan = Plan::without(&committed);
-    }
-
-    /// The mirror knows how registrations are spread.
-    async fn cut_by_mirror(&mut self, pool: &PgPool) -> Result<(), Error> {
-        let rows = ((self.env.rpp as f64 * FILL_KNOWN) as i64).max(1);
-        let (cuts, total) = compare::quantiles(&mut *pool.acquire().await?, rows).await?;
-        self.plan.cut_at(&cuts);
-        self.env.progress.expect(total);
-        Ok(())
-    }
-
-    /// Reads what is left and waits until it is written.
-    async fn read(&mut self, checkpoint: Option<&mut Checkpoint<'_>>) -> Result<Reached, Error> {
-        let (pages, receiver) = mpsc::channel(PAGES_WAITING);
-        let mut writers = Writers::start(&self.destination, receiver);
-        let reached = self.fetch(&pages, &mut writers, checkpoint).await;
-        drop(pages);
-        // The writers are always joined before the reader's error is returned: what was fetched is written.
-        let written = writers.join().await;
-        let reached = match (reached, written) {
-            (Err(Stopped::Source(error)), Ok(())) => return Err(error),
-            (Err(Stopped::Closed), Ok(())) | (Ok(_), Err(_)) | (Err(_), Err(_)) => {
-                return Err(writers.take_error().unwrap_or(Error::Stopped));
-            }
-            (Ok(reached), Ok(())) => reached,
-        };
-        Ok(reached)
-    }
-
-    async fn fetch(
-        &mut self,
-        pages: &mpsc::Sender<Fetched>,
-        writers: &mut Writers,
-        mut checkpoint: Option<&mut Checkpoint<'_>>,
-    ) -> Result<Reached, Stopped<Error>> {
-        // Aborts what is under way when it is dropped, so that no request outlives the run.
-        let mut readings = JoinSet::new();
-        loop {
-            while readings.len() < self.env.max_in_flight
-                && let Some(window) = self.plan.take()
-            {
-                let (reader, pages) = (self.reader.clone(), pages.clone());
-                readings.spawn(async move { (window, reader.window(window, &pages).await) });
-            }
-            let read = tokio::select! {
-                () = self.env.shutdown.requested() => return Ok(Reached::Interruption),
-                () = writers.failed() => return Err(Stopped::Closed),
-                read = readings.join_next() => read,
-            };
-            let Some(read) = read else { break };
-            let (window, reading) = read.map_err(|_| Stopped::Source(Error::Stopped))?;
-            let reading = reading.map_err(api)?;
-            self.env
-                .progress
-                .read_window(self.reader.total(), self.env.reader.governor());
-            if let Some(checkpoint) = &mut checkpoint {
-                checkpoint
-                    .begin(self.reader.first_answer())
-                    .await
-                    .map_err(Stopped::Source)?;
-            }
-            match reading {
-                Reading::Whole(page) => {
-                    self.parts.add(Proof::Whole);
-                    self.undated_known |= window == Window::ALL;
-                    // Of an incremental scan a window holds only some of its people, so only a full one can be compared as a whole.
-                    let completes = self.scope.since().is_none().then_some(window);
-                    pages
-                        .send(Fetched { page, completes })
-                        .await
-                        .map_err(|_| Stopped::Closed)?;
-                }
-                Reading::TooLarge(overflow) => self.plan.cut(window, &overflow),
-                Reading::ByPage { proof, rows } => {
-                    self.read_by_page(window, write::WINDOW, proof, rows)
-                }
-                Reading::FilterIgnored => {
-                    readings.abort_all();
-                    while readings.join_next().await.is_some() {}
-                    return self.without_filter(pages).await;
-                }
-            }
-            if self.limit_reached() {
-                return Ok(Reached::Limit);
-            }
-        }
-        if !self.undated_known {
-            let (proof, rows) = tokio::select! {
-                () = self.env.shutdown.requested() => return Ok(Reached::Interruption),
-                undated = self.reader.undated(pages) => undated.map_err(api)?,
-            };
-            self.read_by_page(Window::ALL, write::UNDATED, proof, rows);
-        }
-        Ok(Reached::End)
-    }
-
-    async fn without_filter(
-        &mut self,
-        pages: &mpsc::Sender<Fetched>,
-    ) -> Result<Reached, Stopped<Error>> {
-        tracing::warn!("the server does not honour the registration filter; reading by page");
-        self.plan.clear();
-        self.parts.filter_ignored = true;
-        tokio::select! {
-            () = self.env.shutdown.requested() => Ok(Reached::Interruption),
-            rows = self.reader.everything(pages) => rows.map(|_| Reached::End).map_err(api),
-        }
-    }
-
-    fn read_by_page(&mut self, window: Window, part: &str, proof: Proof, rows: u64) {
-        self.parts.add(proof);
-        let done = windows::Done {
-            lower_bound: window.from,
-            upper_bound: window.until,
-            part: part.to_owned(),
-            proof: proof.name().to_owned(),
-        };
-        self.by_page.push((done, rows as i64));
-    }
-
-    fn limit_reached(&self) -> bool {
-        match self.scope {
-            Scope::Full { .. } | Scope::Incremental { .. } => false,
-            Scope::Sample { limit } => self.env.progress.counts().read >= limit as i64,
-        }
-    }
-
-    /// Commits the verdict, the checkpoint and the end of the run together.
-    async fn finish(
+    /// How many changes incremental runs do not see: those that asking for what changed does not show either.
+    async fn missed(
         &self,
-        pool: &PgPool,
-        lease: &Lease,
-        job: &str,
-        run_id: Uuid,
-    ) -> Result<Ended, Error> {
-        let (verdict, reason) = self.parts.verdict();
-        let mut transaction = pool.begin().await?;
-        lease.token().fence(&mut transaction).await?;
-        match (self.scope, verdict) {
-            (Scope::Full { scan_id, .. }, Verdict::Proven | Verdict::Agreed) => {
-                windows::commit(&mut *transaction, scan_id, run_id, &self.by_page).await?;
-                checkpoints::finish(&mut *transaction, job, scan_id).await?;
-            }
-            (Scope::Full { .. }, Verdict::Incomplete) => {
-                checkpoints::abandon(&mut *transaction, job).await?
-            }
-            (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed) => {
-                checkpoints::advance(&mut *transaction, job, self.reader.first_answer()).await?;
-            }
-            (Scope::Incremental { .. }, Verdict::Incomplete) | (Scope::Sample { .. }, _) => {}
+        scan_id: Uuid,
+        since: DateTime<Utc>,
+        learned: Learned,
+    ) -> Result<Option<i64>, Error> {
+        let changed = notes::count(self.pool, scan_id, Note::Changed).await?;
+        if changed == 0 {
+            return Ok(Some(0));
         }
-        runs::add(
-            &mut *transaction,
-            run_id,
-            Counts::default(),
-            self.env.traffic(),
-        )
-        .await?;
-        let shown = verdict.to_string();
-        let (ending, failure) = match verdict {
-            Verdict::Proven | Verdict::Agreed => (Ending::Succeeded, None),
-            Verdict::Incomplete => (
-                Ending::Failed,
-                Some((
-                    "the scan ended incomplete: somebody may be missing from the mirror",
-                    "What was read is kept. See verdict_reason; if it names the server, ask Zephr's support.",
-                )),
-            ),
+        match scan::strike_seen(self.env, scan_id, since, learned, self.pool).await? {
+            (Reached::End, Verdict::Proven | Verdict::Agreed) => {}
+            (
+                Reached::Limit | Reached::TooManyRejects | Reached::Interruption | Reached::End,
+                _,
+            ) => return Ok(None),
+        }
+        let missed = notes::count(self.pool, scan_id, Note::Changed).await?;
+        if missed > 0 {
+            tracing::warn!({ field::RUN } = %self.run_id, { field::MISSED } = missed, "changes that incremental runs do not see");
+        }
+        Ok(Some(missed))
+    }
+
+    /// Records the end of a run, whatever it is.
+    async fn end(&self, worked: Result<(Ending, Outcome), Error>) -> Result<Ended, Error> {
+        let error = match worked {
+            Ok((ending, outcome)) => match self.record(ending, outcome).await {
+                Ok(ended) => return Ok(ended),
+                Err(error) => error,
+            },
+            Err(error) => error,
         };
-        runs::finish(
-            &mut *transaction,
-            run_id,
-            ending,
-            Some((&shown, &reason)),
-            failure,
-        )
-        .await?;
+        tracing::error!({ field::RUN } = %self.run_id, { field::ERROR } = %error.chain(), "run failed");
+        let outcome = Outcome {
+            failure: Some((error.chain(), error.remedy())),
+            ..Outcome::default()
+        };
+        match tokio::time::timeout(RECORD_TIMEOUT, self.record(Ending::Failed, outcome)).await {
+            Ok(Ok(ended)) => Ok(ended),
+            // Without a database there is no place for the record; the next run notes that this one ended.
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!("the end of the run could not be recorded");
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits the verdict, the checkpoint and the end of the run together, under the lease: a process that was too slow leaves the record to whoever took over.
+    async fn record(&self, ending: Ending, outcome: Outcome) -> Result<Ended, Error> {
+        let mut transaction = self.pool.begin().await?;
+        self.lease.token().fence(&mut transaction).await?;
+        match outcome.moves {
+            Moves::Nothing => {}
+            Moves::Finished(scan_id, learned) => {
+                checkpoints::finish(&mut *transaction, self.job, scan_id, &learned).await?;
+                let holds = ending == Ending::Braked;
+                notes::prune(&mut *transaction, self.job, scan_id, holds).await?;
+            }
+            Moves::Advanced(to) => {
+                checkpoints::advance(&mut *transaction, self.job, to).await?;
+            }
+            Moves::Abandoned => checkpoints::abandon(&mut *transaction, self.job).await?,
+        }
+        runs::note_traffic(&mut *transaction, self.run_id, self.env.traffic()).await?;
+        runs::note_missed(&mut *transaction, self.run_id, outcome.missed).await?;
+        let verdict = outcome
+            .verdict
+            .as_ref()
+            .map(|(verdict, reason)| (verdict.to_string(), reason));
+        let verdict = verdict
+            .as_ref()
+            .map(|(verdict, reason)| (verdict.as_str(), reason.as_str()));
+        let failure = outcome
+            .failure
+            .as_ref()
+            .map(|(error, remedy)| (error.as_str(), remedy.as_str()));
+        runs::finish(&mut *transaction, self.run_id, ending, verdict, failure).await?;
         transaction.commit().await?;
         self.env.progress.enter(Phase::Finished);
         Ok(Ended {
-            run_id,
+            run_id: self.run_id,
             ending,
-            verdict: Some(verdict),
             counts: self.env.progress.counts(),
         })
     }
 }
 
-fn api(stopped: Stopped<zephr::Error>) -> Stopped<Error> {
-    match stopped {
-        Stopped::Source(error) => Stopped::Source(Error::Api(error)),
-        Stopped::Closed => Stopped::Closed,
+fn judged(verdict: Verdict, reason: String) -> Outcome {
+    Outcome {
+        verdict: Some((verdict, reason)),
+        ..Outcome::default()
+    }
+}
+
+fn incomplete(reason: String, moves: Moves) -> Outcome {
+    Outcome {
+        moves,
+        failure: Some((
+            "the scan ended incomplete: somebody may be missing from the mirror".into(),
+            "What was read is kept. See verdict_reason; if it names the server, ask Zephr's support.".into(),
+        )),
+        ..judged(Verdict::Incomplete, reason)
+    }
+}
+
+fn interrupted() -> (Ending, Outcome) {
+    let outcome = Outcome {
+        failure: Some((
+            "stopped on request".into(),
+            "Run the command again: it continues where this run stopped.".into(),
+        )),
+        ..Outcome::default()
+    };
+    (Ending::Interrupted, outcome)
+}
+
+fn too_many_rejects(allowed: u64) -> (Ending, Outcome) {
+    let outcome = Outcome {
+        failure: Some((
+            format!("more than {allowed} records could not be stored: the run was stopped"),
+            "`zephr-sync rejects list` says why each could not. If that is as it should be, raise max_rejects and run the command again: it continues where this run stopped.".into(),
+        )),
+        ..Outcome::default()
+    };
+    (Ending::Braked, outcome)
+}
+
+impl Environment {
+    fn traffic(&self) -> Traffic {
+        let sent = self.reader.sent();
+        let governor = self.reader.governor();
+        Traffic {
+            requests: sent.requests as i64,
+            retries: sent.retries as i64,
+            throttled_ms: governor.throttled.as_millis() as i64,
+            allowed: governor.allowed as i32,
+            waiting_seconds: governor.waiting.map(|left| left.as_secs_f64()),
+        }
     }
 }

@@ -26,6 +26,8 @@ pub mod field {
     pub const INSERTED: &str = "rows_inserted";
     /// Records updated so far.
     pub const UPDATED: &str = "rows_updated";
+    /// Changes that incremental runs did not see.
+    pub const MISSED: &str = "rows_missed";
     /// Requests in flight.
     pub const IN_FLIGHT: &str = "in_flight";
     /// How long the API still makes everybody wait, in milliseconds.

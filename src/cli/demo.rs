@@ -9,7 +9,7 @@ use super::output::{Output, table, thousands};
 use super::runs::Document;
 use super::sync::{environment, summary, watched};
 use crate::config::Settings;
-use crate::job::Mode;
+use crate::job;
 use crate::lifecycle::Shutdown;
 use crate::postgres::connect::Schemas;
 use crate::simulator::{Edits, Options, Shape, Simulator};
@@ -34,12 +34,6 @@ const CHANGES: Edits = Edits {
     updates: 20,
     creations: 5,
     deletions: 0,
-};
-
-/// Overlap and interval of the built-in users job, so that the demo does what a night does.
-const MODE: Mode = Mode::Incremental {
-    overlap: std::time::Duration::from_secs(15 * 60),
-    full_every: std::time::Duration::from_secs(7 * 24 * 3_600),
 };
 
 /// Changed users shown.
@@ -195,8 +189,9 @@ async fn sync_once(
         .map_err(|error| Failure::new(error.to_string(), ""))?;
     let env = environment(settings, (base, keys), mirror, shutdown)?;
     let waiting = |holder: &Holder| output.note(&format!("waiting for {}", holder.name));
+    let job = job::chosen(job::built_in()?, &["users".to_owned()])?.remove(0);
     let ended = watched(
-        sync::users(&env, "users", Extent::AsDue(MODE), waiting),
+        sync::users(&env, &job, Extent::AsDue, waiting),
         &env.progress,
         "users",
     )

@@ -22,6 +22,8 @@ pub enum Exit {
     Usage,
     /// Done, with rejects.
     Rejects,
+    /// A brake stopped it.
+    Braked,
     /// Somebody alive holds the lease.
     LeaseHeld,
     /// Interrupted, state saved.
@@ -36,20 +38,22 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Rejects => 3,
+            Self::Braked => 4,
             Self::LeaseHeld => 5,
             Self::Interrupted => 130,
         }
     }
 
-    /// When several apply: an interruption, then 1, then 5, then 3.
+    /// When several apply: an interruption, then 1, then 4, then 5, then 3.
     pub fn worst(self, other: Self) -> Self {
         let rank = |exit: Self| match exit {
             Self::Done => 0,
             Self::Rejects => 1,
             Self::LeaseHeld => 2,
-            Self::Failed => 3,
-            Self::Usage => 4,
-            Self::Interrupted => 5,
+            Self::Braked => 3,
+            Self::Failed => 4,
+            Self::Usage => 5,
+            Self::Interrupted => 6,
         };
         if rank(other) > rank(self) {
             other
@@ -119,6 +123,7 @@ impl From<sync::Error> for Failure {
     fn from(error: sync::Error) -> Self {
         let exit = match &error {
             sync::Error::Lease(leases::Error::Busy { .. }) => Exit::LeaseHeld,
+            sync::Error::NothingToConfirm { .. } => Exit::Usage,
             sync::Error::Lease(
                 leases::Error::Lost(_) | leases::Error::Unrenewed(_) | leases::Error::Database(_),
             )

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::exit::{Exit, Failure};
 use super::mirror::{self, Opened};
@@ -40,15 +41,28 @@ pub struct Args {
     /// Stop after about this many records; nothing is tombstoned and no watermark moves
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
+    /// Let the deletions through that a brake held back in this run; with --full or --restart a full scan follows
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["limit", "dry_run"])]
+    confirm_deletes: Option<Uuid>,
 }
 
 impl Args {
-    fn extent(&self, job: &Job) -> Extent {
+    /// How much to read.
+    fn extent(&self) -> Extent {
         match (self.limit, self.restart, self.full) {
             (Some(limit), _, _) => Extent::Sample(limit),
             (None, true, _) => Extent::Full(Start::Restart),
             (None, false, true) => Extent::Full(Start::Resume),
-            (None, false, false) => Extent::AsDue(job.mode),
+            (None, false, false) => Extent::AsDue,
+        }
+    }
+
+    /// What to do with each job, one after the other.
+    fn extents(&self) -> Vec<Extent> {
+        match self.confirm_deletes {
+            None => vec![self.extent()],
+            Some(run) if self.full || self.restart => vec![Extent::Confirmed(run), self.extent()],
+            Some(run) => vec![Extent::Confirmed(run)],
         }
     }
 }
@@ -87,9 +101,12 @@ async fn run_jobs(
     mirror.migrate(output).await?;
     let mut done = Vec::new();
     let mut exit = Exit::Done;
-    for job in jobs {
+    let each = jobs
+        .iter()
+        .flat_map(|job| args.extents().into_iter().map(move |extent| (job, extent)));
+    for (job, extent) in each {
         let env = environment(settings, settings.api()?, mirror, shutdown)?;
-        let ended = run_job(&env, job, args, output).await?;
+        let ended = run_job(&env, job, extent, output).await?;
         exit = exit.worst(exit_of(&ended));
         let mut connection = mirror.database.connect().await?;
         done.extend(runs::get(&mut connection, ended.run_id).await?);
@@ -126,13 +143,14 @@ pub fn environment(
         shutdown: shutdown.clone(),
         rpp: settings.rpp,
         max_in_flight: settings.limits.max_in_flight,
+        brakes: settings.brakes,
     })
 }
 
 async fn run_job(
     env: &Environment,
     job: &Job,
-    args: &Args,
+    extent: Extent,
     output: Output,
 ) -> Result<Ended, Failure> {
     let waiting = |holder: &Holder| {
@@ -144,7 +162,7 @@ async fn run_job(
         ));
     };
     let running = match job.resource {
-        Resource::Users => sync::users(env, &job.name, args.extent(job), waiting),
+        Resource::Users => sync::users(env, job, extent, waiting),
     };
     Ok(watched(running, &env.progress, &job.name).await?)
 }
@@ -153,6 +171,7 @@ fn exit_of(ended: &Ended) -> Exit {
     match (ended.ending, ended.counts.rejected) {
         (Ending::Interrupted, _) => Exit::Interrupted,
         (Ending::Failed, _) => Exit::Failed,
+        (Ending::Braked, _) => Exit::Braked,
         (Ending::Succeeded, 0) => Exit::Done,
         (Ending::Succeeded, _) => Exit::Rejects,
     }
@@ -244,6 +263,18 @@ pub fn summary(run: &Run) -> String {
                 run.mode,
                 verdict,
             );
+            if run.rows_tombstoned > 0 {
+                text.push_str(&format!(
+                    "{} who no longer exist are marked as deleted.\n",
+                    thousands(run.rows_tombstoned)
+                ));
+            }
+            if let Some(missed) = run.rows_missed.filter(|missed| *missed > 0) {
+                text.push_str(&format!(
+                    "{} of these changes the API does not show when it is asked for what changed, so incremental runs do not see them: make full_every shorter.\n",
+                    thousands(missed)
+                ));
+            }
             if run.rows_rejected > 0 {
                 text.push_str(&format!(
                     "{} records could not be stored; `zephr-sync rejects list` says why.\n",
@@ -288,7 +319,7 @@ async fn dry_run(
     let mut exit = Exit::Done;
     for job in jobs {
         let env = environment(settings, settings.api()?, mirror, shutdown)?;
-        let preview = sync::dry_run(&env, args.extent(job), &job.name);
+        let preview = sync::dry_run(&env, args.extent(), job);
         let (counts, verdict, reason) = watched(preview, &env.progress, &job.name).await?;
         if shutdown.is_requested() {
             return Ok(Exit::Interrupted);

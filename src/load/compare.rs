@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::record::Item;
 
@@ -35,16 +36,34 @@ pub struct Range {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// Keeps of each group of records those that are new or different. Records without a date are always asked about by hash.
+/// Everybody who was sent for a stretch of registration time.
+#[derive(Debug)]
+pub struct Group {
+    /// The stretch.
+    pub range: Range,
+    /// Their records.
+    pub items: Vec<Item>,
+    /// Keys of the records that cannot be stored: they are not missing.
+    pub rejected: Vec<String>,
+}
+
+/// Keeps of each group of records those that are new or different, and answers with the keys of the living rows that none of them is about. Records without a
+/// date are always asked about by hash.
 ///
 /// # Errors
 /// As sqlx.
 pub async fn changed(
     connection: &mut PgConnection,
-    groups: &mut [(Range, Vec<Item>)],
-) -> Result<(), sqlx::Error> {
+    groups: &mut [Group],
+) -> Result<Vec<String>, sqlx::Error> {
     let mirrored = digests(connection, groups).await?;
-    for ((range, items), mirrored) in groups.iter_mut().zip(mirrored) {
+    let mut gone = Vec::new();
+    for (group, mirrored) in groups.iter_mut().zip(mirrored) {
+        let Group {
+            range,
+            items,
+            rejected,
+        } = group;
         once_each(items);
         let mut digest = Digest::default();
         items
@@ -54,6 +73,14 @@ pub async fn changed(
         let undated = digest.count < items.len() as i64;
         if digest == mirrored {
             items.retain(|item| item.registered_at.is_none());
+        } else if mirrored.count > 0 {
+            let sent: HashSet<&str> = items.iter().map(|item| item.id.as_str()).collect();
+            gone.extend(
+                without_equal(connection, *range, items)
+                    .await?
+                    .into_iter()
+                    .filter(|id| !sent.contains(id.as_str()) && !rejected.contains(id)),
+            );
         }
         if items.is_empty() || (mirrored.count == 0 && !undated) {
             continue;
@@ -65,7 +92,7 @@ pub async fn changed(
             new.contains(&position)
         });
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// Of a user that was sent twice the last counts: nothing says which is the newer one, and the next scan settles it.
@@ -82,10 +109,10 @@ fn once_each(items: &mut Vec<Item>) {
 
 async fn digests(
     connection: &mut PgConnection,
-    groups: &[(Range, Vec<Item>)],
+    groups: &[Group],
 ) -> Result<Vec<Digest>, sqlx::Error> {
-    let from: Vec<_> = groups.iter().map(|(range, _)| range.from).collect();
-    let until: Vec<_> = groups.iter().map(|(range, _)| range.until).collect();
+    let from: Vec<_> = groups.iter().map(|group| group.range.from).collect();
+    let until: Vec<_> = groups.iter().map(|group| group.range.until).collect();
     sqlx::query_file_as!(
         Digest,
         "src/load/compare/digests.sql",
@@ -114,23 +141,130 @@ async fn unknown(
     Ok(positions.into_iter().collect())
 }
 
-/// Registrations at which to cut time so that each piece holds about `rows` living users, and how many living users there are.
+/// Keys of the living rows of the range that equal none of these records.
+async fn without_equal(
+    connection: &mut PgConnection,
+    range: Range,
+    items: &[Item],
+) -> Result<Vec<String>, sqlx::Error> {
+    let hashes: Vec<&[u8]> = items.iter().map(|item| item.hash.as_slice()).collect();
+    sqlx::query_file_scalar!(
+        "src/load/compare/missing.sql",
+        range.from,
+        range.until,
+        &hashes as &[&[u8]],
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Living rows of the range, or without a date if there is none, after a key already seen, in the order of their keys. For the parts of a scan that were read by
+/// page: who is not among their people is missing.
+///
+/// # Errors
+/// As sqlx.
+pub async fn living(
+    connection: &mut PgConnection,
+    range: Option<Range>,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<String>, sqlx::Error> {
+    match range {
+        Some(range) => {
+            sqlx::query_scalar!(
+                "select user_id from users
+                 where registered_at >= coalesce($1::timestamptz, '-infinity') and registered_at < coalesce($2::timestamptz, 'infinity')
+                   and _zephr_deleted_at is null and user_id > $3
+                 order by user_id limit $4",
+                range.from,
+                range.until,
+                after,
+                limit,
+            )
+            .fetch_all(connection)
+            .await
+        }
+        None => {
+            sqlx::query_scalar!(
+                "select user_id from users where registered_at is null and _zephr_deleted_at is null and user_id > $1
+                 order by user_id limit $2",
+                after,
+                limit,
+            )
+            .fetch_all(connection)
+            .await
+        }
+    }
+}
+
+/// Which of these users are there, alive, and as no run of these left them.
+///
+/// # Errors
+/// As sqlx.
+pub async fn untouched(
+    connection: &mut PgConnection,
+    ids: &[&str],
+    runs: &[Uuid],
+) -> Result<HashSet<String>, sqlx::Error> {
+    let untouched = sqlx::query_scalar!(
+        "select user_id from users where user_id = any($1) and _zephr_deleted_at is null and _zephr_run_id <> all($2)",
+        ids as &[&str],
+        runs,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(untouched.into_iter().collect())
+}
+
+/// Some living users.
+///
+/// # Errors
+/// As sqlx.
+pub async fn some_living(
+    connection: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select user_id from users where _zephr_deleted_at is null limit $1",
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// How many living users there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Living {
+    /// All of them.
+    pub all: i64,
+    /// Those with a registration date.
+    pub dated: i64,
+}
+
+/// Counts the living users.
+///
+/// # Errors
+/// As sqlx.
+pub async fn count_living(connection: &mut PgConnection) -> Result<Living, sqlx::Error> {
+    sqlx::query_as!(
+        Living,
+        r#"select count(*) as "all!", count(registered_at) as "dated!" from users where _zephr_deleted_at is null"#
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Registrations at which to cut time so that each piece holds about `rows` living users.
 ///
 /// # Errors
 /// As sqlx.
 pub async fn quantiles(
     connection: &mut PgConnection,
     rows: i64,
-) -> Result<(Vec<DateTime<Utc>>, i64), sqlx::Error> {
-    let cuts = sqlx::query_file_scalar!("src/load/compare/quantiles.sql", rows)
-        .fetch_all(&mut *connection)
-        .await?;
-    let total = sqlx::query_scalar!(
-        r#"select count(*) as "count!" from users where registered_at is not null and _zephr_deleted_at is null"#
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok((cuts, total))
+) -> Result<Vec<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_file_scalar!("src/load/compare/quantiles.sql", rows)
+        .fetch_all(connection)
+        .await
 }
 
 /// How the mirror knows some records.

@@ -1,7 +1,8 @@
 //! Changed users into `users` and `user_foreign_keys`, in bulk, inside the caller's transaction.
 //!
 //! Rows are locked in key order before anything is written, so two writers cannot deadlock, and compared again under the lock, so that a record that
-//! another writer just wrote is not written twice.
+//! another writer just wrote is not written twice, and an answer that came earlier does not replace one that came later. What is replaced is kept in
+//! `users_history`.
 
 use std::collections::HashMap;
 
@@ -78,47 +79,138 @@ async fn merge(
     rows: &mut Vec<Extracted>,
 ) -> Result<Merged, sqlx::Error> {
     rows.sort_unstable_by(|(a, _), (b, _)| a.user_id.cmp(&b.user_id));
-    let known = lock(connection, rows).await?;
+    let known = lock(connection, run_id, rows).await?;
     let before = rows.len();
-    rows.retain(|(user, _)| known.get(&user.user_id) != Some(&Some(user.hash)));
-    if !rows.is_empty() {
-        upsert(connection, run_id, rows).await?;
-        foreign_keys(connection, run_id, rows, &known).await?;
-    }
-    let updated = rows
+    rows.retain(|(user, extracted_at)| {
+        known.get(&user.user_id).is_none_or(|known| {
+            let older = known
+                .by_this_run
+                .zip(*extracted_at)
+                .is_some_and(|(there, here)| here < there);
+            known.hash != Some(user.hash) && !older
+        })
+    });
+    let updated: Vec<&str> = rows
         .iter()
-        .filter(|(user, _)| known.contains_key(&user.user_id))
-        .count();
+        .map(|(user, _)| user.user_id.as_str())
+        .filter(|id| known.contains_key(*id))
+        .collect();
+    if !rows.is_empty() {
+        let superseded_at = supersede(connection, &updated).await?;
+        upsert(connection, run_id, rows, superseded_at).await?;
+        foreign_keys(connection, run_id, rows, &updated).await?;
+    }
     Ok(Merged {
-        inserted: (rows.len() - updated) as i64,
-        updated: updated as i64,
+        inserted: (rows.len() - updated.len()) as i64,
+        updated: updated.len() as i64,
         unchanged: (before - rows.len()) as i64,
     })
 }
 
-/// The rows that exist, locked in key order, with their hash; a tombstone has none, and so equals nothing.
+/// A row that is there.
+#[derive(Debug)]
+struct Known {
+    /// Of its content; a tombstone has none, and so equals nothing.
+    hash: Option<[u8; HASH_BYTES]>,
+    /// If this very run wrote it: when the API answered with it.
+    by_this_run: Option<DateTime<Utc>>,
+}
+
+/// The rows that exist, locked in key order.
 async fn lock(
     connection: &mut PgConnection,
+    run_id: Uuid,
     rows: &[Extracted],
-) -> Result<HashMap<String, Option<[u8; HASH_BYTES]>>, sqlx::Error> {
+) -> Result<HashMap<String, Known>, sqlx::Error> {
     let ids: Vec<&str> = rows.iter().map(|(user, _)| user.user_id.as_str()).collect();
     let known = sqlx::query!(
-        r#"select user_id, case when _zephr_deleted_at is null then _zephr_hash end as hash
+        r#"select user_id, case when _zephr_deleted_at is null then _zephr_hash end as hash,
+                  case when _zephr_run_id = $2 then _zephr_extracted_at end as by_this_run
            from users where user_id = any($1) order by user_id for no key update"#,
         &ids as &[&str],
+        run_id,
     )
     .fetch_all(connection)
     .await?;
     Ok(known
         .into_iter()
-        .map(|row| (row.user_id, row.hash.and_then(|hash| hash.try_into().ok())))
+        .map(|row| {
+            let known = Known {
+                hash: row.hash.and_then(|hash| hash.try_into().ok()),
+                by_this_run: row.by_this_run,
+            };
+            (row.user_id, known)
+        })
         .collect())
+}
+
+/// Moves the present versions of users whose rows are locked into the history, and says when they ended; none when there is nobody to move.
+///
+/// The instant is taken after the rows were locked: two transactions that change the same user one after the other may have begun in the other order.
+async fn supersede(
+    connection: &mut PgConnection,
+    ids: &[&str],
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    let at = sqlx::query_scalar!(
+        r#"select greatest(clock_timestamp(), max(_zephr_loaded_at) + interval '1 microsecond') as "at!"
+           from users where user_id = any($1)"#,
+        ids as &[&str],
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    sqlx::query_file!("src/load/merge/users_history.sql", ids as &[&str], at)
+        .execute(connection)
+        .await?;
+    Ok(Some(at))
+}
+
+/// Marks users as deleted, and their foreign keys with them; answers how many were alive until now.
+///
+/// # Errors
+/// As sqlx.
+pub async fn tombstone(
+    connection: &mut PgConnection,
+    run_id: Uuid,
+    ids: &[&str],
+) -> Result<i64, sqlx::Error> {
+    let living = sqlx::query_scalar!(
+        "select user_id from users where user_id = any($1) and _zephr_deleted_at is null order by user_id for no key update",
+        ids as &[&str],
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let living: Vec<&str> = living.iter().map(String::as_str).collect();
+    let Some(at) = supersede(connection, &living).await? else {
+        return Ok(0);
+    };
+    sqlx::query!(
+        "update users set _zephr_deleted_at = $3, _zephr_loaded_at = $3, _zephr_run_id = $1 where user_id = any($2)",
+        run_id,
+        &living as &[&str],
+        at,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "update user_foreign_keys set _zephr_deleted_at = $3, _zephr_loaded_at = $3, _zephr_run_id = $1
+         where user_id = any($2) and _zephr_deleted_at is null",
+        run_id,
+        &living as &[&str],
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(living.len() as i64)
 }
 
 async fn upsert(
     connection: &mut PgConnection,
     run_id: Uuid,
     rows: &[Extracted],
+    superseded_at: Option<DateTime<Utc>>,
 ) -> Result<(), sqlx::Error> {
     let issues: Vec<Option<String>> = rows
         .iter()
@@ -141,6 +233,7 @@ async fn upsert(
         &rows.iter().map(|(_, at)| *at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
         &column(rows, |user| user.hash.as_slice()) as &[&[u8]],
         &issues as &[Option<String>],
+        superseded_at,
     )
     .execute(connection)
     .await?;
@@ -156,7 +249,7 @@ async fn foreign_keys(
     connection: &mut PgConnection,
     run_id: Uuid,
     rows: &[Extracted],
-    known: &HashMap<String, Option<[u8; HASH_BYTES]>>,
+    updated: &[&str],
 ) -> Result<(), sqlx::Error> {
     let (mut owners, mut systems, mut keys, mut at) = (vec![], vec![], vec![], vec![]);
     for (user, extracted_at) in rows {
@@ -167,16 +260,11 @@ async fn foreign_keys(
             at.push(*extracted_at);
         }
     }
-    let updated: Vec<&str> = rows
-        .iter()
-        .map(|(user, _)| user.user_id.as_str())
-        .filter(|id| known.contains_key(*id))
-        .collect();
     if !updated.is_empty() {
         sqlx::query_file!(
             "src/load/merge/user_foreign_keys_gone.sql",
             run_id,
-            &updated as &[&str],
+            updated as &[&str],
             &owners as &[&str],
             &systems as &[&str],
             &keys as &[&str],

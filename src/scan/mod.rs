@@ -1,12 +1,15 @@
 //! Reading the user export whole.
 //!
 //! The export is paged by number over people who change while it is read, so paging through it skips some. Here the time line of registrations
-//! is cut into [`window`]s until each answer is whole: one response cannot drift. [`plan`] is the pure part, which windows to ask; [`whole`] tells
-//! whether an answer holds all there is; [`part`] reads one part of the scan; [`verdict`] says how far the whole may be believed.
+//! is cut into [`window`]s until each answer is whole: one response cannot drift. [`walk`] is a scan under way: [`plan`] says which windows to ask, [`part`]
+//! reads one, [`whole`] tells whether an answer holds all there is, `undated` looks for people in no window, and [`verdict`] says how far all of it may be
+//! believed.
 
 pub mod part;
 pub mod plan;
+mod undated;
 pub mod verdict;
+pub mod walk;
 pub mod whole;
 pub mod window;
 

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use super::Source;
 use super::plan::Overflow;
 use super::verdict::Proof;
-use super::whole::{Judgement, Signs};
+use super::whole::{Judgement, Learned, Signs, stood_still};
 use super::window::Window;
-use crate::record::{Envelope, Item, Page, Query};
+use crate::record::{Item, Page, Query};
 
 /// Asked once for a window that cannot be cut: thousands who registered in one second may still fit one answer.
 const VERY_LARGE_RPP: u64 = 50_000;
@@ -20,8 +20,14 @@ const VERY_LARGE_RPP: u64 = 50_000;
 /// Passes by page over one part. Two must agree; when five did not, people come and go faster than they can be read.
 const MAX_PASSES: usize = 5;
 
-/// Pages of one pass. A server that never sends an empty page must not keep us for ever; ten million people are 20,000 pages.
+/// Pages of one pass. A server that never sends an empty page must not keep us for ever; five hundred million people are a million pages.
 const MAX_PAGES: u64 = 1_000_000;
+
+/// So many pages in a row that are the same: the server ignores the page number. Two may be the same because somebody came in between.
+const SAME_PAGES: usize = 3;
+
+/// How often an answer that nothing explains is asked for again while people leave it.
+const UNCLEAR_TRIES: usize = 3;
 
 /// A page on its way to the writers.
 #[derive(Debug)]
@@ -32,9 +38,6 @@ pub struct Fetched {
     pub completes: Option<Window>,
 }
 
-/// Somebody may register or leave between two counts; several unequal ones in a row are worth a pass by page.
-const COUNT_TRIES: usize = 3;
-
 /// What came of asking for a window.
 #[derive(Debug)]
 pub enum Reading {
@@ -43,14 +46,32 @@ pub enum Reading {
     /// It has to be cut.
     TooLarge(Overflow),
     /// It cannot be cut. It was read by page, and the pages were handed on.
-    ByPage {
-        /// Whether two passes agreed.
-        proof: Proof,
-        /// Records of the last pass.
-        rows: u64,
-    },
+    ByPage(ByPage),
     /// Somebody outside the window was in the answer.
     FilterIgnored,
+}
+
+/// A part that was read by page.
+#[derive(Debug)]
+pub struct ByPage {
+    /// Whether two passes agreed.
+    pub proof: Proof,
+    /// Records of the last pass.
+    pub rows: u64,
+    /// Everybody who was seen in any pass.
+    pub people: Sightings,
+}
+
+/// Who was seen, eight bytes each: memory stays small where a whole tenant has to be read by page.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sightings(HashSet<u64>);
+
+impl Sightings {
+    /// Whether somebody with this id was seen. Two of a million ids share their eight bytes once in thirty million scans, and then somebody who is gone
+    /// stays until the next one.
+    pub fn contains(&self, id: &str) -> bool {
+        self.0.contains(&short(id))
+    }
 }
 
 /// Why reading stopped.
@@ -62,42 +83,62 @@ pub enum Stopped<E> {
     Closed,
 }
 
+/// What is asked for, all through a scan.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking {
+    /// Records per page.
+    pub rpp: u64,
+    /// Only those updated after it; none means everybody.
+    pub since: Option<DateTime<Utc>>,
+}
+
 /// Reads parts of one scan. Clones share what is learned about the server.
 #[derive(Debug, Clone)]
 pub struct PartReader<S> {
     source: S,
-    rpp: u64,
-    since: Option<DateTime<Utc>>,
-    learned: Arc<Mutex<Learned>>,
+    asking: Asking,
+    known: Arc<Mutex<Known>>,
 }
 
 /// What the scan has learned so far.
 #[derive(Debug, Default)]
-struct Learned {
+struct Known {
     signs: Signs,
     first_answer: Option<DateTime<Utc>>,
     total: Option<u64>,
 }
 
 impl<S: Source> PartReader<S> {
-    /// Reads from `source`, `rpp` records at a time; with `since` only those updated after it.
-    pub fn new(source: S, rpp: u64, since: Option<DateTime<Utc>>) -> Self {
+    /// Reads from `source`. `learned` is what an earlier scan found out about the server.
+    pub fn new(source: S, asking: Asking, learned: Learned) -> Self {
         Self {
             source,
-            rpp,
-            since,
-            learned: Arc::default(),
+            asking,
+            known: Arc::new(Mutex::new(Known {
+                signs: Signs::remember(learned),
+                ..Known::default()
+            })),
         }
     }
 
     /// The API's clock at the first answer.
     pub fn first_answer(&self) -> Option<DateTime<Utc>> {
-        self.learned().first_answer
+        self.known().first_answer
     }
 
     /// How many records there are in all, where the server has told.
     pub fn total(&self) -> Option<u64> {
-        self.learned().total
+        self.known().total
+    }
+
+    /// What a later scan may begin with.
+    pub fn learned(&self) -> Learned {
+        self.known().signs.learned(self.asking.rpp)
+    }
+
+    /// How many records a full page holds.
+    pub fn full_page(&self) -> u64 {
+        self.known().signs.full_page(self.asking.rpp)
     }
 
     /// Reads one window. Pages of a window that has to be read by page go to `pages`.
@@ -109,34 +150,66 @@ impl<S: Source> PartReader<S> {
         window: Window,
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<Reading, Stopped<S::Error>> {
-        let page = self.ask(window, self.rpp, 1).await?;
+        let (whole, page) = self.first_page(window, self.asking.rpp).await?;
         if strays(window, &page) {
             return Ok(Reading::FilterIgnored);
         }
-        match self.judge(window, self.rpp, &page).await? {
-            Judgement::Whole => Ok(Reading::Whole(core(window, page))),
-            Judgement::More if window.can_be_cut() => {
-                Ok(Reading::TooLarge(self.overflow(window, &page)))
-            }
-            Judgement::More | Judgement::AskSecondPage => self.uncuttable(window, pages).await,
+        let items = page.len() as u64;
+        if whole {
+            Ok(Reading::Whole(core(window, page)))
+        } else if window.can_be_cut() && !self.known().signs.contradicts(self.asking.rpp, items) {
+            Ok(Reading::TooLarge(self.overflow(window, &page)))
+        } else {
+            drop(page);
+            self.uncuttable(window, pages).await
         }
     }
 
-    /// Looks for people without a registration date, who are in no window.
+    /// How many records are in a window, where the server's count is shown to be a total. One record is asked for: nothing is read.
     ///
     /// # Errors
     /// As the source.
-    pub async fn undated(
+    pub async fn count(&self, window: Window) -> Result<Option<u64>, Stopped<S::Error>> {
+        let page = self.ask(window, 1, 1).await?;
+        let items = page.len() as u64;
+        let mut known = self.known();
+        // What is learned from it holds for all: a larger count than the page is a total, beyond doubt.
+        known.signs.judge(1, items, page.envelope);
+        let counts = known.signs.count_is_total();
+        Ok(page
+            .envelope
+            .count
+            .filter(|count| *count >= items && counts))
+    }
+
+    /// Reads by page those who belong, until two passes in a row show the same people.
+    ///
+    /// # Errors
+    /// As the source.
+    pub async fn agreeing_passes(
         &self,
+        window: Window,
+        belongs: impl Fn(&Item) -> bool,
         pages: &mpsc::Sender<Fetched>,
-    ) -> Result<(Proof, u64), Stopped<S::Error>> {
-        for _ in 0..COUNT_TRIES {
-            if self.counts_show_that_all_are_dated().await? {
-                return Ok((Proof::Whole, 0));
+    ) -> Result<ByPage, Stopped<S::Error>> {
+        let mut last = self.pass(window, &belongs, pages).await?;
+        let mut everybody = last.people.clone();
+        let mut proof = Proof::None;
+        for _ in 1..MAX_PASSES {
+            let next = self.pass(window, &belongs, pages).await?;
+            everybody.0.extend(&next.people.0);
+            let agreed = next.people == last.people;
+            last = next;
+            if agreed {
+                proof = Proof::Passes;
+                break;
             }
         }
-        self.agreeing_passes(Window::ALL, |item| item.registered_at.is_none(), pages)
-            .await
+        Ok(ByPage {
+            proof,
+            rows: last.rows,
+            people: everybody,
+        })
     }
 
     /// Reads everything by page, once: what is left when the server ignores the filter.
@@ -155,7 +228,7 @@ impl<S: Source> PartReader<S> {
         let answer = self
             .source
             .page(Query {
-                updated_since: self.since,
+                updated_since: self.asking.since,
                 registered_since,
                 registered_before,
                 rpp,
@@ -163,33 +236,47 @@ impl<S: Source> PartReader<S> {
             })
             .await
             .map_err(Stopped::Source)?;
-        let mut learned = self.learned();
-        learned.first_answer = learned.first_answer.or(answer.answered_at);
+        let mut known = self.known();
+        known.first_answer = known.first_answer.or(answer.answered_at);
         if window == Window::ALL && answer.envelope.count > Some(answer.len() as u64) {
-            learned.total = answer.envelope.count;
+            known.total = answer.envelope.count;
         }
-        drop(learned);
+        drop(known);
         Ok(answer)
     }
 
-    /// Judges a first page; asks for the second where nothing else tells.
-    async fn judge(
+    /// The first page of a window, and whether it holds all of it.
+    async fn first_page(
         &self,
         window: Window,
         asked: u64,
-        page: &Page,
-    ) -> Result<Judgement, Stopped<S::Error>> {
-        let items = page.len() as u64;
-        let judgement = self.learned().signs.judge(asked, items, page.envelope);
-        match judgement {
-            Judgement::Whole | Judgement::More => Ok(judgement),
-            Judgement::AskSecondPage => {
-                let second = self.ask(window, asked, 2).await?;
-                // A server that ignores the page number sends the same people again: then there is no second page.
-                let more = !seen(&second).is_subset(&seen(page));
-                Ok(self.learned().signs.second_page(items, more))
+    ) -> Result<(bool, Page), Stopped<S::Error>> {
+        let mut page = self.ask(window, asked, 1).await?;
+        for _ in 0..UNCLEAR_TRIES {
+            let items = page.len() as u64;
+            let judgement = self.known().signs.judge(asked, items, page.envelope);
+            match judgement {
+                Judgement::Whole => return Ok((true, page)),
+                Judgement::More => return Ok((false, page)),
+                Judgement::Unclear => {
+                    let (here, second) = (seen(&page), self.ask(window, asked, 2).await?);
+                    if !second.is_empty() {
+                        // A server that ignores the page number sends the same people again: that says nothing about a full page.
+                        if !seen(&second).is_subset(&here) {
+                            self.known().signs.more(asked, items);
+                        }
+                        return Ok((false, page));
+                    }
+                    let again = self.ask(window, asked, 1).await?;
+                    let still = stood_still(&here, &seen(&again));
+                    page = again;
+                    if still {
+                        return Ok((true, page));
+                    }
+                }
             }
         }
+        Ok((false, page))
     }
 
     async fn uncuttable(
@@ -197,65 +284,14 @@ impl<S: Source> PartReader<S> {
         window: Window,
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<Reading, Stopped<S::Error>> {
-        let page = self.ask(window, VERY_LARGE_RPP, 1).await?;
-        match self.judge(window, VERY_LARGE_RPP, &page).await? {
-            Judgement::Whole => Ok(Reading::Whole(core(window, page))),
-            Judgement::More | Judgement::AskSecondPage => {
-                drop(page);
-                let belongs = |item: &Item| item.registered_at.is_none_or(|at| window.contains(at));
-                let (proof, rows) = self.agreeing_passes(window, belongs, pages).await?;
-                Ok(Reading::ByPage { proof, rows })
-            }
+        let (whole, page) = self.first_page(window, VERY_LARGE_RPP).await?;
+        if whole {
+            return Ok(Reading::Whole(core(window, page)));
         }
-    }
-
-    async fn counts_show_that_all_are_dated(&self) -> Result<bool, Stopped<S::Error>> {
-        // One record a page: what `meta.count` says is compared, nothing is read.
-        let everybody = self.ask(Window::ALL, 1, 1).await?;
-        let beginning = Window {
-            from: Some(chrono::DateTime::UNIX_EPOCH),
-            until: None,
-        };
-        let after = self.ask(beginning, 1, 1).await?;
-        let before = Window {
-            from: None,
-            until: Some(chrono::DateTime::UNIX_EPOCH),
-        };
-        let earlier = self.ask(before, 1, 1).await?;
-        let counts_mean_something = self.learned().signs.count_is_total()
-            || everybody.envelope.count > Some(everybody.len() as u64) && !everybody.is_empty();
-        let total = |page: &Page| match page.envelope {
-            // One record and a larger count: a total, beyond doubt.
-            Envelope {
-                count: Some(count), ..
-            } if count > page.len() as u64 && !page.is_empty() => Some(count),
-            Envelope { count: Some(0), .. } if page.is_empty() && counts_mean_something => Some(0),
-            Envelope { count: Some(1), .. } if page.len() == 1 && counts_mean_something => Some(1),
-            Envelope { .. } => None,
-        };
-        Ok(match (total(&everybody), total(&after), total(&earlier)) {
-            // Exclusive ends leave out at most the instant itself; overlapping ends may count it twice, which only errs towards looking.
-            (Some(all), Some(after), Some(earlier)) => all == after + earlier,
-            (None, _, _) | (_, None, _) | (_, _, None) => false,
-        })
-    }
-
-    /// Reads by page until two passes in a row show the same people.
-    async fn agreeing_passes(
-        &self,
-        window: Window,
-        belongs: impl Fn(&Item) -> bool,
-        pages: &mpsc::Sender<Fetched>,
-    ) -> Result<(Proof, u64), Stopped<S::Error>> {
-        let mut last = self.pass(window, &belongs, pages).await?;
-        for _ in 1..MAX_PASSES {
-            let next = self.pass(window, &belongs, pages).await?;
-            if next.people == last.people {
-                return Ok((Proof::Passes, next.rows));
-            }
-            last = next;
-        }
-        Ok((Proof::None, last.rows))
+        drop(page);
+        let belongs = |item: &Item| item.registered_at.is_none_or(|at| window.contains(at));
+        let read = self.agreeing_passes(window, belongs, pages).await?;
+        Ok(Reading::ByPage(read))
     }
 
     async fn pass(
@@ -265,17 +301,18 @@ impl<S: Source> PartReader<S> {
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<Pass, Stopped<S::Error>> {
         let mut pass = Pass::default();
-        let mut previous = None;
+        let (mut previous, mut same) = (HashSet::new(), 1);
         for number in 1..=MAX_PAGES {
-            let mut page = self.ask(window, self.rpp, number).await?;
-            let ids = Some(seen(&page));
+            let mut page = self.ask(window, self.asking.rpp, number).await?;
+            let here = seen(&page);
+            same = if here == previous { same + 1 } else { 1 };
             // Ends at an empty page, or where a server that ignores the number repeats itself; never at a short page.
-            if page.is_empty() || ids == previous {
+            if page.is_empty() || same == SAME_PAGES {
                 break;
             }
-            previous = ids;
+            previous = here;
             page.items.retain(|item| belongs(item));
-            pass.people.extend(seen(&page));
+            pass.people.0.extend(seen(&page));
             pass.rows += page.len() as u64;
             if !page.is_empty() {
                 pages
@@ -291,7 +328,7 @@ impl<S: Source> PartReader<S> {
     }
 
     fn overflow(&self, window: Window, page: &Page) -> Overflow {
-        let signs = self.learned().signs;
+        let known = self.known();
         Overflow {
             dates: page
                 .items
@@ -299,34 +336,32 @@ impl<S: Source> PartReader<S> {
                 .filter_map(|item| item.registered_at)
                 .filter(|at| window.contains(*at))
                 .collect(),
-            count: page.envelope.count.filter(|_| signs.count_is_total()),
-            full_page: signs.full_page(self.rpp),
+            count: page.envelope.count.filter(|_| known.signs.count_is_total()),
+            full_page: known.signs.full_page(self.asking.rpp),
+            answered_at: page.answered_at,
         }
     }
 
-    fn learned(&self) -> MutexGuard<'_, Learned> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One pass by page.
 #[derive(Debug, Default)]
 struct Pass {
-    /// Who was seen, eight bytes each: memory stays small where a whole tenant has to be read this way.
-    people: HashSet<u64>,
+    people: Sightings,
     rows: u64,
 }
 
 /// Everybody on a page, storable or not: two pages of rejects are different pages.
 fn seen(page: &Page) -> HashSet<u64> {
     let items = page.items.iter().map(|item| short(item.id.as_str()));
-    items
-        .chain(
-            page.rejects
-                .iter()
-                .map(|reject| short(&reject.content_hash)),
-        )
-        .collect()
+    let rejects = page.rejects.iter().map(|reject| match &reject.id {
+        Some(id) => short(id.as_str()),
+        None => short(&reject.content_hash),
+    });
+    items.chain(rejects).collect()
 }
 
 fn short(id: &(impl Hash + ?Sized)) -> u64 {

@@ -36,6 +36,15 @@ pub enum Verdict {
     Incomplete,
 }
 
+impl Verdict {
+    /// The verdict of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Proven, Self::Agreed, Self::Incomplete]
+            .into_iter()
+            .find(|verdict| verdict.to_string() == name)
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

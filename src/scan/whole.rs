@@ -1,21 +1,36 @@
 //! When an answer holds all there is (design section 3.2).
 //!
 //! Servers differ in what they tell: a link to the next page, a count that is a total or the size of the page, the page size they allow, or nothing.
-//! An answer is believed to be whole only where something has been *seen* to work on this server: a link, a count, or an empty second page.
+//! An answer is believed to be whole only where something has been *seen* to work on this server: a link, a count, or a page that held more.
+
+use std::collections::{BTreeMap, HashSet};
 
 use crate::record::Envelope;
 
 /// What a scan has learned about how this server says "there is more".
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Signs {
     /// A link to a next page was seen, so its absence means something.
-    links_work: bool,
+    links_tell: bool,
     /// A count above the records on the page was seen, so it is a total.
     count_is_total: bool,
-    /// The largest answer that had more behind it: the size of a full page, whatever was asked.
-    full_page: Option<u64>,
-    /// The largest answer whose second page was asked for and was empty.
-    probed: u64,
+    /// The largest answer to each page size that was asked: a page holds at least that much, so an answer with fewer records is not full.
+    held: BTreeMap<u64, u64>,
+    /// The largest answer to each page size that had more behind it: the size of a full page, whatever was asked.
+    full: BTreeMap<u64, u64>,
+}
+
+/// What outlasts a scan: an incremental run believes an answer by what the full scan before it saw. Field names are those of `checkpoints`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// Records per page that were asked for.
+    pub page_asked: Option<u64>,
+    /// The largest page that came.
+    pub page_held: Option<u64>,
+    /// Whether links tell.
+    pub links_tell: bool,
+    /// Whether the count is a total.
+    pub count_is_total: bool,
 }
 
 /// What to make of an answer.
@@ -25,11 +40,36 @@ pub enum Judgement {
     Whole,
     /// There is more.
     More,
-    /// Nothing this server said so far tells; its second page will.
-    AskSecondPage,
+    /// Nothing this server said so far tells.
+    Unclear,
 }
 
 impl Signs {
+    /// Begins with what an earlier scan learned.
+    pub fn remember(learned: Learned) -> Self {
+        Self {
+            links_tell: learned.links_tell,
+            count_is_total: learned.count_is_total,
+            held: learned
+                .page_asked
+                .zip(learned.page_held)
+                .into_iter()
+                .collect(),
+            full: BTreeMap::new(),
+        }
+    }
+
+    /// What a later scan may begin with, about pages of the size asked.
+    pub fn learned(&self, asked: u64) -> Learned {
+        let held = self.held.get(&asked).copied();
+        Learned {
+            page_asked: held.map(|_| asked),
+            page_held: held,
+            links_tell: self.links_tell,
+            count_is_total: self.count_is_total,
+        }
+    }
+
     /// Whether `meta.count` has been shown to be a total.
     pub fn count_is_total(&self) -> bool {
         self.count_is_total
@@ -37,51 +77,67 @@ impl Signs {
 
     /// How many records a full page holds, when `asked` are asked for.
     pub fn full_page(&self, asked: u64) -> u64 {
-        self.full_page.map_or(asked, |full| full.min(asked)).max(1)
+        self.full
+            .get(&asked)
+            .map_or(asked, |full| *full.min(&asked))
+            .max(1)
     }
 
     /// Judges the first page of an answer of `items` records to a request for `asked`, and learns from it.
     pub fn judge(&mut self, asked: u64, items: u64, envelope: Envelope) -> Judgement {
-        self.links_work |= envelope.next;
+        self.links_tell |= envelope.next;
         let counts_more = envelope.count.is_some_and(|count| count > items);
         // A count above an empty page proves nothing: nobody knows what is counted.
         self.count_is_total |= counts_more && items > 0;
-        let size = envelope.rpp.map_or(asked, |rpp| rpp.min(asked));
-        let size = self.full_page.map_or(size, |full| full.min(size));
+        let held = self.held.insert(
+            asked,
+            items.max(self.held.get(&asked).copied().unwrap_or(0)),
+        );
         if envelope.next || counts_more {
-            self.has_more(items);
+            self.more(asked, items);
             return Judgement::More;
         }
         if items == 0 {
             return Judgement::Whole;
         }
-        let told = self.links_work || (self.count_is_total && envelope.count == Some(items));
-        if items >= size {
-            // A page that is full to the brim and says nothing: asking is cheaper than cutting for nothing, but only where it can be told.
+        // A server that sends more than was asked, or than it says, does not go by that number.
+        let sizes = [Some(asked), envelope.rpp];
+        let full = sizes
+            .into_iter()
+            .flatten()
+            .filter(|size| items <= *size)
+            .min();
+        let told = self.links_tell || (self.count_is_total && envelope.count == Some(items));
+        if full == Some(items) {
+            // Full to the brim, and silent: cutting is cheaper than asking, and proves more.
             Judgement::More
-        } else if told || items <= self.probed {
+        } else if told || held.is_some_and(|held| items < held) {
             Judgement::Whole
         } else {
-            Judgement::AskSecondPage
+            Judgement::Unclear
         }
     }
 
-    /// Learns what the second page of an answer of `items` records showed.
-    pub fn second_page(&mut self, items: u64, more: bool) -> Judgement {
-        if more {
-            self.has_more(items);
-            Judgement::More
-        } else {
-            self.probed = self.probed.max(items);
-            Judgement::Whole
-        }
+    /// Whether an answer that says "more" holds so few records that what it says cannot be about its window: then cutting would go on until the second.
+    pub fn contradicts(&self, asked: u64, items: u64) -> bool {
+        self.held.get(&asked).is_some_and(|held| items * 2 < *held)
     }
 
-    fn has_more(&mut self, items: u64) {
+    /// Learns that an answer of `items` records had more behind it.
+    pub fn more(&mut self, asked: u64, items: u64) {
         if items > 0 {
-            self.full_page = Some(self.full_page.map_or(items, |full| full.max(items)));
+            let full = self.full.entry(asked).or_default();
+            *full = items.max(*full);
         }
     }
+}
+
+/// Whether an answer is whole whose second page was empty: if everybody who was on it is still there afterwards.
+///
+/// The second page alone proves nothing while people leave: one deletion on a full first page moves somebody from the second page to the first, and the second
+/// is empty. But ids do not come back; if all of the first page is still there after the empty second one, it was all there was when the second was asked.
+pub fn stood_still(first: &HashSet<u64>, again: &HashSet<u64>) -> bool {
+    first.is_subset(again)
 }
 
 #[cfg(test)]
@@ -94,98 +150,97 @@ mod tests {
         next: false,
     };
 
+    const NEXT: Envelope = Envelope {
+        next: true,
+        ..SILENT
+    };
+
+    fn counting(count: u64) -> Envelope {
+        Envelope {
+            count: Some(count),
+            ..SILENT
+        }
+    }
+
     #[test]
     fn a_link_or_a_larger_count_says_there_is_more() {
         let mut signs = Signs::default();
-        assert_eq!(
-            signs.judge(
-                500,
-                20,
-                Envelope {
-                    next: true,
-                    ..SILENT
-                }
-            ),
-            Judgement::More
-        );
+        assert_eq!(signs.judge(500, 20, NEXT), Judgement::More);
         let mut signs = Signs::default();
-        assert_eq!(
-            signs.judge(
-                500,
-                100,
-                Envelope {
-                    count: Some(101),
-                    ..SILENT
-                }
-            ),
-            Judgement::More
-        );
+        assert_eq!(signs.judge(500, 100, counting(101)), Judgement::More);
         assert!(signs.count_is_total());
     }
 
     #[test]
-    fn a_server_that_was_never_seen_to_tell_is_asked_for_the_second_page() {
+    fn a_silent_answer_is_whole_only_below_one_that_was_larger() {
         let mut signs = Signs::default();
+        // A hundred may be all there is, or all that this server sends at a time.
+        assert_eq!(signs.judge(500, 100, SILENT), Judgement::Unclear);
+        assert_eq!(signs.judge(500, 100, SILENT), Judgement::Unclear);
+        assert_eq!(signs.judge(500, 99, SILENT), Judgement::Whole);
+        assert_eq!(signs.judge(500, 101, SILENT), Judgement::Unclear);
+        // What a page of fifty thousand holds, a page of five hundred does not tell.
+        assert_eq!(signs.judge(50_000, 20, SILENT), Judgement::Unclear);
+    }
+
+    #[test]
+    fn a_full_page_is_never_whole() {
+        let mut signs = Signs::default();
+        assert_eq!(signs.judge(500, 500, SILENT), Judgement::More);
+        assert_eq!(signs.judge(500, 499, SILENT), Judgement::Whole);
         let clamped = Envelope {
-            count: Some(100),
-            rpp: Some(500),
-            next: false,
+            rpp: Some(100),
+            ..SILENT
         };
-        assert_eq!(signs.judge(500, 100, clamped), Judgement::AskSecondPage);
-        assert_eq!(signs.second_page(100, true), Judgement::More);
-        assert_eq!(signs.full_page(500), 100);
-        // From then on a hundred is a full page, and less has been judged by none.
         assert_eq!(signs.judge(500, 100, clamped), Judgement::More);
-        assert_eq!(signs.judge(500, 60, SILENT), Judgement::AskSecondPage);
-        assert_eq!(signs.second_page(60, false), Judgement::Whole);
-        assert_eq!(signs.judge(500, 59, SILENT), Judgement::Whole);
-        assert_eq!(signs.judge(500, 61, SILENT), Judgement::AskSecondPage);
+    }
+
+    #[test]
+    fn a_server_that_does_not_go_by_the_size_asked_or_named_is_not_taken_at_its_word() {
+        let mut signs = Signs::default();
+        let named = Envelope {
+            rpp: Some(20),
+            ..SILENT
+        };
+        assert_eq!(signs.judge(500, 3_000, named), Judgement::Unclear);
+        assert_eq!(signs.judge(500, 2_999, named), Judgement::Whole);
     }
 
     #[test]
     fn once_links_or_counts_were_seen_to_work_their_silence_is_believed() {
         let mut signs = Signs::default();
-        signs.judge(
-            500,
-            500,
-            Envelope {
-                next: true,
-                ..SILENT
-            },
-        );
+        signs.judge(500, 100, NEXT);
         assert_eq!(signs.judge(500, 499, SILENT), Judgement::Whole);
         assert_eq!(signs.judge(500, 500, SILENT), Judgement::More);
         let mut signs = Signs::default();
-        signs.judge(
-            500,
-            500,
-            Envelope {
-                count: Some(9_000),
-                ..SILENT
-            },
-        );
-        assert_eq!(
-            signs.judge(
-                500,
-                400,
-                Envelope {
-                    count: Some(400),
-                    ..SILENT
-                }
-            ),
-            Judgement::Whole
-        );
-        assert_eq!(signs.judge(500, 400, SILENT), Judgement::AskSecondPage);
+        signs.judge(500, 100, counting(9_000));
+        assert_eq!(signs.judge(500, 400, counting(400)), Judgement::Whole);
+        assert_eq!(signs.judge(500, 450, SILENT), Judgement::Unclear);
     }
 
     #[test]
-    fn the_page_size_the_server_names_is_obeyed() {
+    fn what_was_learned_outlasts_the_scan() {
         let mut signs = Signs::default();
-        let envelope = Envelope {
-            count: None,
-            rpp: Some(100),
-            next: false,
-        };
-        assert_eq!(signs.judge(500, 100, envelope), Judgement::More);
+        signs.judge(500, 500, SILENT);
+        let mut next = Signs::remember(signs.learned(500));
+        assert_eq!(next.judge(500, 50, SILENT), Judgement::Whole);
+        let mut other_size = Signs::remember(signs.learned(200));
+        assert_eq!(other_size.judge(200, 50, SILENT), Judgement::Unclear);
+    }
+
+    #[test]
+    fn more_behind_a_nearly_empty_page_is_a_contradiction() {
+        let mut signs = Signs::default();
+        signs.judge(500, 500, NEXT);
+        signs.judge(500, 100, NEXT);
+        assert!(signs.contradicts(500, 100));
+        assert!(!signs.contradicts(500, 400));
+    }
+
+    #[test]
+    fn an_empty_second_page_proves_nothing_when_somebody_left() {
+        let set = |ids: &[u64]| ids.iter().copied().collect::<HashSet<u64>>();
+        assert!(stood_still(&set(&[1, 2]), &set(&[1, 2, 3])));
+        assert!(!stood_still(&set(&[1, 2]), &set(&[1, 3])));
     }
 }

@@ -84,6 +84,34 @@ pub async fn begin(
     Ok(())
 }
 
+/// What a full scan learned about the server's answers; the next incremental run begins with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each is the column of that name, and the columns carry comments"
+)]
+pub struct Learned {
+    pub page_asked: Option<i64>,
+    pub page_held: Option<i64>,
+    pub links_tell: bool,
+    pub count_is_total: bool,
+}
+
+/// What the last finished full scan of a job learned.
+///
+/// # Errors
+/// As sqlx.
+pub async fn learned(executor: impl PgExecutor<'_>, job: &str) -> Result<Learned, sqlx::Error> {
+    let learned = sqlx::query_as!(
+        Learned,
+        "select page_asked, page_held, links_tell, count_is_total from checkpoints where job = $1",
+        job,
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(learned.unwrap_or_default())
+}
+
 /// Notes that the full scan finished, and moves the watermark to its beginning, never back.
 ///
 /// # Errors
@@ -92,13 +120,19 @@ pub async fn finish(
     executor: impl PgExecutor<'_>,
     job: &str,
     scan_id: Uuid,
+    learned: &Learned,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update checkpoints set watermark = greatest(watermark, scan_started_at), full_finished_at = now(),
-             scan_id = null, scan_started_at = null, updated_at = now()
+             scan_id = null, scan_started_at = null, updated_at = now(),
+             page_asked = $3, page_held = $4, links_tell = $5, count_is_total = $6
          where job = $1 and scan_id = $2",
         job,
         scan_id,
+        learned.page_asked,
+        learned.page_held,
+        learned.links_tell,
+        learned.count_is_total,
     )
     .execute(executor)
     .await?;

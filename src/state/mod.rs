@@ -1,10 +1,11 @@
 //! Our own bookkeeping tables, a function per query.
 //!
-//! [`leases`] prove that this process alone works on a resource; [`runs`] say what was done; [`checkpoints`] and [`windows`] how far; [`rejects`] what could not
-//! be stored. Functions take the connection or transaction of the caller, who decides what commits together.
+//! [`leases`] prove that this process alone works on a resource; [`runs`] say what was done; [`checkpoints`] and [`windows`] how far; [`notes`] what a scan noted
+//! about single records; [`rejects`] what could not be stored. Functions take the connection or transaction of the caller, who decides what commits together.
 
 pub mod checkpoints;
 pub mod leases;
+pub mod notes;
 pub mod rejects;
 pub mod runs;
 pub mod windows;

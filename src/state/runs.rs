@@ -35,14 +35,18 @@ pub enum Ending {
     Failed,
     /// It was asked to stop; the next run continues.
     Interrupted,
+    /// A safety brake stopped it; see error and remedy.
+    Braked,
 }
 
 impl Ending {
-    fn name(self) -> &'static str {
+    /// Its name in the bookkeeping.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
+            Self::Braked => "braked",
         }
     }
 }
@@ -60,6 +64,8 @@ pub struct Counts {
     pub unchanged: i64,
     /// Not storable.
     pub rejected: i64,
+    /// Marked as deleted.
+    pub tombstoned: i64,
 }
 
 impl std::ops::AddAssign for Counts {
@@ -70,17 +76,19 @@ impl std::ops::AddAssign for Counts {
             updated,
             unchanged,
             rejected,
+            tombstoned,
         } = other;
         self.read += read;
         self.inserted += inserted;
         self.updated += updated;
         self.unchanged += unchanged;
         self.rejected += rejected;
+        self.tombstoned += tombstoned;
     }
 }
 
 /// What the API was asked, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Traffic {
     /// Requests, retries included.
     pub requests: i64,
@@ -88,6 +96,10 @@ pub struct Traffic {
     pub retries: i64,
     /// Milliseconds during which the API had asked us to wait.
     pub throttled_ms: i64,
+    /// Requests that the governor allows in flight.
+    pub allowed: i32,
+    /// How long the API still makes us wait.
+    pub waiting_seconds: Option<f64>,
 }
 
 /// A run as it is stored. Field names are column names.
@@ -117,6 +129,9 @@ pub struct Run {
     pub requests: i64,
     pub retries: i64,
     pub throttled_ms: i64,
+    pub rows_missed: Option<i64>,
+    pub requests_allowed: Option<i32>,
+    pub throttled_until: Option<DateTime<Utc>>,
     pub error: Option<String>,
     pub remedy: Option<String>,
 }
@@ -162,13 +177,11 @@ pub async fn add(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
     counts: Counts,
-    traffic: Traffic,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update runs set
              rows_read = rows_read + $2, rows_inserted = rows_inserted + $3, rows_updated = rows_updated + $4,
-             rows_unchanged = rows_unchanged + $5, rows_rejected = rows_rejected + $6,
-             requests = greatest(requests, $7), retries = greatest(retries, $8), throttled_ms = greatest(throttled_ms, $9)
+             rows_unchanged = rows_unchanged + $5, rows_rejected = rows_rejected + $6, rows_tombstoned = rows_tombstoned + $7
          where run_id = $1",
         run_id,
         counts.read,
@@ -176,9 +189,51 @@ pub async fn add(
         counts.updated,
         counts.unchanged,
         counts.rejected,
+        counts.tombstoned,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Notes what the API was asked so far, and whether it asked us to wait. Not fenced: it changes nothing but the run's own record.
+///
+/// # Errors
+/// As sqlx.
+pub async fn note_traffic(
+    executor: impl PgExecutor<'_>,
+    run_id: Uuid,
+    traffic: Traffic,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update runs set requests = $2, retries = $3, throttled_ms = $4, requests_allowed = $5,
+             throttled_until = coalesce(clock_timestamp() + make_interval(secs => $6), throttled_until)
+         where run_id = $1",
+        run_id,
         traffic.requests,
         traffic.retries,
         traffic.throttled_ms,
+        traffic.allowed,
+        traffic.waiting_seconds,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Notes how many changes the incremental runs before a full scan should have seen and did not.
+///
+/// # Errors
+/// As sqlx.
+pub async fn note_missed(
+    executor: impl PgExecutor<'_>,
+    run_id: Uuid,
+    missed: Option<i64>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update runs set rows_missed = $2 where run_id = $1",
+        run_id,
+        missed
     )
     .execute(executor)
     .await?;
@@ -219,7 +274,8 @@ pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Run
     sqlx::query_as!(
         Run,
         "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
-                rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, error, remedy
+                rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
+                requests_allowed, throttled_until, error, remedy
          from runs order by started_at desc, run_id desc limit $1",
         limit,
     )
@@ -235,12 +291,26 @@ pub async fn last_of(executor: impl PgExecutor<'_>, job: &str) -> Result<Option<
     sqlx::query_as!(
         Run,
         "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
-                rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, error, remedy
+                rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
+                requests_allowed, throttled_until, error, remedy
          from runs where job = $1 order by started_at desc, run_id desc limit 1",
         job,
     )
     .fetch_optional(executor)
     .await
+}
+
+/// The runs that worked on a scan.
+///
+/// # Errors
+/// As sqlx.
+pub async fn of_scan(
+    executor: impl PgExecutor<'_>,
+    scan_id: Uuid,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!("select run_id from runs where scan_id = $1", scan_id)
+        .fetch_all(executor)
+        .await
 }
 
 /// One run.
@@ -251,7 +321,8 @@ pub async fn get(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<Option<R
     sqlx::query_as!(
         Run,
         "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
-                rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, error, remedy
+                rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
+                requests_allowed, throttled_until, error, remedy
          from runs where run_id = $1",
         run_id,
     )

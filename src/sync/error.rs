@@ -16,6 +16,14 @@ pub enum Error {
     /// Postgres.
     #[error("Postgres failed")]
     Database(#[from] sqlx::Error),
+    /// A run whose deletions cannot be let through.
+    #[error("run {run_id} {why}")]
+    NothingToConfirm {
+        /// The run.
+        run_id: uuid::Uuid,
+        /// Why not.
+        why: &'static str,
+    },
     /// A task of our own ended without a word.
     #[error("a part of the run ended unexpectedly")]
     Stopped,
@@ -42,6 +50,7 @@ impl Error {
             }
             Self::Lease(leases::Error::Unrenewed(_)) => POSTGRES_GONE.into(),
             Self::Lease(leases::Error::Database(error)) | Self::Database(error) => database_remedy(error).into(),
+            Self::NothingToConfirm { .. } => "`zephr-sync runs` lists the latest runs; a braked one names the command that lets it through.".into(),
             Self::Stopped => "Run the command again; it continues after the last commit. If it persists, please report it.".into(),
         }
     }

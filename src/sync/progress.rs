@@ -25,13 +25,15 @@ pub enum Phase {
     BatchCommitted,
     /// Everything was read and written.
     ScanRead,
+    /// Some who were missing are marked as deleted, and that is committed.
+    Tombstoned,
     /// The end of the run is committed.
     Finished,
 }
 
 impl Phase {
     /// All of them, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Leased,
         Self::RunBegun,
         Self::WindowRead,
@@ -39,6 +41,7 @@ impl Phase {
         Self::BatchMerged,
         Self::BatchCommitted,
         Self::ScanRead,
+        Self::Tombstoned,
         Self::Finished,
     ];
 
@@ -52,6 +55,7 @@ impl Phase {
             Self::BatchMerged => "batch_merged",
             Self::BatchCommitted => "batch_committed",
             Self::ScanRead => "scan_read",
+            Self::Tombstoned => "tombstoned",
             Self::Finished => "finished",
         }
     }
@@ -117,6 +121,11 @@ impl Progress {
     pub fn committed(&self, counts: Counts) {
         self.lock().counts += counts;
         self.enter(Phase::BatchCommitted);
+    }
+
+    /// Notes that some were marked as deleted.
+    pub fn tombstoned(&self, counts: Counts) {
+        self.lock().counts += counts;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -5,6 +5,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::Error;
+use super::write::Kept;
 use crate::job;
 use crate::state::checkpoints;
 use crate::state::runs::Mode;
@@ -22,11 +23,13 @@ pub enum Start {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
     /// What the job's mode says is due.
-    AsDue(job::Mode),
+    AsDue,
     /// All of it.
     Full(Start),
     /// About this many records; tombstones nothing and moves no watermark.
     Sample(u64),
+    /// Nothing: the deletions that a brake held back in this run are let through.
+    Confirmed(Uuid),
 }
 
 /// What a run reads, once it is decided.
@@ -37,6 +40,8 @@ pub(super) enum Scope {
         scan_id: Uuid,
         /// Whether an earlier run began the scan.
         resumed: bool,
+        /// What changed since then, incremental runs have read or would read.
+        seen_since: Option<DateTime<Utc>>,
     },
     /// What changed since then.
     Incremental { since: DateTime<Utc> },
@@ -45,11 +50,23 @@ pub(super) enum Scope {
 }
 
 impl Scope {
-    pub(super) async fn decide(extent: Extent, pool: &PgPool, job: &str) -> Result<Self, Error> {
-        let (start, mode) = match extent {
+    pub(super) async fn decide(
+        extent: Extent,
+        mode: job::Mode,
+        pool: &PgPool,
+        job: &str,
+    ) -> Result<Self, Error> {
+        let (start, everything) = match extent {
             Extent::Sample(limit) => return Ok(Self::Sample { limit }),
-            Extent::Full(start) => (start, job::Mode::Full),
-            Extent::AsDue(mode) => (Start::Resume, mode),
+            Extent::Full(start) => (start, true),
+            Extent::AsDue | Extent::Confirmed(_) => (Start::Resume, false),
+        };
+        let checkpoint = checkpoints::get(pool, job).await?;
+        let since = match mode {
+            job::Mode::Full => None,
+            job::Mode::Incremental { overlap, .. } => checkpoint
+                .and_then(|checkpoint| checkpoint.watermark)
+                .map(|watermark| watermark - overlap),
         };
         let unfinished = match start {
             Start::Resume => checkpoints::unfinished(pool, job).await?,
@@ -59,26 +76,22 @@ impl Scope {
             return Ok(Self::Full {
                 scan_id: unfinished.scan_id,
                 resumed: true,
+                seen_since: since,
             });
         }
-        if let job::Mode::Incremental {
-            overlap,
-            full_every,
-        } = mode
-            && let Some(checkpoint) = checkpoints::get(pool, job).await?
-            && let Some(watermark) = checkpoint.watermark
-            && checkpoint
-                .full_age_seconds
-                .is_some_and(|age| (age.max(0) as u64) < full_every.as_secs())
-        {
-            return Ok(Self::Incremental {
-                since: watermark - overlap,
-            });
+        let full_age = checkpoint.and_then(|checkpoint| checkpoint.full_age_seconds);
+        match (mode, since, full_age) {
+            (job::Mode::Incremental { full_every, .. }, Some(since), Some(age))
+                if !everything && (age.max(0) as u64) < full_every.as_secs() =>
+            {
+                Ok(Self::Incremental { since })
+            }
+            (job::Mode::Incremental { .. } | job::Mode::Full, _, _) => Ok(Self::Full {
+                scan_id: Uuid::now_v7(),
+                resumed: false,
+                seen_since: since,
+            }),
         }
-        Ok(Self::Full {
-            scan_id: Uuid::now_v7(),
-            resumed: false,
-        })
     }
 
     pub(super) fn mode(self) -> Mode {
@@ -89,9 +102,16 @@ impl Scope {
     }
 
     /// The scan whose progress is kept.
-    pub(super) fn scan_id(self) -> Option<Uuid> {
+    pub(super) fn kept(self) -> Option<Kept> {
         match self {
-            Self::Full { scan_id, .. } => Some(scan_id),
+            Self::Full {
+                scan_id,
+                seen_since,
+                ..
+            } => Some(Kept {
+                scan_id,
+                notes_changes: seen_since.is_some(),
+            }),
             Self::Incremental { .. } | Self::Sample { .. } => None,
         }
     }

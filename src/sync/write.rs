@@ -10,13 +10,15 @@ use uuid::Uuid;
 
 use super::Error;
 use super::progress::{Phase, Progress};
-use crate::load::compare::{self, Range};
-use crate::load::merge::{self, Failure};
+use crate::load::compare::{self, Group, Range};
+use crate::load::merge::{self, Extracted, Failure};
 use crate::record::{Item, Reject, Resource};
 use crate::scan::part::Fetched;
 use crate::scan::verdict::Proof;
+use crate::scan::walk::Part;
 use crate::state::leases::Token;
-use crate::state::runs::{self, Counts, Traffic};
+use crate::state::notes::{self, Note};
+use crate::state::runs::{self, Counts};
 use crate::state::{rejects, windows};
 use crate::zephr::user;
 
@@ -29,11 +31,6 @@ const BATCH: usize = 1_500;
 /// Records per statement. Rows are made and encoded for one statement at a time, which is what memory is spent on; larger ones are not faster.
 const STATEMENT: usize = 500;
 
-/// The parts of a scan by their names in `windows`.
-pub const WINDOW: &str = "window";
-/// People without a registration date.
-pub const UNDATED: &str = "undated";
-
 /// Where batches go.
 #[derive(Debug, Clone)]
 pub enum Destination {
@@ -41,6 +38,8 @@ pub enum Destination {
     Merge(Merge),
     /// Nowhere: they are compared in a session that may only read.
     Compare(PgPool, Arc<Progress>),
+    /// Nowhere: who is in them is no longer noted as changed by this scan.
+    Strike(PgPool, Uuid),
 }
 
 /// What a merging writer needs.
@@ -50,39 +49,46 @@ pub struct Merge {
     token: Token,
     job: Arc<str>,
     run_id: Uuid,
-    scan_id: Option<Uuid>,
+    scan: Option<Kept>,
     progress: Arc<Progress>,
 }
 
-impl Destination {
+/// A scan whose progress is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// The scan.
+    pub scan_id: Uuid,
+    /// Whether it is noted who changed.
+    pub notes_changes: bool,
+}
+
+impl Merge {
     /// Merges into the mirror under a lease. Without a scan no progress is kept.
-    pub fn merge(
+    pub fn new(
         pool: PgPool,
         token: Token,
         job: &str,
         run_id: Uuid,
-        scan_id: Option<Uuid>,
+        scan: Option<Kept>,
         progress: Arc<Progress>,
     ) -> Self {
-        Self::Merge(Merge {
+        Self {
             pool,
             token,
             job: job.into(),
             run_id,
-            scan_id,
+            scan,
             progress,
-        })
+        }
     }
+}
 
-    /// Compares with the mirror.
-    pub fn compare(pool: PgPool, progress: Arc<Progress>) -> Self {
-        Self::Compare(pool, progress)
-    }
-
+impl Destination {
     async fn write(&self, batch: Batch) -> Result<(), Error> {
         match self {
             Self::Merge(merge) => merge.write(batch).await,
             Self::Compare(pool, progress) => compare_only(pool, progress, batch).await,
+            Self::Strike(pool, scan_id) => strike(pool, *scan_id, batch).await,
         }
     }
 }
@@ -176,7 +182,7 @@ async fn next_batch(pages: &Mutex<mpsc::Receiver<Fetched>>) -> Option<Batch> {
 #[derive(Debug, Default)]
 struct Batch {
     /// Whole windows: each is compared by its digest first.
-    windows: Vec<(Range, Vec<Item>)>,
+    windows: Vec<Group>,
     window_times: Vec<Option<DateTime<Utc>>>,
     /// Pages of parts that were read by page: compared by key.
     pages: Vec<(Vec<Item>, Option<DateTime<Utc>>)>,
@@ -193,27 +199,34 @@ impl Batch {
         } = fetched;
         let rows = page.len();
         self.rows += rows;
-        self.rejects.append(&mut page.rejects);
         match completes {
             Some(window) => {
-                self.windows.push((
-                    Range {
+                let ids = page.rejects.iter().filter_map(|reject| reject.id.clone());
+                self.windows.push(Group {
+                    range: Range {
                         from: window.from,
                         until: window.until,
                     },
-                    page.items,
-                ));
+                    rejected: ids.collect(),
+                    items: page.items,
+                });
                 self.window_times.push(page.answered_at);
-                let done = windows::Done {
-                    lower_bound: window.from,
-                    upper_bound: window.until,
-                    part: WINDOW.into(),
-                    proof: Proof::Whole.name().into(),
-                };
-                self.done.push((done, rows as i64));
+                let part = Part::Window(window);
+                self.done
+                    .push((super::done(part, Proof::Whole), rows as i64));
             }
             None => self.pages.push((page.items, page.answered_at)),
         }
+        self.rejects.append(&mut page.rejects);
+    }
+
+    /// Who was sent without a registration date, in whole windows.
+    fn undated(&self) -> Vec<String> {
+        let items = self.windows.iter().flat_map(|group| &group.items);
+        items
+            .filter(|item| item.registered_at.is_none())
+            .map(|item| item.id.clone())
+            .collect()
     }
 
     /// What is left after the comparison, with the time of its answer, each user once.
@@ -221,7 +234,7 @@ impl Batch {
         let windows = self
             .windows
             .into_iter()
-            .map(|(_, items)| items)
+            .map(|group| group.items)
             .zip(self.window_times);
         let mut items: Vec<_> = windows
             .chain(self.pages)
@@ -245,17 +258,37 @@ impl Merge {
         };
         let mut transaction = self.pool.begin().await?;
         self.token.fence(&mut transaction).await?;
-        compare::changed(&mut transaction, &mut batch.windows).await?;
+        let undated = batch.undated();
+        let missing = compare::changed(&mut transaction, &mut batch.windows).await?;
         self.progress.enter(Phase::BatchCompared);
         let mut unstorable = std::mem::take(&mut batch.rejects);
         let done = std::mem::take(&mut batch.done);
-        self.merge(
-            &mut transaction,
-            batch.items(),
-            &mut counts,
-            &mut unstorable,
-        )
-        .await?;
+        let items = batch.items();
+        if let Some(scan) = self.scan {
+            scan.note(
+                &mut transaction,
+                Note::Undated,
+                undated.iter().map(String::as_str),
+            )
+            .await?;
+            scan.note(
+                &mut transaction,
+                Note::Missing,
+                missing.iter().map(String::as_str),
+            )
+            .await?;
+        }
+        let changed = self
+            .merge(&mut transaction, items, &mut counts, &mut unstorable)
+            .await?;
+        if let Some(scan) = self.scan.filter(|scan| scan.notes_changes) {
+            scan.note(
+                &mut transaction,
+                Note::Changed,
+                changed.iter().map(String::as_str),
+            )
+            .await?;
+        }
         self.progress.enter(Phase::BatchMerged);
         counts.unchanged = counts.read - counts.inserted - counts.updated - unstorable.len() as i64;
         if !unstorable.is_empty() {
@@ -270,26 +303,27 @@ impl Merge {
             // A part that is read by page is read twice, and its rejects are still the same.
             counts.rejected = met as i64;
         }
-        if let Some(scan_id) = self.scan_id
+        if let Some(scan) = self.scan
             && !done.is_empty()
         {
-            windows::commit(&mut *transaction, scan_id, self.run_id, &done).await?;
+            windows::commit(&mut *transaction, scan.scan_id, self.run_id, &done).await?;
         }
         // Last, since the other writer waits for this row until the commit.
-        runs::add(&mut *transaction, self.run_id, counts, Traffic::default()).await?;
+        runs::add(&mut *transaction, self.run_id, counts).await?;
         transaction.commit().await?;
         self.progress.committed(counts);
         Ok(())
     }
 
-    /// Merges, halving what Postgres cannot hold until the records are found that it refuses.
+    /// Merges, halving what Postgres cannot hold until the records are found that it refuses. Answers who was new or different.
     async fn merge(
         &self,
         connection: &mut PgConnection,
         items: Vec<(Item, Option<DateTime<Utc>>)>,
         counts: &mut Counts,
         unstorable: &mut Vec<Reject>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<String>, Error> {
+        let mut changed = Vec::new();
         let mut pending: Vec<_> = items.chunks(STATEMENT).rev().collect();
         while let Some(items) = pending.pop() {
             if items.is_empty() {
@@ -303,6 +337,9 @@ impl Merge {
                 Ok(merged) => {
                     counts.inserted += merged.inserted;
                     counts.updated += merged.updated;
+                    // What was equal after all is no longer among the rows.
+                    let merged = rows.into_iter().map(|(user, _): Extracted| user.user_id);
+                    changed.extend(merged);
                 }
                 Err(Failure::Database(error)) => return Err(error.into()),
                 Err(Failure::Unstorable(reason)) => match items {
@@ -315,8 +352,27 @@ impl Merge {
                 },
             }
         }
-        Ok(())
+        Ok(changed)
     }
+}
+
+impl Kept {
+    async fn note(
+        self,
+        connection: &mut PgConnection,
+        note: Note,
+        ids: impl Iterator<Item = &str>,
+    ) -> Result<(), Error> {
+        let ids: Vec<&str> = ids.collect();
+        Ok(notes::add(connection, self.scan_id, note, &ids).await?)
+    }
+}
+
+/// Who is in the batch is no longer noted as changed.
+async fn strike(pool: &PgPool, scan_id: Uuid, batch: Batch) -> Result<(), Error> {
+    let items = batch.items();
+    let ids: Vec<&str> = items.iter().map(|(item, _)| item.id.as_str()).collect();
+    Ok(notes::strike(pool, scan_id, Note::Changed, &ids).await?)
 }
 
 async fn compare_only(pool: &PgPool, progress: &Progress, mut batch: Batch) -> Result<(), Error> {

@@ -118,6 +118,11 @@ impl Error {
         matches!(self.failure, Failure::NotFound)
     }
 
+    /// Whether no request can say what was meant, so that none was sent.
+    pub fn is_unsendable(&self) -> bool {
+        matches!(self.failure, Failure::Unsendable(_))
+    }
+
     /// Whether the API certainly did nothing: then even a write may be sent again.
     pub fn certainly_not_processed(&self) -> bool {
         match &self.failure {

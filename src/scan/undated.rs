@@ -1,0 +1,83 @@
+//! People without a registration date: they are in no window, so it takes counts, or a pass by page, to know that nobody was left out.
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+
+use super::Source;
+use super::part::{ByPage, Fetched, PartReader, Sightings, Stopped};
+use super::verdict::Proof;
+use super::window::Window;
+
+/// How often counts are compared from the start while people come and go.
+const TRIES: usize = 3;
+
+/// Comparisons that must all be equal when nothing changed since the mirror was made: everybody, then the dated, then everybody.
+const COMPARISONS_AT_REST: u64 = 2;
+
+/// Comparisons that must all be equal when the tenant changes. One could be equal by chance, if just as many people came between two answers as lack a date;
+/// eight in a row would take as many to come and to leave again, in turn, four times.
+const MOST_COMPARISONS: u64 = 8;
+
+/// One comparison more for so many pages: few beside what the scan costs anyway.
+const PAGES_PER_COMPARISON: u64 = 16;
+
+/// Everybody with a date, as one open window. Nobody registered earlier; somebody whose date says so is looked for as if there were none.
+fn dated() -> Window {
+    Window {
+        from: DateTime::<Utc>::from_timestamp(-2_208_988_800, 0),
+        until: None,
+    }
+}
+
+impl<S: Source> PartReader<S> {
+    /// Looks for people without a registration date. `total` is how many people there are, where that was just counted; `mirrored` how many the mirror holds,
+    /// if all of them have a date.
+    ///
+    /// # Errors
+    /// As the source.
+    pub async fn undated(
+        &self,
+        mut total: Option<u64>,
+        mirrored: Option<u64>,
+        pages: &mpsc::Sender<Fetched>,
+    ) -> Result<ByPage, Stopped<S::Error>> {
+        for _ in 0..TRIES {
+            let Some(everybody) = total else { break };
+            if self.all_are_dated(everybody, mirrored).await? {
+                return Ok(ByPage {
+                    proof: Proof::Whole,
+                    rows: 0,
+                    people: Sightings::default(),
+                });
+            }
+            total = self.count(Window::ALL).await?;
+        }
+        self.agreeing_passes(Window::ALL, |item| item.registered_at.is_none(), pages)
+            .await
+    }
+
+    /// Whether the counts of everybody and of everybody with a date are equal, as often as is needed.
+    async fn all_are_dated(
+        &self,
+        everybody: u64,
+        mirrored: Option<u64>,
+    ) -> Result<bool, Stopped<S::Error>> {
+        let comparisons = if mirrored == Some(everybody) {
+            COMPARISONS_AT_REST
+        } else {
+            let pages = everybody / self.full_page();
+            (pages / PAGES_PER_COMPARISON).clamp(COMPARISONS_AT_REST, MOST_COMPARISONS)
+        };
+        for comparison in 0..comparisons {
+            let window = if comparison % 2 == 0 {
+                dated()
+            } else {
+                Window::ALL
+            };
+            if self.count(window).await? != Some(everybody) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,225 @@
+//! A scan under way: asks for windows, several at once, cuts those that were too large, looks for people in no window, and keeps count of what the verdict
+//! rests on.
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::Source;
+use super::part::{Asking, ByPage, Fetched, PartReader, Reading, Stopped};
+use super::plan::Plan;
+use super::verdict::{Parts, Proof, Verdict};
+use super::whole::Learned;
+use super::window::Window;
+
+/// A part of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// A stretch of registration time.
+    Window(Window),
+    /// People without a registration date.
+    Undated,
+}
+
+/// What one step of a scan brought.
+#[derive(Debug)]
+pub enum Step {
+    /// A window that is whole, to be written.
+    Read(Fetched),
+    /// Something else was learned.
+    Learned,
+}
+
+/// A scan under way. Dropping it gives up what is in flight.
+#[derive(Debug)]
+pub struct Walk<S: Source> {
+    reader: PartReader<S>,
+    plan: Plan,
+    parts: Parts,
+    by_page: Vec<(Part, ByPage)>,
+    undated: Undated,
+    /// How many people the mirror holds, if all of them have a date.
+    mirrored: Option<u64>,
+    in_flight: usize,
+    asked: JoinSet<Answer<S::Error>>,
+}
+
+type Answer<E> = Result<Answered, Stopped<E>>;
+
+#[derive(Debug)]
+enum Answered {
+    Window(Window, Reading),
+    Total(Option<u64>),
+    Undated(ByPage),
+    Everything,
+}
+
+/// How far the search for people without a date has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Undated {
+    /// It begins once it is known that one answer does not hold everybody.
+    Waiting,
+    /// The server is asked how many there are in all. Nothing else is asked meanwhile: the answer shows what its counts mean.
+    Counting,
+    /// It is under way, or done, or not needed.
+    Begun,
+}
+
+impl<S: Source> Walk<S> {
+    /// A scan of everything that `asking` says. `learned` is what an earlier scan found out about the server.
+    pub fn new(source: S, asking: Asking, learned: Learned, in_flight: usize) -> Self {
+        Self {
+            reader: PartReader::new(source, asking, learned),
+            plan: Plan::without(&[]),
+            parts: Parts::default(),
+            by_page: Vec::new(),
+            undated: Undated::Waiting,
+            mirrored: None,
+            in_flight: in_flight.max(1),
+            asked: JoinSet::new(),
+        }
+    }
+
+    /// Leaves out what is committed.
+    pub fn resume(&mut self, committed: &[(Part, Proof)]) {
+        let mut windows = Vec::with_capacity(committed.len());
+        for (part, proof) in committed {
+            self.parts.add(*proof);
+            match part {
+                Part::Undated => self.undated = Undated::Begun,
+                Part::Window(window) => {
+                    if *window == Window::ALL {
+                        self.undated = Undated::Begun;
+                    }
+                    windows.push(*window);
+                }
+            }
+        }
+        self.plan = Plan::without(&windows);
+    }
+
+    /// Cuts time where the mirror says, which holds so many people; none if some of them have no date.
+    pub fn cut_at(&mut self, cuts: &[DateTime<Utc>], mirrored: Option<u64>) {
+        self.plan.cut_at(cuts);
+        self.mirrored = mirrored;
+    }
+
+    /// The next step; none at the end. Pages of parts that are read by page go to `pages` on their own.
+    ///
+    /// # Errors
+    /// As the source.
+    pub async fn step(
+        &mut self,
+        pages: &mpsc::Sender<Fetched>,
+    ) -> Result<Option<Step>, Stopped<S::Error>> {
+        self.ask(pages);
+        let Some(answered) = self.asked.join_next().await else {
+            return Ok(None);
+        };
+        // A task that panicked has dropped its end of the channel's work: whoever joins the writers learns of it.
+        let answered = answered.map_err(|_| Stopped::Closed)??;
+        let step = match answered {
+            Answered::Window(window, Reading::Whole(page)) => {
+                self.parts.add(Proof::Whole);
+                self.plan.read(window, page.len() as u64);
+                if window == Window::ALL {
+                    self.undated = Undated::Begun;
+                }
+                Step::Read(Fetched {
+                    page,
+                    completes: Some(window),
+                })
+            }
+            Answered::Window(window, Reading::TooLarge(overflow)) => {
+                self.plan.cut(window, &overflow);
+                Step::Learned
+            }
+            Answered::Window(window, Reading::ByPage(read)) => {
+                self.read_by_page(Part::Window(window), read);
+                Step::Learned
+            }
+            Answered::Window(_, Reading::FilterIgnored) => {
+                self.asked.shutdown().await;
+                self.without_filter(pages);
+                Step::Learned
+            }
+            Answered::Total(total) => {
+                self.look_for_undated(total, pages);
+                Step::Learned
+            }
+            Answered::Undated(read) => {
+                self.read_by_page(Part::Undated, read);
+                Step::Learned
+            }
+            Answered::Everything => Step::Learned,
+        };
+        Ok(Some(step))
+    }
+
+    fn ask(&mut self, pages: &mpsc::Sender<Fetched>) {
+        if self.undated == Undated::Waiting && !self.plan.is_uncut() && self.asked.is_empty() {
+            match self.reader.total() {
+                Some(total) => self.look_for_undated(Some(total), pages),
+                None => {
+                    self.undated = Undated::Counting;
+                    let reader = self.reader.clone();
+                    self.asked
+                        .spawn(async move { reader.count(Window::ALL).await.map(Answered::Total) });
+                }
+            }
+        }
+        if self.undated == Undated::Counting {
+            return;
+        }
+        while self.asked.len() < self.in_flight
+            && let Some(window) = self.plan.take()
+        {
+            let (reader, pages) = (self.reader.clone(), pages.clone());
+            self.asked.spawn(async move {
+                let reading = reader.window(window, &pages).await?;
+                Ok(Answered::Window(window, reading))
+            });
+        }
+    }
+
+    fn look_for_undated(&mut self, total: Option<u64>, pages: &mpsc::Sender<Fetched>) {
+        self.undated = Undated::Begun;
+        let (reader, pages, mirrored) = (self.reader.clone(), pages.clone(), self.mirrored);
+        self.asked.spawn(async move {
+            let read = reader.undated(total, mirrored, &pages).await?;
+            Ok(Answered::Undated(read))
+        });
+    }
+
+    fn without_filter(&mut self, pages: &mpsc::Sender<Fetched>) {
+        tracing::warn!("the server does not honour the registration filter; reading by page");
+        self.plan.clear();
+        self.parts.filter_ignored = true;
+        self.undated = Undated::Begun;
+        let (reader, pages) = (self.reader.clone(), pages.clone());
+        self.asked.spawn(async move {
+            reader.everything(&pages).await?;
+            Ok(Answered::Everything)
+        });
+    }
+
+    fn read_by_page(&mut self, part: Part, read: ByPage) {
+        self.parts.add(read.proof);
+        self.by_page.push((part, read));
+    }
+
+    /// The verdict so far, and its reason.
+    pub fn verdict(&self) -> (Verdict, String) {
+        self.parts.verdict()
+    }
+
+    /// Parts that were not whole in one answer, and the search for people without a date: they are committed when all of their pages are.
+    pub fn by_page(&self) -> &[(Part, ByPage)] {
+        &self.by_page
+    }
+
+    /// What is known about the server's answers, for progress and for the scan after this.
+    pub fn reader(&self) -> &PartReader<S> {
+        &self.reader
+    }
+}

@@ -1,0 +1,216 @@
+//! Who is missing from a full scan, and what follows: a candidate, a brake, a witness, a tombstone (design section 3.3).
+
+use futures::{StreamExt, TryStreamExt, stream};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::progress::Phase;
+use super::{Environment, Error};
+use crate::load::compare::{self, Range};
+use crate::load::merge;
+use crate::remedy::Remedy;
+use crate::scan::part::ByPage;
+use crate::scan::walk::Part;
+use crate::state::leases::Lease;
+use crate::state::notes::{self, Note};
+use crate::state::runs::{self, Counts};
+use crate::telemetry::field;
+
+/// So many may always be missing: a small tenant would else trip over each deletion.
+const ALWAYS_ALLOWED: f64 = 10.0;
+
+/// Candidates that are asked for, and marked, together.
+const BATCH: i64 = 200;
+
+/// Keys of one look into the mirror.
+const KEYS: i64 = 5_000;
+
+/// People who are known to exist that are asked for before anybody is believed to be gone. Some of them may have left meanwhile; all of them have not.
+const CONTROLS: usize = 3;
+
+/// What came of those who were missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Settled {
+    /// Each was asked for; those whom the API does not know are tombstones. So many exist after all.
+    Done { alive: i64 },
+    /// There are more than may be; nobody was touched.
+    TooMany { missing: i64, allowed: i64 },
+    /// The API does not show single users, so nobody can be asked for; nobody was touched.
+    NoWitness { missing: i64, why: String },
+    /// The run was asked to stop.
+    Interrupted,
+}
+
+/// The deletions of one scan.
+pub(super) struct Deletions<'a> {
+    pub(super) env: &'a Environment,
+    pub(super) pool: &'a PgPool,
+    pub(super) lease: &'a Lease,
+    pub(super) run_id: Uuid,
+    pub(super) scan_id: Uuid,
+}
+
+impl Deletions<'_> {
+    /// Notes who is missing from the parts that were read by page. A window that was whole has noted its own.
+    pub(super) async fn note_missing(&self, parts: &[(Part, ByPage)]) -> Result<(), Error> {
+        for (part, read) in parts {
+            let range = match part {
+                Part::Undated => None,
+                Part::Window(window) => Some(Range {
+                    from: window.from,
+                    until: window.until,
+                }),
+            };
+            let mut after = String::new();
+            loop {
+                let mut transaction = self.pool.begin().await?;
+                self.lease.token().fence(&mut transaction).await?;
+                let living = compare::living(&mut transaction, range, &after, KEYS).await?;
+                let missing: Vec<&str> = living
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|id| !read.people.contains(id))
+                    .collect();
+                notes::add(&mut *transaction, self.scan_id, Note::Missing, &missing).await?;
+                transaction.commit().await?;
+                match living.into_iter().next_back() {
+                    Some(last) => after = last,
+                    None => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back the notes about people whom another part of the scan showed after all: somebody's registration date may have changed, or may have become
+    /// unreadable.
+    async fn weed(&self) -> Result<(), Error> {
+        let runs = runs::of_scan(self.pool, self.scan_id).await?;
+        let mut after = String::new();
+        loop {
+            let mut transaction = self.pool.begin().await?;
+            self.lease.token().fence(&mut transaction).await?;
+            let (scan, note) = (self.scan_id, Note::Missing);
+            let noted = notes::list(&mut *transaction, scan, note, &after, KEYS).await?;
+            let Some(last) = noted.last().cloned() else {
+                return Ok(());
+            };
+            let ids: Vec<&str> = noted.iter().map(String::as_str).collect();
+            let untouched = compare::untouched(&mut transaction, &ids, &runs).await?;
+            let undated = notes::having(&mut *transaction, scan, Note::Undated, &ids).await?;
+            let seen: Vec<&str> = ids
+                .into_iter()
+                .filter(|id| !untouched.contains(*id) || undated.contains(*id))
+                .collect();
+            notes::strike(&mut *transaction, scan, note, &seen).await?;
+            transaction.commit().await?;
+            after = last;
+        }
+    }
+
+    /// Settles them, unless there are more than the brake allows of this many living users.
+    pub(super) async fn settle(&self, living: i64) -> Result<Settled, Error> {
+        self.weed().await?;
+        let missing = notes::count(self.pool, self.scan_id, Note::Missing).await?;
+        let allowed = ALWAYS_ALLOWED.max(self.env.brakes.max_delete_fraction * living as f64);
+        if missing as f64 > allowed {
+            return Ok(Settled::TooMany {
+                missing,
+                allowed: allowed as i64,
+            });
+        }
+        self.ask_for_each().await
+    }
+
+    /// Asks for each by id, and marks those who are not there.
+    pub(super) async fn ask_for_each(&self) -> Result<Settled, Error> {
+        let missing = notes::count(self.pool, self.scan_id, Note::Missing).await?;
+        if missing == 0 {
+            return Ok(Settled::Done { alive: 0 });
+        }
+        if let Some(why) = self.why_no_witness().await? {
+            return Ok(Settled::NoWitness { missing, why });
+        }
+        let mut alive = 0;
+        let mut after = String::new();
+        loop {
+            if self.env.shutdown.is_requested() {
+                return Ok(Settled::Interrupted);
+            }
+            let (scan, note) = (self.scan_id, Note::Missing);
+            let asked = notes::list(self.pool, scan, note, &after, BATCH).await?;
+            let Some(last) = asked.last().cloned() else {
+                return Ok(Settled::Done { alive });
+            };
+            let witnessed: Vec<(&str, bool)> = stream::iter(&asked)
+                .map(|id| async move { Ok::<_, Error>((id.as_str(), self.exists(id).await?)) })
+                .buffer_unordered(self.env.max_in_flight)
+                .try_collect()
+                .await?;
+            let ids = |exists: bool| -> Vec<&str> {
+                let with = witnessed.iter().filter(|(_, there)| *there == exists);
+                with.map(|(id, _)| *id).collect()
+            };
+            alive += ids(true).len() as i64;
+            self.mark(&ids(false)).await?;
+            after = last;
+        }
+    }
+
+    async fn mark(&self, gone: &[&str]) -> Result<(), Error> {
+        let mut transaction = self.pool.begin().await?;
+        self.lease.token().fence(&mut transaction).await?;
+        let counts = Counts {
+            tombstoned: merge::tombstone(&mut transaction, self.run_id, gone).await?,
+            ..Counts::default()
+        };
+        notes::strike(&mut *transaction, self.scan_id, Note::Missing, gone).await?;
+        runs::add(&mut *transaction, self.run_id, counts).await?;
+        transaction.commit().await?;
+        self.env.progress.tombstoned(counts);
+        self.env.progress.enter(Phase::Tombstoned);
+        Ok(())
+    }
+
+    async fn exists(&self, id: &str) -> Result<bool, Error> {
+        match self.env.reader.user(id).await {
+            Ok(found) => Ok(found.is_some()),
+            // An id that no path can carry cannot be asked for, so nobody says that its user is gone.
+            Err(error) if error.is_unsendable() => Ok(true),
+            Err(error) => Err(Error::Api(error)),
+        }
+    }
+
+    /// Whether the API shows single users at all: a 404 for somebody says nothing where people who exist get one too.
+    async fn why_no_witness(&self) -> Result<Option<String>, Error> {
+        let mut connection = self.pool.acquire().await?;
+        let living = compare::some_living(&mut connection, KEYS).await?;
+        let ids: Vec<&str> = living.iter().map(String::as_str).collect();
+        let missing = notes::having(&mut *connection, self.scan_id, Note::Missing, &ids).await?;
+        drop(connection);
+        let controls: Vec<&str> = ids
+            .into_iter()
+            .filter(|id| !missing.contains(*id))
+            .take(CONTROLS)
+            .collect();
+        for id in &controls {
+            match self.env.reader.user(id).await {
+                Ok(Some(_)) => return Ok(None),
+                Ok(None) => {}
+                Err(error) if error.is_unsendable() => {}
+                Err(error) => match error.remedy() {
+                    Remedy::Person(_) => return Ok(Some(error.to_string())),
+                    Remedy::Retry { .. } => return Err(Error::Api(error)),
+                },
+            }
+        }
+        if controls.is_empty() {
+            // Everybody is missing, and they are few: there is nobody else to ask for.
+            return Ok(None);
+        }
+        tracing::warn!({ field::RUN } = %self.run_id, "people who exist are not found by id");
+        Ok(Some(
+            "GET /v3/users/{user_id}: not found (404), also for people whom this scan has just seen".into(),
+        ))
+    }
+}

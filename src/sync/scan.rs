@@ -1,0 +1,273 @@
+//! The reading side of a run: a scan goes on while what it read is written.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::scope::Scope;
+use super::write::{Destination, Writers};
+use super::{Environment, Error};
+use crate::load::compare;
+use crate::record::{Page, Query};
+use crate::scan::Source;
+use crate::scan::part::{Asking, Fetched, Stopped};
+use crate::scan::plan::FILL_KNOWN;
+use crate::scan::verdict::Proof;
+use crate::scan::walk::{Part, Step, Walk};
+use crate::scan::whole::Learned;
+use crate::scan::window::Window;
+use crate::state::leases::Lease;
+use crate::state::{checkpoints, windows};
+use crate::zephr::{self, Reader};
+
+/// Pages that wait for a writer. A few keep both sides busy; each costs a page of memory.
+const PAGES_WAITING: usize = 4;
+
+impl Source for Reader {
+    type Error = zephr::Error;
+
+    async fn page(&self, query: Query) -> Result<Page, zephr::Error> {
+        self.export(query).await
+    }
+}
+
+/// Where reading came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reached {
+    End,
+    Limit,
+    TooManyRejects,
+    Interruption,
+}
+
+/// The checkpoint of a scan, begun with the API's clock at its first answer and before its first window is committed.
+pub(super) struct Checkpoint<'a> {
+    pub(super) pool: &'a PgPool,
+    pub(super) lease: &'a Lease,
+    pub(super) job: &'a str,
+    /// The scan, as long as it has to be begun.
+    pub(super) begin: Option<Uuid>,
+}
+
+impl Checkpoint<'_> {
+    async fn begin(&mut self, at: Option<DateTime<Utc>>) -> Result<(), Error> {
+        let Some(scan_id) = self.begin.take() else {
+            return Ok(());
+        };
+        let mut transaction = self.pool.begin().await?;
+        self.lease.token().fence(&mut transaction).await?;
+        checkpoints::begin(&mut *transaction, self.job, scan_id, at).await?;
+        windows::prune(&mut *transaction, self.job, scan_id).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// A scan under way.
+pub(super) struct Scan<'a> {
+    env: &'a Environment,
+    scope: Scope,
+    pub(super) walk: Walk<Reader>,
+    destination: Destination,
+}
+
+impl<'a> Scan<'a> {
+    /// A scan of what the scope says, into the destination.
+    pub(super) async fn new(
+        env: &'a Environment,
+        job: &str,
+        scope: Scope,
+        destination: Destination,
+        pool: &PgPool,
+    ) -> Result<Self, Error> {
+        let learned = match scope {
+            // What is to be proven begins with what is seen now.
+            Scope::Full { .. } | Scope::Sample { .. } => Learned::default(),
+            Scope::Incremental { .. } => remembered(checkpoints::learned(pool, job).await?),
+        };
+        let asking = Asking {
+            rpp: env.rpp,
+            since: scope.since(),
+        };
+        let mut walk = Walk::new(env.reader.clone(), asking, learned, env.max_in_flight);
+        if let Scope::Full {
+            scan_id,
+            resumed: true,
+            ..
+        } = scope
+        {
+            let done = windows::of_scan(pool, scan_id).await?;
+            walk.resume(&done.iter().map(committed).collect::<Vec<_>>());
+        }
+        Ok(Self {
+            env,
+            scope,
+            walk,
+            destination,
+        })
+    }
+
+    /// The mirror knows how registrations are spread.
+    pub(super) async fn cut_by_mirror(
+        &mut self,
+        pool: &PgPool,
+        living: compare::Living,
+    ) -> Result<(), Error> {
+        let rows = ((self.env.rpp as f64 * FILL_KNOWN) as i64).max(1);
+        let cuts = compare::quantiles(&mut *pool.acquire().await?, rows).await?;
+        let dated = (living.all == living.dated).then_some(living.dated.unsigned_abs());
+        self.walk.cut_at(&cuts, dated);
+        self.env.progress.expect(living.all);
+        Ok(())
+    }
+
+    /// Reads what is left and waits until it is written.
+    pub(super) async fn read(
+        &mut self,
+        checkpoint: Option<&mut Checkpoint<'_>>,
+    ) -> Result<Reached, Error> {
+        let (pages, receiver) = mpsc::channel(PAGES_WAITING);
+        let mut writers = Writers::start(&self.destination, receiver);
+        let reached = self.fetch(&pages, &mut writers, checkpoint).await;
+        drop(pages);
+        // The writers are always joined before the reader's error is returned: what was fetched is written.
+        let written = writers.join().await;
+        match (reached, written) {
+            (Err(Stopped::Source(error)), Ok(())) => Err(error),
+            (Err(Stopped::Closed), Ok(())) | (Ok(_), Err(_)) | (Err(_), Err(_)) => {
+                Err(writers.take_error().unwrap_or(Error::Stopped))
+            }
+            (Ok(reached), Ok(())) => Ok(reached),
+        }
+    }
+
+    async fn fetch(
+        &mut self,
+        pages: &mpsc::Sender<Fetched>,
+        writers: &mut Writers,
+        mut checkpoint: Option<&mut Checkpoint<'_>>,
+    ) -> Result<Reached, Stopped<Error>> {
+        loop {
+            let step = tokio::select! {
+                () = self.env.shutdown.requested() => return Ok(Reached::Interruption),
+                () = writers.failed() => return Err(Stopped::Closed),
+                step = self.walk.step(pages) => step.map_err(api)?,
+            };
+            let Some(step) = step else {
+                return Ok(Reached::End);
+            };
+            let reader = self.walk.reader();
+            self.env
+                .progress
+                .read_window(reader.total(), self.env.reader.governor());
+            if let Some(checkpoint) = &mut checkpoint {
+                checkpoint
+                    .begin(reader.first_answer())
+                    .await
+                    .map_err(Stopped::Source)?;
+            }
+            match step {
+                Step::Read(mut fetched) => {
+                    // Of an incremental scan a window holds only some of its people, so only a full one can be compared as a whole.
+                    if self.scope.since().is_some() {
+                        fetched.completes = None;
+                    }
+                    pages.send(fetched).await.map_err(|_| Stopped::Closed)?;
+                }
+                Step::Learned => {}
+            }
+            if let Some(reached) = self.stops_here() {
+                return Ok(reached);
+            }
+        }
+    }
+
+    fn stops_here(&self) -> Option<Reached> {
+        let counts = self.env.progress.counts();
+        if counts.rejected.unsigned_abs() > self.env.brakes.max_rejects {
+            return Some(Reached::TooManyRejects);
+        }
+        match self.scope {
+            Scope::Full { .. } | Scope::Incremental { .. } => None,
+            Scope::Sample { limit } => {
+                (counts.read.unsigned_abs() >= limit).then_some(Reached::Limit)
+            }
+        }
+    }
+
+    /// The parts that were read by page, as they are to be committed.
+    pub(super) fn parts_by_page(&self) -> Vec<(windows::Done, i64)> {
+        let parts = self.walk.by_page().iter();
+        parts
+            .map(|(part, read)| (super::done(*part, read.proof), read.rows as i64))
+            .collect()
+    }
+}
+
+/// Asks for what changed since then, and strikes it out from what this scan noted as changed: what is left, incremental runs do not see.
+pub(super) async fn strike_seen(
+    env: &Environment,
+    scan_id: Uuid,
+    since: DateTime<Utc>,
+    learned: Learned,
+    pool: &PgPool,
+) -> Result<(Reached, crate::scan::verdict::Verdict), Error> {
+    let asking = Asking {
+        rpp: env.rpp,
+        since: Some(since),
+    };
+    let mut scan = Scan {
+        env,
+        scope: Scope::Incremental { since },
+        walk: Walk::new(env.reader.clone(), asking, learned, env.max_in_flight),
+        destination: Destination::Strike(pool.clone(), scan_id),
+    };
+    let reached = scan.read(None).await?;
+    Ok((reached, scan.walk.verdict().0))
+}
+
+fn remembered(learned: checkpoints::Learned) -> Learned {
+    let size = |size: Option<i64>| size.map(i64::unsigned_abs);
+    Learned {
+        page_asked: size(learned.page_asked),
+        page_held: size(learned.page_held),
+        links_tell: learned.links_tell,
+        count_is_total: learned.count_is_total,
+    }
+}
+
+/// What the next incremental run should begin with.
+pub(super) fn to_remember(learned: Learned) -> checkpoints::Learned {
+    let size = |size: Option<u64>| size.map(|size| size as i64);
+    checkpoints::Learned {
+        page_asked: size(learned.page_asked),
+        page_held: size(learned.page_held),
+        links_tell: learned.links_tell,
+        count_is_total: learned.count_is_total,
+    }
+}
+
+fn committed(done: &windows::Done) -> (Part, Proof) {
+    let part = if done.part == super::UNDATED {
+        Part::Undated
+    } else {
+        Part::Window(Window {
+            from: done.lower_bound,
+            until: done.upper_bound,
+        })
+    };
+    let proof = match done.proof.as_str() {
+        "whole" => Proof::Whole,
+        "passes" => Proof::Passes,
+        _ => Proof::None,
+    };
+    (part, proof)
+}
+
+fn api(stopped: Stopped<zephr::Error>) -> Stopped<Error> {
+    match stopped {
+        Stopped::Source(error) => Stopped::Source(Error::Api(error)),
+        Stopped::Closed => Stopped::Closed,
+    }
+}
