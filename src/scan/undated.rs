@@ -19,7 +19,7 @@ const COMPARISONS_AT_REST: u64 = 2;
 const MOST_COMPARISONS: u64 = 8;
 
 /// One comparison more for so many pages: few beside what the scan costs anyway.
-const PAGES_PER_COMPARISON: u64 = 16;
+const PAGES_PER_COMPARISON: u64 = 32;
 
 /// Everybody with a date, as one open window. Nobody registered earlier; somebody whose date says so is looked for as if there were none.
 fn dated() -> Window {

@@ -135,6 +135,7 @@ impl<S: Source> Walk<S> {
                 Step::Learned
             }
             Answered::Window(window, Reading::ByPage(read)) => {
+                self.plan.read_by_page(window);
                 self.read_by_page(Part::Window(window), read);
                 Step::Learned
             }
