@@ -314,9 +314,8 @@ impl Run<'_> {
         } = scope
         {
             checkpoint.begin = (!resumed).then_some(scan_id);
-            let mirrored = compare::count_living(&mut *self.pool.acquire().await?).await?;
-            scan.cut_by_mirror(self.pool, mirrored).await?;
-            living = mirrored.all;
+            living = compare::count_living(&mut *self.pool.acquire().await?).await?;
+            scan.cut_by_mirror(self.pool, living).await?;
         }
         match scan.read(Some(&mut checkpoint)).await? {
             Reached::End => {}

@@ -37,23 +37,26 @@ const UNKNOWN_PAGES: f64 = 2.0;
 /// Windows that say how dense the next one will be. Fewer would follow each quiet night, more would not follow growth.
 const NEIGHBOURS: usize = 6;
 
+/// Tenants grow, so towards later times only the last few say how dense the next one will be.
+const NEIGHBOURS_LATER: usize = 4;
+
 /// So many times its own width away a window is still a neighbour.
 const NEAR: f64 = 16.0;
 
 /// Windows remembered, to find those neighbours among; enough for all stretches that are followed at a time.
 const REMEMBERED: usize = 64;
 
+/// After an empty window the next one is so many times as wide.
+const STEPS_GROW: f64 = 3.0;
+
 /// A stretch is halved for the sake of asking more at once if it has so many pages left: each end costs about half a request.
-const PAGES_TO_HALVE: f64 = 24.0;
+const PAGES_TO_HALVE: f64 = 32.0;
 
 /// So many windows before the end of a stretch they are made equal, so that the last one is not next to empty.
 const EVEN: f64 = 3.0;
 
 /// Dates of a sample that say how dense a stretch is, to within an eighth.
 const DATES_PER_STRETCH: usize = 60;
-
-/// A tenant of fewer pages grows by much from one window to the next.
-const FEW_PAGES: f64 = 60.0;
 
 /// The least by which an open end is pushed outwards.
 const LEAST_SPAN: TimeDelta = TimeDelta::days(1);
@@ -129,6 +132,15 @@ struct Neighbour {
     middle: DateTime<Utc>,
     seconds: f64,
     people: f64,
+}
+
+/// How dense some windows were.
+#[derive(Debug, Clone, Copy)]
+enum Pace {
+    /// So many people per second.
+    People(f64),
+    /// The nearest was empty, for so many seconds.
+    Empty(f64),
 }
 
 /// The windows still to be asked.
@@ -225,9 +237,6 @@ impl Plan {
         let known = self.horizon.into_iter().chain(overflow.answered_at);
         self.horizon = known.chain(dates.clone().map(|date| date + SECOND)).max();
         self.earliest = self.earliest.into_iter().chain(dates).min();
-        if let Some(count) = overflow.count {
-            self.remember(window, count as f64);
-        }
         let (full, fill) = (self.full_page, self.fill);
         match self.answered(window) {
             Some(stretch) => {
@@ -336,26 +345,6 @@ impl Plan {
                 stretch.pace = expected * share / width;
                 stretch.origin = last + SECOND;
             }
-        } else if let (Some(all), true) = (all, is_earliest_first(page))
-            && all < self.full_page * FEW_PAGES
-        {
-            // The first of them are known. A small tenant doubles within a few windows, so the others are followed from the other end.
-            let known = (page.len() as f64 * FILL_SEEN) as usize;
-            let at = page[known.min(page.len() - 1)].max(first + SECOND);
-            let until = window.until.or(self.horizon).unwrap_or(last);
-            if let [first, rest] = window.cut([at])[..] {
-                self.asks.push(first);
-                let left = all - known as f64;
-                self.stretches.push(Stretch {
-                    rest: Some(rest),
-                    towards: Towards::Earlier,
-                    origin: until,
-                    pace: left / seconds((until - at).max(SECOND)),
-                    left: Some(left),
-                    ..stretch
-                });
-                return;
-            }
         }
         stretch.take_back(window, overflow, self.full_page, self.fill);
         self.stretches.push(stretch);
@@ -378,7 +367,10 @@ impl Plan {
     fn halve_longest(&mut self) {
         let left = |stretch: &Stretch| {
             let (near, rest) = (stretch.near()?, stretch.rest?);
-            let pace = self.pace_near(near).unwrap_or(stretch.pace);
+            let pace = match self.pace_near(near, stretch.towards) {
+                Some(Pace::People(pace)) => pace,
+                Some(Pace::Empty(_)) | None => stretch.pace,
+            };
             let length = self
                 .length(stretch, rest, near)
                 .or(stretch.left.map(|left| left / pace))?;
@@ -441,13 +433,22 @@ impl Plan {
                 stretch.onwards(near, wanted.min(most))
             }
             (None, None) => {
-                let pace = self.pace_near(near).unwrap_or(stretch.pace);
-                let wanted = self.full_page * self.fill / pace;
+                let full = self.full_page;
+                let wanted = match self.pace_near(near, stretch.towards) {
+                    // After an empty window nobody knows how far it is to the next people. Where many are left, it is found out in growing steps; where few are,
+                    // the rest may well be whole.
+                    Some(Pace::Empty(seconds)) => stretch
+                        .left
+                        .filter(|left| *left > full)
+                        .map_or(f64::INFINITY, |_| seconds * STEPS_GROW),
+                    Some(Pace::People(pace)) => full * self.fill / pace,
+                    None => full * self.fill / stretch.pace,
+                };
                 let length = self.length(stretch, rest, near);
-                let fits = stretch
-                    .left
-                    .is_some_and(|left| left <= self.full_page * FILL_KNOWN * self.fill);
-                if fits || pace == 0.0 || length.is_some_and(|length| wanted * 1.05 >= length) {
+                let few = full * FILL_KNOWN * self.fill;
+                let fits = stretch.left.is_some_and(|left| left <= few);
+                let reaches = length.is_some_and(|length| wanted * 1.05 >= length);
+                if fits || reaches || wanted.is_infinite() {
                     stretch.rest = None;
                     stretch.asked = Some(rest);
                     return Some(rest);
@@ -467,8 +468,8 @@ impl Plan {
         Some(next)
     }
 
-    /// People per second in the windows nearest to an instant; none while there are none. Nought after an empty one: then only the rest itself can tell.
-    fn pace_near(&self, at: DateTime<Utc>) -> Option<f64> {
+    /// How dense the windows nearest to an instant were; none while there are none.
+    fn pace_near(&self, at: DateTime<Utc>, towards: Towards) -> Option<Pace> {
         let mut near: Vec<_> = self
             .neighbours
             .iter()
@@ -476,10 +477,13 @@ impl Plan {
             .filter(|(distance, known)| seconds(*distance) < known.seconds * NEAR)
             .collect();
         near.sort_unstable_by_key(|(distance, _)| *distance);
-        near.truncate(NEIGHBOURS);
+        near.truncate(match towards {
+            Towards::Later => NEIGHBOURS_LATER,
+            Towards::Earlier => NEIGHBOURS,
+        });
         let (_, nearest) = near.first()?;
         if nearest.people == 0.0 {
-            return Some(0.0);
+            return Some(Pace::Empty(nearest.seconds));
         }
         // The middle one: a campaign among them must not make all windows after it narrow.
         let mut paces: Vec<_> = near
@@ -488,11 +492,11 @@ impl Plan {
             .collect();
         paces.sort_unstable_by(f64::total_cmp);
         let middle = paces.len() / 2;
-        Some(if paces.len().is_multiple_of(2) {
+        Some(Pace::People(if paces.len().is_multiple_of(2) {
             (paces[middle - 1] + paces[middle]) / 2.0
         } else {
             paces[middle]
-        })
+        }))
     }
 }
 

@@ -11,11 +11,11 @@ use super::window::Window;
 /// How often counts are compared from the start while people come and go.
 const TRIES: usize = 3;
 
-/// Comparisons that must all be equal when nothing changed since the mirror was made: everybody, then the dated, then everybody.
+/// Comparisons that must all be equal when the tenant stood still while it was read: everybody, then the dated, then everybody.
 const COMPARISONS_AT_REST: u64 = 2;
 
-/// Comparisons that must all be equal when the tenant changes. One could be equal by chance, if just as many people came between two answers as lack a date;
-/// eight in a row would take as many to come and to leave again, in turn, four times.
+/// Comparisons that must all be equal when it did not. One could be equal by chance, if just as many people came between two answers as lack a date; eight in
+/// a row would take as many to come and to leave again, in turn, four times.
 const MOST_COMPARISONS: u64 = 8;
 
 /// One comparison more for so many pages: few beside what the scan costs anyway.
@@ -30,20 +30,20 @@ fn dated() -> Window {
 }
 
 impl<S: Source> PartReader<S> {
-    /// Looks for people without a registration date. `total` is how many people there are, where that was just counted; `mirrored` how many the mirror holds,
-    /// if all of them have a date.
+    /// Looks for people without a registration date, once all windows are read. `total` is how many people there were when the scan began, where that is known;
+    /// `read` how many the windows held.
     ///
     /// # Errors
     /// As the source.
     pub async fn undated(
         &self,
         mut total: Option<u64>,
-        mirrored: Option<u64>,
+        read: u64,
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<ByPage, Stopped<S::Error>> {
         for _ in 0..TRIES {
             let Some(everybody) = total else { break };
-            if self.all_are_dated(everybody, mirrored).await? {
+            if self.all_are_dated(everybody, read).await? {
                 return Ok(ByPage {
                     proof: Proof::Whole,
                     rows: 0,
@@ -57,12 +57,8 @@ impl<S: Source> PartReader<S> {
     }
 
     /// Whether the counts of everybody and of everybody with a date are equal, as often as is needed.
-    async fn all_are_dated(
-        &self,
-        everybody: u64,
-        mirrored: Option<u64>,
-    ) -> Result<bool, Stopped<S::Error>> {
-        let comparisons = if mirrored == Some(everybody) {
+    async fn all_are_dated(&self, everybody: u64, read: u64) -> Result<bool, Stopped<S::Error>> {
+        let comparisons = if read == everybody {
             COMPARISONS_AT_REST
         } else {
             let pages = everybody / self.full_page();

@@ -38,8 +38,8 @@ pub struct Walk<S: Source> {
     parts: Parts,
     by_page: Vec<(Part, ByPage)>,
     undated: Undated,
-    /// How many people the mirror holds, if all of them have a date.
-    mirrored: Option<u64>,
+    /// People in windows that were whole.
+    people: u64,
     in_flight: usize,
     asked: JoinSet<Answer<S::Error>>,
 }
@@ -57,10 +57,12 @@ enum Answered {
 /// How far the search for people without a date has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Undated {
-    /// It begins once it is known that one answer does not hold everybody.
+    /// It is not known yet whether one answer holds everybody.
     Waiting,
     /// The server is asked how many there are in all. Nothing else is asked meanwhile: the answer shows what its counts mean.
     Counting,
+    /// It begins when all windows are read. There were so many people when the scan began, where that is known.
+    Counted(Option<u64>),
     /// It is under way, or done, or not needed.
     Begun,
 }
@@ -74,7 +76,7 @@ impl<S: Source> Walk<S> {
             parts: Parts::default(),
             by_page: Vec::new(),
             undated: Undated::Waiting,
-            mirrored: None,
+            people: 0,
             in_flight: in_flight.max(1),
             asked: JoinSet::new(),
         }
@@ -98,10 +100,9 @@ impl<S: Source> Walk<S> {
         self.plan = Plan::without(&windows);
     }
 
-    /// Cuts time where the mirror says, which holds so many people; none if some of them have no date.
-    pub fn cut_at(&mut self, cuts: &[DateTime<Utc>], mirrored: Option<u64>) {
+    /// Cuts time where the mirror says.
+    pub fn cut_at(&mut self, cuts: &[DateTime<Utc>]) {
         self.plan.cut_at(cuts);
-        self.mirrored = mirrored;
     }
 
     /// The next step; none at the end. Pages of parts that are read by page go to `pages` on their own.
@@ -121,6 +122,7 @@ impl<S: Source> Walk<S> {
         let step = match answered {
             Answered::Window(window, Reading::Whole(page)) => {
                 self.parts.add(Proof::Whole);
+                self.people += page.len() as u64;
                 self.plan.read(window, page.len() as u64);
                 if window == Window::ALL {
                     self.undated = Undated::Begun;
@@ -145,7 +147,7 @@ impl<S: Source> Walk<S> {
                 Step::Learned
             }
             Answered::Total(total) => {
-                self.look_for_undated(total, pages);
+                self.undated = Undated::Counted(total);
                 Step::Learned
             }
             Answered::Undated(read) => {
@@ -160,7 +162,7 @@ impl<S: Source> Walk<S> {
     fn ask(&mut self, pages: &mpsc::Sender<Fetched>) {
         if self.undated == Undated::Waiting && !self.plan.is_uncut() && self.asked.is_empty() {
             match self.reader.total() {
-                Some(total) => self.look_for_undated(Some(total), pages),
+                Some(total) => self.undated = Undated::Counted(Some(total)),
                 None => {
                     self.undated = Undated::Counting;
                     let reader = self.reader.clone();
@@ -181,15 +183,16 @@ impl<S: Source> Walk<S> {
                 Ok(Answered::Window(window, reading))
             });
         }
-    }
-
-    fn look_for_undated(&mut self, total: Option<u64>, pages: &mpsc::Sender<Fetched>) {
-        self.undated = Undated::Begun;
-        let (reader, pages, mirrored) = (self.reader.clone(), pages.clone(), self.mirrored);
-        self.asked.spawn(async move {
-            let read = reader.undated(total, mirrored, &pages).await?;
-            Ok(Answered::Undated(read))
-        });
+        if let Undated::Counted(total) = self.undated
+            && self.asked.is_empty()
+        {
+            self.undated = Undated::Begun;
+            let (reader, pages, read) = (self.reader.clone(), pages.clone(), self.people);
+            self.asked.spawn(async move {
+                let read = reader.undated(total, read, &pages).await?;
+                Ok(Answered::Undated(read))
+            });
+        }
     }
 
     fn without_filter(&mut self, pages: &mpsc::Sender<Fetched>) {

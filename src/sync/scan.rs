@@ -109,16 +109,11 @@ impl<'a> Scan<'a> {
     }
 
     /// The mirror knows how registrations are spread.
-    pub(super) async fn cut_by_mirror(
-        &mut self,
-        pool: &PgPool,
-        living: compare::Living,
-    ) -> Result<(), Error> {
+    pub(super) async fn cut_by_mirror(&mut self, pool: &PgPool, living: i64) -> Result<(), Error> {
         let rows = ((self.env.rpp as f64 * FILL_KNOWN) as i64).max(1);
         let cuts = compare::quantiles(&mut *pool.acquire().await?, rows).await?;
-        let dated = (living.all == living.dated).then_some(living.dated.unsigned_abs());
-        self.walk.cut_at(&cuts, dated);
-        self.env.progress.expect(living.all);
+        self.walk.cut_at(&cuts);
+        self.env.progress.expect(living);
         Ok(())
     }
 
