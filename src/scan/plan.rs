@@ -202,9 +202,15 @@ impl Plan {
         }
         let position = self.stretches.iter().position(Stretch::is_idle)?;
         let mut stretch = self.stretches.swap_remove(position);
-        let window = self.follow(&mut stretch);
+        let was_too_large = stretch.too_large.is_some();
+        let window = self.follow(&mut stretch)?;
+        if was_too_large && stretch.rest.is_none() {
+            // What is known about it does not cut it.
+            self.halve(window);
+            return self.asks.pop();
+        }
         self.stretches.push(stretch);
-        window
+        Some(window)
     }
 
     /// Forgets what is left.
@@ -544,10 +550,15 @@ impl Stretch {
                 until: window.until,
             },
         });
-        let far = match self.towards {
-            Towards::Later => window.until,
-            Towards::Earlier => window.from,
+        let dates = overflow.dates.iter().copied();
+        let (far, shown) = match self.towards {
+            Towards::Later => (window.until, dates.min().map(|at| at.min(self.origin))),
+            Towards::Earlier => {
+                let last = dates.max().map(|at| (at + SECOND).max(self.origin));
+                (window.from, last)
+            }
         };
+        self.origin = shown.unwrap_or(self.origin);
         let width = self
             .near()
             .zip(far)

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Source;
-use super::part::{Asking, ByPage, Fetched, PartReader, Reading, Stopped};
+use super::part::{Asking, ByPage, Fetched, PartReader, Reading, Sightings, Stopped};
 use super::plan::Plan;
 use super::verdict::{Parts, Proof, Verdict};
 use super::whole::Learned;
@@ -89,13 +89,11 @@ impl<S: Source> Walk<S> {
             self.parts.add(*proof);
             match part {
                 Part::Undated => self.undated = Undated::Begun,
-                Part::Window(window) => {
-                    if *window == Window::ALL {
-                        self.undated = Undated::Begun;
-                    }
-                    windows.push(*window);
-                }
+                Part::Window(window) => windows.push(*window),
             }
+        }
+        if windows == [Window::ALL] && self.undated != Undated::Begun {
+            self.undated_were_among_all();
         }
         self.plan = Plan::without(&windows);
     }
@@ -125,7 +123,7 @@ impl<S: Source> Walk<S> {
                 self.people += page.len() as u64;
                 self.plan.read(window, page.len() as u64);
                 if window == Window::ALL {
-                    self.undated = Undated::Begun;
+                    self.undated_were_among_all();
                 }
                 Step::Read(Fetched {
                     page,
@@ -193,6 +191,19 @@ impl<S: Source> Walk<S> {
                 Ok(Answered::Undated(read))
             });
         }
+    }
+
+    /// One answer held everybody, those without a date included; there is nobody else to look for.
+    fn undated_were_among_all(&mut self) {
+        self.undated = Undated::Begun;
+        self.by_page.push((
+            Part::Undated,
+            ByPage {
+                proof: Proof::Whole,
+                rows: 0,
+                people: Sightings::default(),
+            },
+        ));
     }
 
     fn without_filter(&mut self, pages: &mpsc::Sender<Fetched>) {

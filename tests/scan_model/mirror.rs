@@ -1,0 +1,145 @@
+//! A mirror as a map: what the product does in Postgres, in a few lines, so that thousands of scans can be tried.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use zephr_sync::record::Page;
+use zephr_sync::scan::part::{Asking, Fetched, Stopped};
+use zephr_sync::scan::verdict::{Proof, Verdict};
+use zephr_sync::scan::walk::{Part, Step, Walk};
+use zephr_sync::scan::whole::Learned;
+
+use super::tenant::{Endless, Server};
+
+/// What a scan is told.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    pub rpp: u64,
+    pub in_flight: usize,
+    /// After so many steps each, the scan is dropped and begun again with what was committed.
+    pub interrupted_after: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+pub struct Mirror {
+    /// Registration by id.
+    living: BTreeMap<String, Option<DateTime<Utc>>>,
+    /// Who was sent in this scan.
+    pub seen: BTreeSet<String>,
+    undated: BTreeSet<String>,
+    missing: BTreeSet<String>,
+}
+
+impl Mirror {
+    /// A mirror that holds some people before the scan.
+    pub fn holding(people: impl IntoIterator<Item = (String, Option<DateTime<Utc>>)>) -> Self {
+        Self {
+            living: people.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Every so many registrations, as the product cuts time by them.
+    fn cuts(&self, rows: u64) -> Vec<DateTime<Utc>> {
+        let mut dates: Vec<_> = self.living.values().flatten().copied().collect();
+        dates.sort_unstable();
+        let rows = ((rows as f64 * 0.98) as usize).max(1);
+        dates.into_iter().skip(rows).step_by(rows).collect()
+    }
+
+    /// Scans, through all interruptions, to the end.
+    pub async fn scan(&mut self, server: &Server, manner: &Manner) -> Result<Verdict, Endless> {
+        let mut committed = Vec::new();
+        let mut interruptions = manner.interrupted_after.iter();
+        loop {
+            let asking = Asking {
+                rpp: manner.rpp,
+                since: None,
+            };
+            let mut walk =
+                Walk::new(server.clone(), asking, Learned::default(), manner.in_flight);
+            walk.resume(&committed);
+            walk.cut_at(&self.cuts(manner.rpp));
+            // Wide enough that nothing waits for a writer: writing is done here, between the steps.
+            let (pages, mut received) = mpsc::channel(100_000);
+            let steps = interruptions.next().copied().unwrap_or(usize::MAX);
+            let ended = self
+                .steps(&mut walk, steps, &pages, &mut received, &mut committed)
+                .await?;
+            if ended {
+                self.end(&walk);
+                return Ok(walk.verdict().0);
+            }
+        }
+    }
+
+    async fn steps(
+        &mut self,
+        walk: &mut Walk<Server>,
+        steps: usize,
+        pages: &mpsc::Sender<Fetched>,
+        received: &mut mpsc::Receiver<Fetched>,
+        committed: &mut Vec<(Part, Proof)>,
+    ) -> Result<bool, Endless> {
+        for _ in 0..steps {
+            let step = match walk.step(pages).await {
+                Ok(step) => step,
+                Err(Stopped::Source(endless)) => return Err(endless),
+                Err(Stopped::Closed) => panic!("a task ended without a word"),
+            };
+            while let Ok(Fetched { page, .. }) = received.try_recv() {
+                self.merge(page);
+            }
+            match step {
+                None => return Ok(true),
+                Some(Step::Learned) => {}
+                Some(Step::Read(Fetched { page, completes })) => {
+                    let window = completes.expect("a window that is whole");
+                    let sent: BTreeSet<&str> =
+                        page.items.iter().map(|item| item.id.as_str()).collect();
+                    let missing = self.living.iter().filter(|(id, registered)| {
+                        registered.is_some_and(|at| window.contains(at))
+                            && !sent.contains(id.as_str())
+                    });
+                    let missing: Vec<_> = missing.map(|(id, _)| id.clone()).collect();
+                    self.missing.extend(missing);
+                    self.merge(page);
+                    committed.push((Part::Window(window), Proof::Whole));
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn merge(&mut self, page: Page) {
+        for item in page.items {
+            if item.registered_at.is_none() {
+                self.undated.insert(item.id.clone());
+            }
+            self.seen.insert(item.id.clone());
+            self.living.insert(item.id, item.registered_at);
+        }
+    }
+
+    /// Who is missing from the parts that were read by page.
+    fn end(&mut self, walk: &Walk<Server>) {
+        for (part, read) in walk.by_page() {
+            let missing = self.living.iter().filter(|(id, registered)| {
+                let belongs = match part {
+                    Part::Undated => registered.is_none(),
+                    Part::Window(window) => registered.is_some_and(|at| window.contains(at)),
+                };
+                belongs && !read.people.contains(id)
+            });
+            let missing: Vec<_> = missing.map(|(id, _)| id.clone()).collect();
+            self.missing.extend(missing);
+        }
+    }
+
+    /// Who would be asked for by id: missing, and not sent in any part of the scan.
+    pub fn candidates(&self) -> BTreeSet<String> {
+        let unseen = |id: &&String| !self.seen.contains(*id) && !self.undated.contains(*id);
+        self.missing.iter().filter(unseen).cloned().collect()
+    }
+}
