@@ -1,7 +1,8 @@
 //! How many requests at once, how fast, and why we wait: one governor for all calls of a tenant.
 //!
-//! Additive increase, multiplicative decrease: a round of good answers allows one more request in flight, a refusal halves. `Retry-After` holds
-//! everybody back, not only the request that was refused.
+//! At first each good answer allows one more request in flight. A refusal halves, and says where the limit is: from then on a round of good answers allows one
+//! more, up to just below that limit, and only after many good answers is the limit itself tried again. `Retry-After` holds everybody back, not only the request
+//! that was refused.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,12 @@ use tokio::time::Instant;
 
 /// In flight at the start. Two overlap one answer with one request without being a burst; it grows from there.
 const INITIAL_IN_FLIGHT: f64 = 2.0;
+
+/// Good answers in a row, just below a limit, before the limit is tried again: each try that fails costs a refusal, so one request in so many.
+const PATIENCE: u32 = 64;
+
+/// Each try that fails doubles the patience, up to this: an API that became faster is noticed within a few minutes all the same.
+const MOST_PATIENCE: u32 = 2_048;
 
 /// Refusals of requests that were under way together count as one: after a reduction, the next takes at least this long.
 const REDUCTION_PAUSE: Duration = Duration::from_millis(500);
@@ -61,6 +68,12 @@ struct State {
     /// The earliest moment for the next request under the rate cap.
     next_slot: Instant,
     last_reduction: Option<Instant>,
+    /// So many at once were refused; none before the first refusal.
+    limit: Option<f64>,
+    /// Good answers just below the limit.
+    good: u32,
+    /// How many of them it takes to try the limit again.
+    patience: u32,
     refused: u64,
     throttled: Duration,
 }
@@ -98,6 +111,9 @@ impl Governor {
                     held_until: None,
                     next_slot: Instant::now(),
                     last_reduction: None,
+                    limit: None,
+                    good: 0,
+                    patience: PATIENCE,
                     refused: 0,
                     throttled: Duration::ZERO,
                 }),
@@ -161,7 +177,8 @@ impl Permit {
         match outcome {
             Outcome::Good => {
                 let ceiling = self.shared.limits.max_in_flight.max(1) as f64;
-                state.allowed = (state.allowed + 1.0 / state.allowed).min(ceiling);
+                state.rise();
+                state.allowed = state.allowed.min(ceiling);
             }
             Outcome::Refused { after } => {
                 let now = Instant::now();
@@ -170,7 +187,7 @@ impl Permit {
                     .last_reduction
                     .is_none_or(|last| now >= last + REDUCTION_PAUSE)
                 {
-                    state.allowed = (state.allowed / 2.0).max(1.0);
+                    state.fall();
                     state.last_reduction = Some(now);
                 }
                 if let Some(after) = after {
@@ -184,6 +201,35 @@ impl Permit {
             }
             Outcome::Neutral => {}
         }
+    }
+}
+
+impl State {
+    /// After a good answer.
+    fn rise(&mut self) {
+        match self.limit {
+            None => self.allowed += 1.0,
+            Some(limit) if self.allowed + 1.0 < limit => self.allowed += 1.0 / self.allowed,
+            Some(limit) => {
+                self.good += 1;
+                if self.good >= self.patience {
+                    self.good = 0;
+                    self.allowed = limit;
+                    // If it holds, the next limit to try is one above.
+                    self.limit = Some(limit + 1.0);
+                }
+            }
+        }
+    }
+
+    /// After a refusal.
+    fn fall(&mut self) {
+        if self.limit.is_some() {
+            self.patience = (self.patience * 2).min(MOST_PATIENCE);
+        }
+        self.limit = Some(self.allowed.floor().max(2.0));
+        self.allowed = (self.allowed / 2.0).max(1.0);
+        self.good = 0;
     }
 }
 
@@ -225,6 +271,66 @@ mod tests {
         }
         assert_eq!(governor.snapshot().allowed, 4);
         assert_eq!(governor.snapshot().refused, 8);
+    }
+
+    /// Sends so many requests to a server that refuses more than three at once, and answers after a tenth of a second; how many were refused.
+    async fn refused_by_a_server_of_three(requests: usize) -> (u64, usize) {
+        let governor = governor(8);
+        let present = Arc::new(Mutex::new(0));
+        let sent = (0..requests).map(|_| {
+            let (governor, present) = (governor.clone(), Arc::clone(&present));
+            tokio::spawn(async move {
+                loop {
+                    let permit = governor.admit().await;
+                    let there = {
+                        let mut present = present.lock().unwrap();
+                        *present += 1;
+                        *present
+                    };
+                    let refused = there > 3;
+                    if !refused {
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                    *present.lock().unwrap() -= 1;
+                    if !refused {
+                        return permit.finish(Outcome::Good);
+                    }
+                    permit.finish(Outcome::Refused { after: None });
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                }
+            })
+        });
+        futures::future::join_all(sent.collect::<Vec<_>>()).await;
+        let snapshot = governor.snapshot();
+        (snapshot.refused, snapshot.allowed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn settles_just_below_what_the_server_refuses() {
+        for requests in [100, 200, 1_000] {
+            let (refused, allowed) = refused_by_a_server_of_three(requests).await;
+            assert!((1..=4).contains(&allowed), "{allowed} allowed");
+            assert!(
+                refused > 0 && refused * 20 < requests as u64,
+                "{refused} of {requests} refused"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_that_is_gone_is_found_out() {
+        let governor = governor(8);
+        for _ in 0..2 {
+            governor.admit().await.finish(Outcome::Good);
+        }
+        governor
+            .admit()
+            .await
+            .finish(Outcome::Refused { after: None });
+        for _ in 0..1_000 {
+            governor.admit().await.finish(Outcome::Good);
+        }
+        assert_eq!(governor.snapshot().allowed, 8);
     }
 
     #[tokio::test(start_paused = true)]

@@ -56,25 +56,38 @@ fn habits() -> impl Strategy<Value = Habits> {
         Just(Order::LatestUpdatedFirst),
         Just(Order::Any),
     ];
-    let count = prop_oneof![3 => Just(Count::Total), 1 => Just(Count::Page), 1 => Just(Count::Absent)];
-    let says = prop_oneof![Just(Says::Truth), Just(Says::WhatWasAsked), Just(Says::Nothing)];
+    let count =
+        prop_oneof![3 => Just(Count::Total), 1 => Just(Count::Page), 1 => Just(Count::Absent)];
+    let says = prop_oneof![
+        Just(Says::Truth),
+        Just(Says::WhatWasAsked),
+        Just(Says::Nothing)
+    ];
     let clamp = prop_oneof![2 => Just(None), 1 => (8..16_u64).prop_map(Some)];
     let twice = prop_oneof![3 => Just(0_usize), 1 => 5..20_usize];
     (
         (order, any::<bool>(), clamp, count),
-        (says, any::<bool>(), prop::bool::weighted(0.9), prop::bool::weighted(0.95), twice),
-    )
-        .prop_map(|((order, inclusive, clamp, count), (says, links, pages, filters, twice))| Habits {
-            order,
-            inclusive,
-            clamp,
-            count,
+        (
             says,
-            links,
-            pages,
-            filters,
+            any::<bool>(),
+            prop::bool::weighted(0.9),
+            prop::bool::weighted(0.95),
             twice,
-        })
+        ),
+    )
+        .prop_map(
+            |((order, inclusive, clamp, count), (says, links, pages, filters, twice))| Habits {
+                order,
+                inclusive,
+                clamp,
+                count,
+                says,
+                links,
+                pages,
+                filters,
+                twice,
+            },
+        )
 }
 
 /// Fewer come than can be read, or no scan would ever end.
@@ -92,27 +105,42 @@ fn drift() -> impl Strategy<Value = Drift> {
 
 fn scenario() -> impl Strategy<Value = Scenario> {
     let interruptions = prop::collection::vec(1..25_usize, 0..4);
-    let ghosts = prop::collection::vec(prop::option::weighted(0.9, 1_600_000_000..1_600_100_000_i64), 0..6);
+    let ghosts = prop::collection::vec(
+        prop::option::weighted(0.9, 1_600_000_000..1_600_100_000_i64),
+        0..6,
+    );
     (
         (registrations(), any::<u64>(), prop::bool::ANY, ghosts),
-        (habits(), drift(), 8..30_u64, 1..9_usize, interruptions, any::<u64>()),
+        (
+            habits(),
+            drift(),
+            8..30_u64,
+            1..9_usize,
+            interruptions,
+            any::<u64>(),
+        ),
     )
-        .prop_map(|((registered, mask, loaded, ghosts), (habits, drift, rpp, in_flight, interrupted_after, seed))| {
-            let known = (0..registered.len()).map(|id| loaded && (mask >> (id % 64)) & 3 != 0);
-            Scenario {
-                known: known.collect(),
-                ghosts: if loaded { ghosts } else { Vec::new() },
-                registered,
-                habits,
-                drift,
-                manner: Manner {
-                    rpp,
-                    in_flight,
-                    interrupted_after,
-                },
-                seed,
-            }
-        })
+        .prop_map(
+            |(
+                (registered, mask, loaded, ghosts),
+                (habits, drift, rpp, in_flight, interrupted_after, seed),
+            )| {
+                let known = (0..registered.len()).map(|id| loaded && (mask >> (id % 64)) & 3 != 0);
+                Scenario {
+                    known: known.collect(),
+                    ghosts: if loaded { ghosts } else { Vec::new() },
+                    registered,
+                    habits,
+                    drift,
+                    manner: Manner {
+                        rpp,
+                        in_flight,
+                        interrupted_after,
+                    },
+                    seed,
+                }
+            },
+        )
 }
 
 /// What came of a scan.
@@ -205,7 +233,8 @@ fn check(scenario: &Scenario, reading: Reading) -> Result<(), TestCaseError> {
     };
     let tenant = server.tenant();
     for person in &tenant.people {
-        let there_throughout = person.alive && person.untouched && person.id < scenario.registered.len();
+        let there_throughout =
+            person.alive && person.untouched && person.id < scenario.registered.len();
         prop_assert!(
             !(proven && there_throughout) || scanned.seen.contains(&name(person.id)),
             "{} (registered {:?}) is missing, and the verdict is {}",
@@ -219,13 +248,18 @@ fn check(scenario: &Scenario, reading: Reading) -> Result<(), TestCaseError> {
     }
     // The witness keeps everybody who exists from becoming a tombstone; but what a scan has proven to be gone must not need one.
     let alive = |id: &String| {
-        let number = id.strip_prefix("user-").and_then(|id| id.parse::<usize>().ok());
+        let number = id
+            .strip_prefix("user-")
+            .and_then(|id| id.parse::<usize>().ok());
         number.is_some_and(|id| tenant.people[id].alive && tenant.people[id].untouched)
     };
     match scanned.verdict {
         Verdict::Proven => {
             let wrong: Vec<_> = scanned.candidates.iter().filter(|id| alive(id)).collect();
-            prop_assert!(wrong.is_empty(), "{wrong:?} would be asked for, and are alive");
+            prop_assert!(
+                wrong.is_empty(),
+                "{wrong:?} would be asked for, and are alive"
+            );
         }
         Verdict::Agreed | Verdict::Incomplete => {}
     }
@@ -312,7 +346,8 @@ fn a_verdict_says_no_more_than_is_true_in_scenarios_never_tried_before() {
         failure_persistence: None,
         ..Config::default()
     };
-    let tried = TestRunner::new(config).run(&scenario(), |scenario| check(&scenario, Reading::Scan));
+    let tried =
+        TestRunner::new(config).run(&scenario(), |scenario| check(&scenario, Reading::Scan));
     if let Err(error) = tried {
         panic!("{error}");
     }

@@ -57,8 +57,7 @@ impl Mirror {
                 rpp: manner.rpp,
                 since: None,
             };
-            let mut walk =
-                Walk::new(server.clone(), asking, Learned::default(), manner.in_flight);
+            let mut walk = Walk::new(server.clone(), asking, Learned::default(), manner.in_flight);
             walk.resume(&committed);
             walk.cut_at(&self.cuts(manner.rpp));
             // Wide enough that nothing waits for a writer: writing is done here, between the steps.

@@ -98,13 +98,16 @@ pub fn name(id: usize) -> String {
 
 impl Server {
     pub fn new(registered: &[Option<i64>], habits: Habits, drift: Drift, seed: u64) -> Self {
-        let people = registered.iter().enumerate().map(|(id, registered)| Person {
-            id,
-            registered: *registered,
-            updated: id as u64 * 7 % 1_000,
-            alive: true,
-            untouched: true,
-        });
+        let people = registered
+            .iter()
+            .enumerate()
+            .map(|(id, registered)| Person {
+                id,
+                registered: *registered,
+                updated: id as u64 * 7 % 1_000,
+                alive: true,
+                untouched: true,
+            });
         let now = registered.iter().flatten().max().copied().unwrap_or(0) + 100;
         Self(Arc::new(Mutex::new(Tenant {
             people: people.collect(),
@@ -165,7 +168,10 @@ impl Tenant {
         }
         for _ in 0..self.draw(self.drift.deletions + 1) {
             // Counts tell whether anybody lacks a date unless as many come between two answers as lack one; so many stay.
-            if let Some(id) = self.somebody().filter(|id| self.people[*id].registered.is_some()) {
+            if let Some(id) = self
+                .somebody()
+                .filter(|id| self.people[*id].registered.is_some())
+            {
                 self.people[id].alive = false;
             }
         }
