@@ -8,7 +8,7 @@ use crate::lifecycle::Shutdown;
 use crate::simulator::{
     Behaviour, Boundary, Count, Edits, Envelope, Faults, ForeignKeys, Keys, Links, Lookup,
     MADE_UP_ACCESS_KEY, MADE_UP_SECRET_KEY, MOST_PEOPLE, Options, Order, RetryAfter, Shape,
-    Simulator,
+    Simulator, Since,
 };
 
 /// Run a simulated Zephr tenant: of any size, with drift, faults and awkward data
@@ -133,6 +133,9 @@ pub struct BehaviourArgs {
     /// How exact lookups answer
     #[arg(long, value_enum)]
     pub lookup: Option<Lookup>,
+    /// What since filters by [default: updated]
+    #[arg(long, value_enum)]
+    pub since: Option<Since>,
     /// Disregard the time filters
     #[arg(long)]
     pub ignore_filters: bool,
@@ -192,6 +195,7 @@ impl BehaviourArgs {
             foreign_keys: self.foreign_keys.unwrap_or(base.foreign_keys),
             lookup: self.lookup.unwrap_or(base.lookup),
             grants: base.grants,
+            since: self.since.unwrap_or(base.since),
             ignore_filters: self.ignore_filters,
         }
     }

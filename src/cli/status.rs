@@ -2,12 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::exit::{Exit, Failure};
 use super::mirror::{self, Opened};
 use super::output::{Output, table, thousands};
 use crate::config::Settings;
 use crate::job::{self, Job};
+use crate::state::notes::{self, Note};
 use crate::state::runs::Run;
 use crate::state::{checkpoints, leases, rejects, runs};
 
@@ -28,6 +31,14 @@ struct JobStatus {
     /// Windows committed of a full scan that has not finished.
     unfinished_windows: Option<i64>,
     last_run: Option<Run>,
+    /// The run whose deletions a brake holds back, and how many they are.
+    held_back: Option<HeldBack>,
+}
+
+#[derive(Debug, Serialize)]
+struct HeldBack {
+    run_id: Uuid,
+    rows: i64,
 }
 
 /// Runs the command.
@@ -66,12 +77,46 @@ async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document,
             full_finished_at: checkpoint.and_then(|checkpoint| checkpoint.full_finished_at),
             unfinished_windows: checkpoint.and_then(|checkpoint| checkpoint.unfinished_windows),
             last_run: runs::last_of(&mut connection, &job.name).await?,
+            held_back: held_back(&mut connection, &job.name).await?,
         });
     }
     Ok(Document {
         jobs: statuses,
         rejects: rejects::count(&mut connection).await?,
     })
+}
+
+/// What a run is doing now, as far as its record tells.
+fn running(run: &Run) -> String {
+    let mut text = format!(
+        "{}: running; {} read, {} requests, {} of them again",
+        run.job,
+        thousands(run.rows_read),
+        thousands(run.requests),
+        thousands(run.retries)
+    );
+    if let Some(allowed) = run.requests_allowed {
+        text.push_str(&format!("; {allowed} at a time"));
+    }
+    if let Some(until) = run.throttled_until {
+        text.push_str(&format!(
+            "; Zephr last asked to wait until {}",
+            until.format("%H:%M:%S UTC")
+        ));
+    }
+    text.push('\n');
+    text
+}
+
+async fn held_back(
+    connection: &mut PgConnection,
+    job: &str,
+) -> Result<Option<HeldBack>, sqlx::Error> {
+    let Some((run_id, scan_id)) = runs::last_braked(&mut *connection, job).await? else {
+        return Ok(None);
+    };
+    let rows = notes::count(connection, scan_id, Note::Missing).await?;
+    Ok((rows > 0).then_some(HeldBack { run_id, rows }))
 }
 
 fn text(document: &Document) -> String {
@@ -116,6 +161,20 @@ fn text(document: &Document) -> String {
                 thousands(windows),
                 status.job
             ));
+        }
+        if let Some(held) = &status.held_back {
+            text.push_str(&format!(
+                "{}: {} users are missing from the tenant and were not marked as deleted. If they were really deleted: zephr-sync sync {} --confirm-deletes {}\n",
+                status.job,
+                thousands(held.rows),
+                status.job,
+                held.run_id
+            ));
+        }
+        if let Some(run) = &status.last_run
+            && run.status == "running"
+        {
+            text.push_str(&running(run));
         }
         if let Some(run) = &status.last_run
             && let (Some(error), Some(remedy)) = (&run.error, &run.remedy)

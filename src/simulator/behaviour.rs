@@ -44,6 +44,16 @@ pub enum Boundary {
     Exclusive,
 }
 
+/// What `since` filters by: the reference says one thing, the tutorial the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Since {
+    /// The last update.
+    Updated,
+    /// The registration.
+    Registered,
+}
+
 /// What `meta.count` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -123,6 +133,8 @@ pub struct Behaviour {
     pub lookup: Lookup,
     /// How grants are shown.
     pub grants: Grants,
+    /// What `since` filters by. The tutorial's reading makes incremental runs miss changes, so it is never drawn: ask for it.
+    pub since: Since,
     /// Time filters are read and disregarded. A malfunction, so never drawn: ask for it.
     pub ignore_filters: bool,
 }
@@ -141,6 +153,7 @@ impl Behaviour {
             foreign_keys: ForeignKeys::Map,
             lookup: Lookup::Results,
             grants: Grants::Camel,
+            since: Since::Updated,
             ignore_filters: false,
         }
     }
@@ -169,6 +182,7 @@ impl Behaviour {
             ]),
             lookup: choices.pick(&[Lookup::Results, Lookup::Object]),
             grants: choices.pick(&[Grants::Camel, Grants::Snake, Grants::Bare]),
+            since: Since::Updated,
             ignore_filters: false,
         }
     }

@@ -1,7 +1,7 @@
 //! `GET /v3/user-export` (contract 5.1) in all the shapes it may have.
 
 use super::answer::Answer;
-use super::behaviour::{Boundary, Count, Envelope, Links};
+use super::behaviour::{Boundary, Count, Envelope, Links, Since};
 use super::calendar;
 use super::json;
 use super::person::Parts;
@@ -58,6 +58,17 @@ fn wanted(call: &Call<'_>) -> Result<Wanted, String> {
         registered_before: instant(query, "registeredBefore")?,
         inclusive: behaviour.boundary == Boundary::Inclusive,
     };
+    if behaviour.since == Since::Registered {
+        filter.registered_since = filter.registered_since.max(filter.since.take());
+    }
+    if let Some(until) = call.tenant.shown_until() {
+        let until = until * 1_000;
+        filter.registered_before = Some(
+            filter
+                .registered_before
+                .map_or(until, |before| before.min(until)),
+        );
+    }
     if behaviour.ignore_filters {
         filter = Filter::default();
     }

@@ -47,7 +47,7 @@ use tokio::task::JoinHandle;
 
 pub use auth::{CLOCK_TOLERANCE, Keys, MADE_UP_ACCESS_KEY, MADE_UP_SECRET_KEY};
 pub use behaviour::{
-    Behaviour, Boundary, Count, Envelope, ForeignKeys, Grants, Links, Lookup, Order,
+    Behaviour, Boundary, Count, Envelope, ForeignKeys, Grants, Links, Lookup, Order, Since,
 };
 pub use calendar::{FIRST_REGISTRATION, LAST_REGISTRATION};
 pub use edits::{Edited, Edits};

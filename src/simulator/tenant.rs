@@ -30,6 +30,16 @@ pub struct Tenant {
     behaviour: Behaviour,
     clock: Clock,
     state: RwLock<State>,
+    troubles: RwLock<Troubles>,
+}
+
+/// What is wrong with the tenant at the moment, though nobody was edited.
+#[derive(Debug, Clone, Copy, Default)]
+struct Troubles {
+    /// The export shows only those who registered before this second.
+    shown_until: Option<i64>,
+    /// Nobody is found by id.
+    hides_single_users: bool,
 }
 
 impl std::fmt::Debug for Tenant {
@@ -48,7 +58,38 @@ impl Tenant {
             behaviour,
             clock,
             state: RwLock::default(),
+            troubles: RwLock::default(),
         }
+    }
+
+    /// Makes the export show only those who registered before this second, as if the others were not there; by id they still are.
+    pub fn show_only_until(&self, second: Option<i64>) {
+        self.troubles
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .shown_until = second;
+    }
+
+    /// Makes nobody be found by id, as for a key pair that may not read single users.
+    pub fn hide_single_users(&self, hidden: bool) {
+        self.troubles
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .hides_single_users = hidden;
+    }
+
+    pub(super) fn shown_until(&self) -> Option<i64> {
+        self.troubles
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .shown_until
+    }
+
+    pub(super) fn hides_single_users(&self) -> bool {
+        self.troubles
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .hides_single_users
     }
 
     /// How it answers the open questions of the contract.

@@ -15,12 +15,12 @@ use super::routes::Call;
 pub(super) fn read(call: &Call<'_>) -> Answer {
     call.tenant
         .look(|people| match people.by_user_id(call.param(0)) {
-            Some(index) => {
+            Some(index) if !call.tenant.hides_single_users() => {
                 let mut body = Vec::new();
                 people.user(&mut body, index, true);
                 Answer::json(200, body)
             }
-            None => Answer::error(404, "no such user"),
+            Some(_) | None => Answer::error(404, "no such user"),
         })
 }
 

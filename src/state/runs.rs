@@ -313,6 +313,24 @@ pub async fn of_scan(
         .await
 }
 
+/// The last run of a job that a brake stopped, and its scan.
+///
+/// # Errors
+/// As sqlx.
+pub async fn last_braked(
+    executor: impl PgExecutor<'_>,
+    job: &str,
+) -> Result<Option<(Uuid, Uuid)>, sqlx::Error> {
+    let braked = sqlx::query!(
+        r#"select run_id, scan_id as "scan_id!" from runs
+           where job = $1 and status = 'braked' and scan_id is not null order by started_at desc, run_id desc limit 1"#,
+        job,
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(braked.map(|run| (run.run_id, run.scan_id)))
+}
+
 /// One run.
 ///
 /// # Errors
