@@ -1,15 +1,16 @@
 //! Killed at any moment and started again at once, a sync loses nobody, doubles nobody, waits for nothing and reads again only what was not committed.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use rustix::process::Signal;
 use sqlx::Row;
-use zephr_sync::simulator::{ExportRequest, Faults, Options, Shape, Simulator};
+use zephr_sync::simulator::{Edits, ExportRequest, Faults, Options, Shape, Simulator};
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::content::{assert_same, of_undisturbed_sync};
-use crate::support::{Ended, Mirror, Program, tenant};
+use crate::support::{Ended, Mirror, Program, tenant, truth};
 
 const FULL: [&str; 3] = ["sync", "users", "--full"];
 
@@ -205,7 +206,11 @@ async fn kill_at(phase: Phase, times: usize, people: u32, truth: &[String]) {
 async fn a_sync_killed_at_any_phase_continues_at_once_after_its_last_commit() {
     let people = 6_000;
     let truth = of_undisturbed_sync(options(people)).await;
-    for phase in Phase::ALL {
+    // Nobody is deleted in this tenant; that has a test of its own.
+    for phase in Phase::ALL
+        .into_iter()
+        .filter(|phase| *phase != Phase::Tombstoned)
+    {
         kill_at(phase, 1, people, &truth).await;
         if matches!(
             phase,
@@ -340,4 +345,112 @@ async fn a_sync_asked_to_stop_drains_and_the_next_continues_its_scan() {
     let verdict = "select verdict from runs order by started_at desc limit 1";
     assert_eq!(setting.mirror.value::<String>(verdict).await, "proven");
     assert_same(&setting.mirror.content().await, &truth, "continued");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_killed_between_tombstones_marks_the_rest_next_time_and_nobody_twice() {
+    let setting = Setting::new(3_000).await;
+    setting.finish("first").await;
+    let deleted = setting.simulator.tenant().edit(Edits {
+        deletions: 450,
+        ..Edits::NONE
+    });
+    let mut program = setting.program;
+    program = program.with("ZEPHR_SYNC_MAX_DELETE_FRACTION", "1");
+    let mut first = program.start(&FULL);
+    assert!(first.until_phase(Phase::Tombstoned, 1).await);
+    first.kill().await;
+    let marked = "select count(*) from users where _zephr_deleted_at is not null";
+    let before: i64 = setting.mirror.value(marked).await;
+    assert!(
+        (1..450).contains(&before),
+        "{before} were marked before the kill"
+    );
+
+    program.run(&FULL).await.expect(0);
+
+    let gone: BTreeSet<String> = deleted.deleted.into_iter().collect();
+    let rows = setting
+        .mirror
+        .rows("select user_id from users where _zephr_deleted_at is not null")
+        .await;
+    let found: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(found, gone);
+    let versions: i64 = setting
+        .mirror
+        .value("select count(*) from users_history")
+        .await;
+    assert_eq!(versions, 450);
+    let counted: i64 = setting
+        .mirror
+        .value("select sum(rows_tombstoned)::bigint from runs")
+        .await;
+    assert_eq!(counted, 450);
+    truth::expect_equal(&setting.simulator.tenant(), &setting.mirror).await;
+}
+
+/// Kills a sync of a tenant that changes all the while, again and again, and lets it come to its end: what the verdict says must be true.
+async fn kill_under_drift(kills: u32, people: u32, most_phases: u64, seed: u64) {
+    println!("seed {seed}");
+    let mut setting = Setting::new(people).await;
+    setting.finish("first").await;
+    // More leave in the meantime than a brake would let go.
+    setting.program = setting.program.with("ZEPHR_SYNC_MAX_DELETE_FRACTION", "1");
+    let mut state = seed;
+    // Who is there from now to the end is there from the begin of the last scan to its end.
+    let before = truth::keys(&setting.simulator.tenant());
+    setting.simulator.set_drift(Edits {
+        updates: 3,
+        creations: 1,
+        deletions: 1,
+    });
+    for kill in 0..kills {
+        let mut running = setting.program.start(&FULL);
+        for _ in 0..1 + draw(&mut state) % most_phases {
+            if !running.until(|line| line.contains(r#""phase":""#)).await {
+                break;
+            }
+        }
+        let ended = running.kill().await;
+        assert!(
+            matches!(ended.code, None | Some(0)),
+            "seed {seed}, kill {kill}: {ended:?}"
+        );
+    }
+    let document = setting
+        .program
+        .run(&["sync", "users", "--full", "--json"])
+        .await
+        .expect(0)
+        .json();
+    let run = &document["runs"][0];
+    assert_eq!(run["verdict"], "proven", "seed {seed}: {run:#}");
+    let after = truth::keys(&setting.simulator.tenant());
+    let mirrored = truth::mirrored(&setting.mirror).await;
+    let missing = before
+        .intersection(&after)
+        .filter(|id| !mirrored.contains(*id))
+        .count();
+    assert_eq!(missing, 0, "seed {seed}: the verdict is proven");
+    let rows = setting
+        .mirror
+        .rows("select user_id from users where _zephr_deleted_at is not null")
+        .await;
+    let marked: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(
+        marked.intersection(&after).count(),
+        0,
+        "seed {seed}: somebody who lives is marked"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_killed_under_drift_says_no_more_than_is_true() {
+    kill_under_drift(8, 3_000, 30, seed()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: make soak"]
+async fn a_sync_killed_fifty_times_under_drift_says_no_more_than_is_true() {
+    kill_under_drift(50, 10_000, 120, seed()).await;
 }
