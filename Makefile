@@ -58,8 +58,9 @@ audit: ## Known advisories about dependencies; needs the network, and changes wi
 	cargo deny --locked check advisories
 
 .PHONY: bench
-bench: ## The product beside the database alone, in one run; takes some minutes
+bench: ## The product beside the database alone, and its requests beside plain paging, each in one run; takes some minutes
 	cargo bench --locked --bench sync
+	cargo bench --locked --bench latency
 
 .PHONY: soak
 soak: ## The long tests, which `make test` leaves out

@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let users = support::option("--users", 200_000);
     let rounds = support::option("--rounds", 3);
     let server = server::Server::start().await?;
-    let simulator = process::Simulator::start(users).await?;
+    let simulator = process::Simulator::start(users, &[]).await?;
     eprintln!("fetching {users} users for the yardsticks …");
     let rows = Rows::fetch(&simulator).await?;
 

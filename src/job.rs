@@ -15,7 +15,7 @@ use crate::toml_file;
 /// The jobs that are there without any file; the repository's own files are the ones built in.
 const BUILT_IN: [(&str, &str); 1] = [("users", include_str!("../jobs/users.toml"))];
 
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 10] = [
     "resource",
     "enabled",
     "schedule",
@@ -24,6 +24,8 @@ const KEYS: [&str; 8] = [
     "mode",
     "overlap",
     "full_every",
+    "max_delete_fraction",
+    "max_rejects",
 ];
 
 /// A job.
@@ -39,6 +41,10 @@ pub struct Job {
     pub schedule: Option<Schedule>,
     /// How much it reads.
     pub mode: Mode,
+    /// The setting of this name, for this job alone.
+    pub max_delete_fraction: Option<f64>,
+    /// The setting of this name, for this job alone.
+    pub max_rejects: Option<u64>,
 }
 
 /// When a job runs.
@@ -110,6 +116,8 @@ struct File {
     mode: ModeName,
     overlap: Option<String>,
     full_every: Option<String>,
+    max_delete_fraction: Option<f64>,
+    max_rejects: Option<u64>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -262,7 +270,17 @@ fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
             full_every: duration("full_every", &file.full_every, DEFAULT_FULL_EVERY)?,
         },
     };
+    if let Some(share) = file
+        .max_delete_fraction
+        .filter(|share| !(0.0..=1.0).contains(share))
+    {
+        return Err(wrong(format!(
+            "max_delete_fraction = {share} is not a share; write a number from 0 to 1"
+        )));
+    }
     Ok(Job {
+        max_delete_fraction: file.max_delete_fraction,
+        max_rejects: file.max_rejects,
         name: name.to_owned(),
         resource: file.resource,
         enabled: file.enabled,
@@ -344,6 +362,7 @@ mod tests {
                 "resource = 'users'\nschedule = '1 1 * * *'\ntimezone = 'Mars'",
                 "Europe/London",
             ),
+            ("resource = 'users'\nmax_delete_fraction = 2", "from 0 to 1"),
             ("resource = 'user'", "users"),
             ("resorce = 'users'", "did you mean `resource`"),
         ] {

@@ -81,6 +81,16 @@ pub struct Brakes {
     pub max_rejects: u64,
 }
 
+impl Brakes {
+    /// These, unless the job has its own.
+    pub fn of_job(self, job: &Job) -> Self {
+        Self {
+            max_delete_fraction: job.max_delete_fraction.unwrap_or(self.max_delete_fraction),
+            max_rejects: job.max_rejects.unwrap_or(self.max_rejects),
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Ended {

@@ -18,7 +18,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    pub async fn start(users: usize) -> Result<Self, Box<dyn Error>> {
+    pub async fn start(users: usize, options: &[&str]) -> Result<Self, Box<dyn Error>> {
         let mut child = Command::new(PROGRAM)
             .args([
                 "simulate",
@@ -28,6 +28,7 @@ impl Simulator {
                 "--users",
                 &users.to_string(),
             ])
+            .args(options)
             .env_clear()
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -105,7 +105,8 @@ async fn run_jobs(
         .iter()
         .flat_map(|job| args.extents().into_iter().map(move |extent| (job, extent)));
     for (job, extent) in each {
-        let env = environment(settings, settings.api()?, mirror, shutdown)?;
+        let mut env = environment(settings, settings.api()?, mirror, shutdown)?;
+        env.brakes = settings.brakes.of_job(job);
         let ended = run_job(&env, job, extent, output).await?;
         exit = exit.worst(exit_of(&ended));
         let mut connection = mirror.database.connect().await?;

@@ -1,11 +1,12 @@
 //! The calls that read. Whoever holds a [`Reader`] cannot write to the tenant.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::client::{Client, Request, Sent};
 use super::error::Error;
@@ -21,7 +22,20 @@ pub struct Reader {
     ignored: Vec<String>,
     /// Whether the export has answered before; a 404 is then no mistake in the address.
     export_exists: Arc<AtomicBool>,
+    /// The API's clock, as far as its answers have told it.
+    clock: Arc<Mutex<Option<Told>>>,
 }
+
+/// What the API's clock said, and when. Its `Date` counts whole seconds, in which dozens of answers come; the time that has passed since one of them says in
+/// which order they came.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    date: DateTime<Utc>,
+    at: Instant,
+}
+
+/// A `Date` that differs by more from what has passed since the last one: a clock was set, or this machine slept.
+const CLOCK_WAS_SET: TimeDelta = TimeDelta::seconds(2);
 
 /// The least that can be asked of the export.
 const ONE_RECORD: Query = Query {
@@ -46,7 +60,23 @@ impl Reader {
             client,
             ignored,
             export_exists: Arc::default(),
+            clock: Arc::default(),
         }
+    }
+
+    /// When an answer with this `Date` came, by the API's clock and in the order of arrival.
+    fn arrived(&self, date: DateTime<Utc>) -> DateTime<Utc> {
+        let now = Instant::now();
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let reckoned = clock.and_then(|told| {
+            let passed = TimeDelta::from_std(now - told.at).ok()?;
+            let reckoned = told.date + passed;
+            ((reckoned - date).abs() <= CLOCK_WAS_SET).then_some(reckoned)
+        });
+        reckoned.unwrap_or_else(|| {
+            *clock = Some(Told { date, at: now });
+            date
+        })
     }
 
     /// One page of the user export. A 404 means that nobody is in it (contract section 3), once the export is known to exist.
@@ -67,10 +97,11 @@ impl Reader {
 
     async fn page(&self, query: Query) -> Result<Page, Error> {
         let request = Request::get(target(query));
-        let page = self
+        let mut page = self
             .client
             .call(&request, |answer| export::page(answer, &self.ignored))
             .await?;
+        page.answered_at = page.answered_at.map(|date| self.arrived(date));
         self.export_exists.store(true, Ordering::Relaxed);
         Ok(page)
     }

@@ -227,6 +227,13 @@ async fn the_brake_goes_by_its_setting() {
     let loose = ["sync", "users", "--full", "--max-delete-fraction", "0.01"];
     setting.program.run(&loose).await.expect(0);
     assert_eq!(setting.tombstones().await.len(), 21);
+    // A job's own goes before the setting.
+    let jobs = setting.program.directory().join("jobs");
+    std::fs::create_dir(&jobs).expect("a directory");
+    let job = "resource = \"users\"\nmax_delete_fraction = 0";
+    std::fs::write(jobs.join("users.toml"), job).expect("a file");
+    setting.delete(11);
+    setting.program.run(&loose).await.expect(4);
     setting
         .program
         .run(&["sync", "--max-delete-fraction", "2"])

@@ -18,6 +18,7 @@ mod leases;
 mod limits;
 mod memory;
 mod migrate;
+mod older;
 mod postgres_stops;
 mod previews;
 mod privacy;
