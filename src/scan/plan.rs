@@ -19,14 +19,14 @@ const FILL_SEEN: f64 = 0.985;
 
 /// How full a followed window should come out, to begin with. It falls with each that overflows and rises with each that does not. An overflow costs a request,
 /// and so does room left empty.
-const FILL: f64 = 0.89;
-const FILL_LEAST: f64 = 0.84;
-const FILL_MOST: f64 = 0.94;
-const FILL_FALLS: f64 = 0.02;
-const FILL_RISES: f64 = 0.003;
+const FILL: f64 = 0.9;
+const FILL_LEAST: f64 = 0.76;
+const FILL_MOST: f64 = 0.95;
+const FILL_FALLS: f64 = 0.03;
+const FILL_RISES: f64 = 0.005;
 
 /// An overflow by less than this is a matter of how much room was left.
-const MILD: f64 = 1.3;
+const MILD: f64 = 1.08;
 
 /// A window that overflowed is asked again at most this wide, whatever else is known.
 const NARROWER: f64 = 0.9;
@@ -350,6 +350,24 @@ impl Plan {
                 let width = seconds((last - sample[near]).max(SECOND));
                 stretch.pace = expected * share / width;
                 stretch.origin = last + SECOND;
+            }
+        } else if let (Some(all), Towards::Later) = (all, towards) {
+            // The first of them are known. The others are followed from the other end, where windows come out emptier than their neighbours.
+            let known = (page.len() as f64 * FILL_SEEN) as usize;
+            let at = page[known.min(page.len() - 1)].max(first + SECOND);
+            let until = window.until.or(self.horizon).unwrap_or(last);
+            if let [first, rest] = window.cut([at])[..] {
+                self.asks.push(first);
+                let left = all - known as f64;
+                self.stretches.push(Stretch {
+                    rest: Some(rest),
+                    towards: Towards::Earlier,
+                    origin: until,
+                    pace: left / seconds((until - at).max(SECOND)),
+                    left: Some(left),
+                    ..stretch
+                });
+                return;
             }
         }
         stretch.take_back(window, overflow, self.full_page, self.fill);
@@ -738,7 +756,7 @@ mod tests {
                 });
             }),
         ];
-        for (number, most) in [(20_000, 1.5), (100_000, 1.4)] {
+        for (number, most) in [(20_000, 1.6), (100_000, 1.45)] {
             for (name, order) in orders {
                 let people = grown(number, 1);
                 let (read, asked) = run(&people, 500, order, true);

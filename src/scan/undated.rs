@@ -21,8 +21,17 @@ const MOST_COMPARISONS: u64 = 8;
 /// One comparison more for so many pages: few beside what the scan costs anyway.
 const PAGES_PER_COMPARISON: u64 = 32;
 
+/// What was counted while the windows were read; none where the server's counts mean nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Everybody, before the first window.
+    pub everybody: Option<u64>,
+    /// Everybody with a date, after that.
+    pub dated: Option<u64>,
+}
+
 /// Everybody with a date, as one open window. Nobody registered earlier; somebody whose date says so is looked for as if there were none.
-fn dated() -> Window {
+pub fn dated() -> Window {
     Window {
         from: DateTime::<Utc>::from_timestamp(-2_208_988_800, 0),
         until: None,
@@ -30,41 +39,46 @@ fn dated() -> Window {
 }
 
 impl<S: Source> PartReader<S> {
-    /// Looks for people without a registration date, once all windows are read. `total` is how many people there were when the scan began, where that is known;
-    /// `read` how many the windows held.
+    /// Looks for people without a registration date, once all windows are read, which held so many people.
     ///
     /// # Errors
     /// As the source.
     pub async fn undated(
         &self,
-        mut total: Option<u64>,
+        counted: Counted,
         read: u64,
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<ByPage, Stopped<S::Error>> {
+        let mut counted = counted;
         for _ in 0..TRIES {
-            let Some(everybody) = total else { break };
-            if self.all_are_dated(everybody, read).await? {
+            let (Some(everybody), Some(dated)) = (counted.everybody, counted.dated) else {
+                break;
+            };
+            if everybody == dated && self.stays_equal(everybody, read).await? {
                 return Ok(ByPage {
                     proof: Proof::Whole,
                     rows: 0,
                     people: Sightings::default(),
                 });
             }
-            total = self.count(Window::ALL).await?;
+            counted = Counted {
+                everybody: self.count(Window::ALL).await?,
+                dated: self.count(self::dated()).await?,
+            };
         }
         self.agreeing_passes(Window::ALL, |item| item.registered_at.is_none(), pages)
             .await
     }
 
-    /// Whether the counts of everybody and of everybody with a date are equal, as often as is needed.
-    async fn all_are_dated(&self, everybody: u64, read: u64) -> Result<bool, Stopped<S::Error>> {
+    /// Whether the counts of everybody and of everybody with a date, which were equal once, are so as often as is needed.
+    async fn stays_equal(&self, everybody: u64, read: u64) -> Result<bool, Stopped<S::Error>> {
         let comparisons = if read == everybody {
             COMPARISONS_AT_REST
         } else {
             let pages = everybody / self.full_page();
             (pages / PAGES_PER_COMPARISON).clamp(COMPARISONS_AT_REST, MOST_COMPARISONS)
         };
-        for comparison in 0..comparisons {
+        for comparison in 1..comparisons {
             let window = if comparison % 2 == 0 {
                 dated()
             } else {

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use super::Source;
 use super::part::{Asking, ByPage, Fetched, PartReader, Reading, Sightings, Stopped};
 use super::plan::Plan;
+use super::undated::{Counted, dated};
 use super::verdict::{Parts, Proof, Verdict};
 use super::whole::Learned;
 use super::window::Window;
@@ -49,7 +50,8 @@ type Answer<E> = Result<Answered, Stopped<E>>;
 #[derive(Debug)]
 enum Answered {
     Window(Window, Reading),
-    Total(Option<u64>),
+    Everybody(Option<u64>),
+    Dated(Option<u64>),
     Undated(ByPage),
     Everything,
 }
@@ -61,8 +63,8 @@ enum Undated {
     Waiting,
     /// The server is asked how many there are in all. Nothing else is asked meanwhile: the answer shows what its counts mean.
     Counting,
-    /// It begins when all windows are read. There were so many people when the scan began, where that is known.
-    Counted(Option<u64>),
+    /// It goes on when all windows are read.
+    Counted(Counted),
     /// It is under way, or done, or not needed.
     Begun,
 }
@@ -144,8 +146,14 @@ impl<S: Source> Walk<S> {
                 self.without_filter(pages);
                 Step::Learned
             }
-            Answered::Total(total) => {
-                self.undated = Undated::Counted(total);
+            Answered::Everybody(everybody) => {
+                self.count_dated(everybody);
+                Step::Learned
+            }
+            Answered::Dated(dated) => {
+                if let Undated::Counted(counted) = &mut self.undated {
+                    counted.dated = dated;
+                }
                 Step::Learned
             }
             Answered::Undated(read) => {
@@ -160,12 +168,13 @@ impl<S: Source> Walk<S> {
     fn ask(&mut self, pages: &mpsc::Sender<Fetched>) {
         if self.undated == Undated::Waiting && !self.plan.is_uncut() && self.asked.is_empty() {
             match self.reader.total() {
-                Some(total) => self.undated = Undated::Counted(Some(total)),
+                Some(total) => self.count_dated(Some(total)),
                 None => {
                     self.undated = Undated::Counting;
                     let reader = self.reader.clone();
-                    self.asked
-                        .spawn(async move { reader.count(Window::ALL).await.map(Answered::Total) });
+                    self.asked.spawn(async move {
+                        reader.count(Window::ALL).await.map(Answered::Everybody)
+                    });
                 }
             }
         }
@@ -181,15 +190,28 @@ impl<S: Source> Walk<S> {
                 Ok(Answered::Window(window, reading))
             });
         }
-        if let Undated::Counted(total) = self.undated
+        if let Undated::Counted(counted) = self.undated
             && self.asked.is_empty()
         {
             self.undated = Undated::Begun;
             let (reader, pages, read) = (self.reader.clone(), pages.clone(), self.people);
             self.asked.spawn(async move {
-                let read = reader.undated(total, read, &pages).await?;
+                let read = reader.undated(counted, read, &pages).await?;
                 Ok(Answered::Undated(read))
             });
+        }
+    }
+
+    /// Everybody is counted. Those with a date are counted beside the windows, and both are compared at the end.
+    fn count_dated(&mut self, everybody: Option<u64>) {
+        self.undated = Undated::Counted(Counted {
+            everybody,
+            dated: None,
+        });
+        if everybody.is_some() {
+            let reader = self.reader.clone();
+            self.asked
+                .spawn(async move { reader.count(dated()).await.map(Answered::Dated) });
         }
     }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// In flight at the start. Two overlap one answer with one request without being a burst; it grows from there.
-const INITIAL_IN_FLIGHT: f64 = 2.0;
+/// In flight at the start: as many as a browser would send, and no burst. It grows from there.
+const INITIAL_IN_FLIGHT: f64 = 4.0;
 
 /// Good answers in a row, just below a limit, before the limit is tried again: each try that fails costs a refusal, so one request in so many.
 const PATIENCE: u32 = 64;
