@@ -148,3 +148,28 @@ pub struct ForeignKey {
     /// The key there.
     pub key: String,
 }
+
+/// A living user as the mirror holds it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mirrored {
+    /// The key.
+    pub user_id: String,
+    /// As of the row.
+    pub email: Option<String>,
+    /// As of the row.
+    pub username: Option<String>,
+    /// As of the row.
+    pub email_verified: Option<bool>,
+    /// As of the row.
+    pub tracking_id: Option<String>,
+    /// As of the row.
+    pub registered_at: Option<DateTime<Utc>>,
+    /// As of the row.
+    pub registration_tenant: Option<String>,
+    /// As of the row, as JSON.
+    pub attributes: Option<String>,
+    /// As of the row, as JSON.
+    pub extra: String,
+    /// Where in the record something could not be kept as sent.
+    pub issues: Vec<String>,
+}

@@ -9,6 +9,7 @@ use super::output::{Output, table, thousands};
 use crate::config::Settings;
 use crate::job::{self, Job};
 use crate::state::runs::Run;
+use crate::state::verifications::{self, Verification};
 use crate::state::{checkpoints, leases, rejects, runs};
 
 #[derive(Debug, Serialize)]
@@ -28,6 +29,7 @@ struct JobStatus {
     /// Windows committed of a full scan that has not finished.
     unfinished_windows: Option<i64>,
     last_run: Option<Run>,
+    last_verification: Option<Verification>,
 }
 
 /// Runs the command.
@@ -66,6 +68,7 @@ async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document,
             full_finished_at: checkpoint.and_then(|checkpoint| checkpoint.full_finished_at),
             unfinished_windows: checkpoint.and_then(|checkpoint| checkpoint.unfinished_windows),
             last_run: runs::last_of(&mut connection, &job.name).await?,
+            last_verification: verifications::last_of(&mut connection, &job.name).await?,
         });
     }
     Ok(Document {
@@ -126,6 +129,13 @@ fn text(document: &Document) -> String {
             )));
         }
     }
+    for verification in document
+        .jobs
+        .iter()
+        .filter_map(|status| status.last_verification.as_ref())
+    {
+        text.push_str(&super::output::printable(&verified(verification)));
+    }
     if document.rejects > 0 {
         text.push_str(&format!(
             "{} records could not be stored; `zephr-sync rejects list` says why.\n",
@@ -133,4 +143,17 @@ fn text(document: &Document) -> String {
         ));
     }
     text
+}
+
+fn verified(verification: &Verification) -> String {
+    let there = match verification.rows_api {
+        Some(rows) => format!("{} at the API", thousands(rows)),
+        None => "the API did not say how many it has".into(),
+    };
+    format!(
+        "{} (verified at {} UTC: {} in the mirror, {there}).\n",
+        super::verify::summary(verification),
+        verification.started_at.format("%Y-%m-%d %H:%M:%S"),
+        thousands(verification.rows_mirror),
+    )
 }

@@ -88,6 +88,32 @@ pub async fn list(
     .await
 }
 
+/// Records that could not be stored when they were last read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Met {
+    /// The keys of those that have one.
+    pub ids: Vec<String>,
+    /// How many have none.
+    pub without_id: i64,
+}
+
+/// The rejects that the last finished full scan of a resource met, and the runs after it.
+///
+/// # Errors
+/// As sqlx.
+pub async fn met_lately(
+    executor: impl PgExecutor<'_>,
+    resource: Resource,
+) -> Result<Met, sqlx::Error> {
+    let met = sqlx::query_file!("src/state/rejects/met_lately.sql", resource.name())
+        .fetch_one(executor)
+        .await?;
+    Ok(Met {
+        ids: met.ids,
+        without_id: met.without_id,
+    })
+}
+
 /// How many there are.
 ///
 /// # Errors

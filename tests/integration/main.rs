@@ -22,3 +22,4 @@ mod simulate;
 mod support;
 mod unchanged;
 mod users;
+mod verify;
