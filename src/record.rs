@@ -58,6 +58,8 @@ pub struct Reject {
     pub text: String,
     /// Hash of its canonical content without volatile fields.
     pub content_hash: [u8; HASH_BYTES],
+    /// The API's clock when it answered with it.
+    pub answered_at: Option<DateTime<Utc>>,
 }
 
 /// One answer of the API: the records on a page.

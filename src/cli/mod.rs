@@ -60,7 +60,7 @@ pub enum Command {
     Status,
     /// Show the latest runs, or one
     Runs(runs::Args),
-    /// Show or export records that could not be stored
+    /// Show or export records that could not be stored, or try them again
     #[command(subcommand)]
     Rejects(rejects::Command),
     /// Compare counts and sampled records with the API, field by field

@@ -16,6 +16,7 @@ mod migrate;
 mod postgres_stops;
 mod previews;
 mod privacy;
+mod replay;
 mod reports;
 mod settings;
 mod simulate;
