@@ -10,7 +10,7 @@
 //! them.
 //!
 //! - [`cli`]: one file per command; [`config`] holds the settings, [`telemetry`] the logs, [`lifecycle`] the signals
-//! - [`sync`]: one sync run, the flow
+//! - [`sync`]: one sync run, the flow; [`verify`]: comparing the mirror with the API
 //! - [`zephr`]: the Admin API; [`scan`]: reading the export whole; [`load`]: the data tables; [`state`]: our own bookkeeping
 //! - [`postgres`]: connections, migrations, the private cluster
 //! - [`simulator`]: a stateful Zephr with faults and drift, for the demo, tests and benchmarks; it knows none of the others
@@ -31,4 +31,5 @@ pub mod state;
 pub mod sync;
 pub mod telemetry;
 pub mod toml_file;
+pub mod verify;
 pub mod zephr;

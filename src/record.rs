@@ -58,6 +58,8 @@ pub struct Reject {
     pub text: String,
     /// Hash of its canonical content without volatile fields.
     pub content_hash: [u8; HASH_BYTES],
+    /// The API's clock when it answered with it.
+    pub answered_at: Option<DateTime<Utc>>,
 }
 
 /// One answer of the API: the records on a page.
@@ -147,4 +149,29 @@ pub struct ForeignKey {
     pub system: String,
     /// The key there.
     pub key: String,
+}
+
+/// A living user as the mirror holds it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mirrored {
+    /// The key.
+    pub user_id: String,
+    /// As of the row.
+    pub email: Option<String>,
+    /// As of the row.
+    pub username: Option<String>,
+    /// As of the row.
+    pub email_verified: Option<bool>,
+    /// As of the row.
+    pub tracking_id: Option<String>,
+    /// As of the row.
+    pub registered_at: Option<DateTime<Utc>>,
+    /// As of the row.
+    pub registration_tenant: Option<String>,
+    /// As of the row, as JSON.
+    pub attributes: Option<String>,
+    /// As of the row, as JSON.
+    pub extra: String,
+    /// Where in the record something could not be kept as sent.
+    pub issues: Vec<String>,
 }

@@ -10,6 +10,7 @@
 mod deletions;
 pub mod error;
 pub mod progress;
+pub mod replay;
 mod scan;
 pub mod scope;
 mod write;

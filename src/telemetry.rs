@@ -28,6 +28,8 @@ pub mod field {
     pub const UPDATED: &str = "rows_updated";
     /// Changes that incremental runs did not see.
     pub const MISSED: &str = "rows_missed";
+    /// Records compared with the API so far.
+    pub const COMPARED: &str = "rows_compared";
     /// Requests in flight.
     pub const IN_FLIGHT: &str = "in_flight";
     /// How long the API still makes everybody wait, in milliseconds.

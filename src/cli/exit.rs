@@ -9,6 +9,7 @@ use crate::remedy::chain;
 use crate::simulator;
 use crate::state::leases;
 use crate::sync;
+use crate::verify;
 use crate::zephr;
 
 /// Exit codes (design section 4).
@@ -135,6 +136,15 @@ impl From<sync::Error> for Failure {
             exit,
             error: error.chain(),
             remedy: error.remedy(),
+        }
+    }
+}
+
+impl From<verify::Error> for Failure {
+    fn from(error: verify::Error) -> Self {
+        match error {
+            verify::Error::Database(error) => error.into(),
+            verify::Error::Api(error) => error.into(),
         }
     }
 }

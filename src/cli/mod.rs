@@ -14,6 +14,7 @@ pub mod runs;
 pub mod simulate;
 pub mod status;
 pub mod sync;
+pub mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -59,9 +60,11 @@ pub enum Command {
     Status,
     /// Show the latest runs, or one
     Runs(runs::Args),
-    /// Show or export records that could not be stored
+    /// Show or export records that could not be stored, or try them again
     #[command(subcommand)]
     Rejects(rejects::Command),
+    /// Compare counts and sampled records with the API, field by field
+    Verify(verify::Args),
     /// Send any request to the Admin API, signed and retried, and print the answer as it came
     Api(api::Args),
     /// Run the Zephr simulator
@@ -115,6 +118,7 @@ async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Status => status::run(&settings, output).await,
         Command::Runs(args) => runs::run(&settings, &args, output).await,
         Command::Rejects(command) => rejects::run(&settings, &command, output).await,
+        Command::Verify(args) => verify::run(&settings, &args, output).await,
         Command::Api(args) => api::run(&settings, &args).await,
         Command::Simulate(args) => simulate::run(args, output).await,
         Command::Completions(args) => Ok(completions::run(&args)),

@@ -1,4 +1,6 @@
-//! `zephr-sync rejects list | export`: records that could not be stored.
+//! `zephr-sync rejects list | export | replay`: records that could not be stored.
+
+mod replay;
 
 use std::io;
 
@@ -21,6 +23,8 @@ pub enum Command {
     },
     /// Write all of them as CSV, records included, to stdout
     Export,
+    /// Read them again after a fix, and store those that can be stored now
+    Replay,
 }
 
 /// Rejects, as one JSON document.
@@ -36,16 +40,17 @@ const PAGE: i64 = 500;
 /// Runs the command.
 ///
 /// # Errors
-/// The database cannot be reached, or stdout cannot be written.
+/// The database cannot be reached, stdout cannot be written, or somebody else holds the lease that a replay needs.
 pub async fn run(settings: &Settings, command: &Command, output: Output) -> Result<Exit, Failure> {
     let mirror = mirror::open(settings).await?;
     let done = match (command, output.is_json()) {
-        (Command::List { last }, _) => list(&mirror, *last, output).await,
-        (Command::Export, true) => list(&mirror, i64::MAX, output).await,
-        (Command::Export, false) => export(&mirror, output).await,
+        (Command::List { last }, _) => list(&mirror, *last, output).await.map(|()| Exit::Done),
+        (Command::Export, true) => list(&mirror, i64::MAX, output).await.map(|()| Exit::Done),
+        (Command::Export, false) => export(&mirror, output).await.map(|()| Exit::Done),
+        (Command::Replay, _) => replay::run(settings, &mirror, output).await,
     };
     mirror.close().await?;
-    done.map(|()| Exit::Done)
+    done
 }
 
 async fn list(mirror: &Opened, last: i64, output: Output) -> Result<(), Failure> {

@@ -12,6 +12,7 @@ use crate::config::Settings;
 use crate::job::{self, Job};
 use crate::state::notes::{self, Note};
 use crate::state::runs::Run;
+use crate::state::verifications::{self, Verification};
 use crate::state::{checkpoints, leases, rejects, runs};
 
 #[derive(Debug, Serialize)]
@@ -33,6 +34,7 @@ struct JobStatus {
     last_run: Option<Run>,
     /// The run whose deletions a brake holds back, and how many they are.
     held_back: Option<HeldBack>,
+    last_verification: Option<Verification>,
 }
 
 #[derive(Debug, Serialize)]
@@ -78,6 +80,7 @@ async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document,
             unfinished_windows: checkpoint.and_then(|checkpoint| checkpoint.unfinished_windows),
             last_run: runs::last_of(&mut connection, &job.name).await?,
             held_back: held_back(&mut connection, &job.name).await?,
+            last_verification: verifications::last_of(&mut connection, &job.name).await?,
         });
     }
     Ok(Document {
@@ -185,6 +188,13 @@ fn text(document: &Document) -> String {
             )));
         }
     }
+    for verification in document
+        .jobs
+        .iter()
+        .filter_map(|status| status.last_verification.as_ref())
+    {
+        text.push_str(&super::output::printable(&verified(verification)));
+    }
     if document.rejects > 0 {
         text.push_str(&format!(
             "{} records could not be stored; `zephr-sync rejects list` says why.\n",
@@ -192,4 +202,17 @@ fn text(document: &Document) -> String {
         ));
     }
     text
+}
+
+fn verified(verification: &Verification) -> String {
+    let there = match verification.rows_api {
+        Some(rows) => format!("{} at the API", thousands(rows)),
+        None => "the API did not say how many it has".into(),
+    };
+    format!(
+        "{} (verified at {} UTC: {} in the mirror, {there}).\n",
+        super::verify::summary(verification),
+        verification.started_at.format("%Y-%m-%d %H:%M:%S"),
+        thousands(verification.rows_mirror),
+    )
 }

@@ -154,18 +154,22 @@ async fn run_job(
     extent: Extent,
     output: Output,
 ) -> Result<Ended, Failure> {
-    let waiting = |holder: &Holder| {
+    let running = match job.resource {
+        Resource::Users => sync::users(env, job, extent, waiting(output, job.resource)),
+    };
+    Ok(watched(running, &env.progress, &job.name).await?)
+}
+
+/// Tells people for whom a command waits.
+pub fn waiting(output: Output, resource: Resource) -> impl FnMut(&Holder) {
+    move |holder| {
         output.note(&format!(
             "waiting for {}, which has been working on {} for {} s",
             holder.name,
-            job.resource.name(),
+            resource.name(),
             holder.held_seconds
         ));
-    };
-    let running = match job.resource {
-        Resource::Users => sync::users(env, job, extent, waiting),
-    };
-    Ok(watched(running, &env.progress, &job.name).await?)
+    }
 }
 
 fn exit_of(ended: &Ended) -> Exit {

@@ -8,4 +8,5 @@ pub mod leases;
 pub mod notes;
 pub mod rejects;
 pub mod runs;
+pub mod verifications;
 pub mod windows;

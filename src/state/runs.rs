@@ -14,6 +14,8 @@ pub enum Mode {
     Full,
     /// What changed since the watermark.
     Incremental,
+    /// What was rejected, from where it is kept.
+    Replay,
 }
 
 impl Mode {
@@ -22,6 +24,7 @@ impl Mode {
         match self {
             Self::Full => "full",
             Self::Incremental => "incremental",
+            Self::Replay => "replay",
         }
     }
 }

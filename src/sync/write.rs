@@ -278,9 +278,8 @@ impl Merge {
             )
             .await?;
         }
-        let changed = self
-            .merge(&mut transaction, items, &mut counts, &mut unstorable)
-            .await?;
+        let (run_id, unstored) = (self.run_id, &mut unstorable);
+        let changed = Self::merge(&mut transaction, run_id, items, &mut counts, unstored).await?;
         if let Some(scan) = self.scan.filter(|scan| scan.notes_changes) {
             scan.note(
                 &mut transaction,
@@ -316,9 +315,9 @@ impl Merge {
     }
 
     /// Merges, halving what Postgres cannot hold until the records are found that it refuses. Answers who was new or different.
-    async fn merge(
-        &self,
+    pub async fn merge(
         connection: &mut PgConnection,
+        run_id: Uuid,
         items: Vec<(Item, Option<DateTime<Utc>>)>,
         counts: &mut Counts,
         unstorable: &mut Vec<Reject>,
@@ -333,7 +332,7 @@ impl Merge {
                 .iter()
                 .map(|(item, at)| (user::row(item), *at))
                 .collect();
-            match merge::users(connection, self.run_id, &mut rows).await {
+            match merge::users(connection, run_id, &mut rows).await {
                 Ok(merged) => {
                     counts.inserted += merged.inserted;
                     counts.updated += merged.updated;
@@ -343,7 +342,7 @@ impl Merge {
                 }
                 Err(Failure::Database(error)) => return Err(error.into()),
                 Err(Failure::Unstorable(reason)) => match items {
-                    [(item, _)] => unstorable.push(user::reject(item, reason)),
+                    [(item, at)] => unstorable.push(user::reject(item, *at, reason)),
                     several => {
                         let (first, second) = several.split_at(several.len() / 2);
                         pending.push(second);

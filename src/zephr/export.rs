@@ -6,7 +6,7 @@ use super::client::Answer;
 use super::error::Failure;
 use super::json::{self, Fields, Kind};
 use super::user;
-use crate::record::{Envelope, Page};
+use crate::record::{Envelope, Page, Reject};
 
 /// Reads a page.
 ///
@@ -29,7 +29,10 @@ pub fn page(answer: &Answer, ignored: &[String]) -> Result<Page, Failure> {
     for raw in records(results) {
         match user::item(raw, ignored) {
             Ok(item) => page.items.push(item),
-            Err(reject) => page.rejects.push(reject),
+            Err(reject) => page.rejects.push(Reject {
+                answered_at: answer.date,
+                ..reject
+            }),
         }
     }
     Ok(page)

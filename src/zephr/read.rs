@@ -127,6 +127,30 @@ impl Reader {
         }
     }
 
+    /// How many users there are in all; none where the server does not say. Its count may be that of the page: only one above the records on the page is a total
+    /// beyond doubt, and none or one can be seen.
+    ///
+    /// # Errors
+    /// As [`Self::export`].
+    pub async fn total(&self) -> Result<Option<u64>, Error> {
+        let first = self.export(ONE_RECORD).await?;
+        let count = first.envelope.count.unwrap_or(0);
+        if first.is_empty() {
+            return Ok((count == 0 && !first.envelope.next).then_some(0));
+        }
+        if count > first.len() as u64 {
+            return Ok(Some(count));
+        }
+        if first.len() > 1 {
+            return Ok(None);
+        }
+        let second = Query {
+            page: 2,
+            ..ONE_RECORD
+        };
+        Ok(self.export(second).await?.is_empty().then_some(1))
+    }
+
     /// One user as the API shows it by id (contract section 6.3); none when there is no such user.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 use super::json::{self, Fields, Kind, Text};
@@ -49,6 +50,7 @@ pub fn item(raw: &RawValue, ignored: &[String]) -> Result<Item, Reject> {
             reason,
             text: raw.get().to_owned(),
             content_hash: canonical.hash,
+            answered_at: None,
         }),
     }
 }
@@ -171,13 +173,14 @@ pub fn row(item: &Item) -> User {
     }
 }
 
-/// Makes a reject of an item that turned out to be unstorable.
-pub fn reject(item: &Item, reason: String) -> Reject {
+/// Makes a reject of an item that turned out to be unstorable; the API answered with it then.
+pub fn reject(item: &Item, answered_at: Option<DateTime<Utc>>, reason: String) -> Reject {
     Reject {
         id: Some(item.id.clone()),
         reason,
         text: item.text.clone(),
         content_hash: item.hash,
+        answered_at,
     }
 }
 
