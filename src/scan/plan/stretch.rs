@@ -1,0 +1,446 @@
+//! A stretch of time that is followed from one end, window by window.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::neighbours::Pace;
+use super::{Overflow, SECOND, seconds};
+use crate::scan::window::Window;
+
+/// How full a window should come out whose people were on the page of an answer that was too large: their dates are known.
+const FILL_SEEN: f64 = 0.985;
+
+/// An overflow by less than this is a matter of how much room was left.
+const MILD: f64 = 1.08;
+
+/// A window that overflowed is asked again at most this wide, whatever else is known.
+const NARROWER: f64 = 0.9;
+
+/// Where nothing says how many a window holds that overflowed: so many pages.
+const UNKNOWN_PAGES: f64 = 2.0;
+
+/// How far one window moves the trend of its stretch: little, since each is also a draw.
+const TREND_LEARNS: f64 = 0.3;
+
+/// One window is a campaign, or a holiday, where it holds so much less or more than was guessed.
+const TREND_STEPS: (f64, f64) = (0.7, 1.4);
+
+/// After an empty window the next one is so many times as wide.
+const STEPS_GROW: f64 = 4.0;
+
+/// So many windows before the end of a stretch they are made equal, so that the last one is not next to empty.
+const EVEN: f64 = 3.0;
+
+/// Three hundred years: more is no window.
+const MOST_SECONDS: f64 = 1e10;
+
+/// From which end a stretch is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Towards {
+    Later,
+    Earlier,
+}
+
+impl Towards {
+    /// The part of a window before this instant and the part after it, from the end that is followed from; all of it where that does not cut it.
+    pub(super) fn split(self, window: Window, at: DateTime<Utc>) -> (Window, Option<Window>) {
+        match (self, &window.cut([at])[..]) {
+            (Self::Later, [first, second]) => (*first, Some(*second)),
+            (Self::Earlier, [first, second]) => (*second, Some(*first)),
+            (Self::Later | Self::Earlier, _) => (window, None),
+        }
+    }
+
+    /// The end of a window that is followed from.
+    fn near(self, window: Window) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Later => window.from,
+            Self::Earlier => window.until,
+        }
+    }
+}
+
+/// A stretch of time that is followed, window by window.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stretch {
+    /// What is left of it, without the window that is asked.
+    rest: Option<Window>,
+    /// The window that is asked and not answered.
+    pub(super) asked: Option<Window>,
+    towards: Towards,
+    /// Where its people begin, as far as they were seen.
+    origin: DateTime<Utc>,
+    /// Where they end, as far as that is known.
+    far: Option<DateTime<Utc>>,
+    /// Where to cut next, when an answer has shown it.
+    next: Option<DateTime<Utc>>,
+    /// People per second, until its neighbours tell.
+    pace: f64,
+    /// How many people are left in it, where that is known; with those of the other half while it is not answered how many they are.
+    left: Option<f64>,
+    /// Where its other half was cut off, which is asked as a whole.
+    halved_at: Option<DateTime<Utc>>,
+    /// How many people the window that is asked should hold, if that was guessed from its neighbours.
+    guessed: Option<f64>,
+    /// How many times more its windows held than their neighbours let one guess: growth.
+    trend: f64,
+    /// What was asked of it last and was too large.
+    too_large: Option<TooLarge>,
+}
+
+/// A window at the near end of a stretch that held too many.
+#[derive(Debug, Clone, Copy)]
+struct TooLarge {
+    window: Window,
+    /// How wide it was, in seconds; none if one end was open.
+    width: Option<f64>,
+    /// People per second in it, at least.
+    pace: f64,
+}
+
+impl Stretch {
+    /// A window of which nothing else is known than what its answer showed: the first of its people, the last, or a sample of all, registered from `first` until
+    /// `last`. Nobody, or next to nobody, registered after the horizon.
+    pub(super) fn begin(
+        window: Window,
+        overflow: &Overflow,
+        (first, last): (DateTime<Utc>, DateTime<Utc>),
+        horizon: Option<DateTime<Utc>>,
+        fill: f64,
+    ) -> Self {
+        let page = &overflow.dates;
+        let full = overflow.full_page.max(1) as f64;
+        let towards = if is_earliest_first(page) {
+            Towards::Later
+        } else {
+            Towards::Earlier
+        };
+        let is_sample = !is_earliest_first(page) && !is_latest_first(page);
+        let until = window.until.or(horizon).unwrap_or(last + SECOND);
+        // A page of those who were not updated for long, say, lies in one part of the window: it does not show where the people are.
+        let is_one_part = is_sample
+            && seconds(last - first) * 2.0 < seconds(until - window.from.unwrap_or(first));
+        let people_until = if is_one_part { until } else { last + SECOND };
+        let left = overflow.count.map(|count| count as f64);
+        let shown = if is_sample {
+            left.unwrap_or(full * UNKNOWN_PAGES)
+        } else {
+            page.len() as f64
+        };
+        let mut stretch = Self {
+            rest: None,
+            asked: None,
+            towards,
+            origin: match towards {
+                Towards::Later => first,
+                Towards::Earlier => people_until,
+            },
+            far: match towards {
+                Towards::Later => Some(until),
+                Towards::Earlier => window.from.or(is_sample.then_some(first)),
+            },
+            next: None,
+            pace: shown / seconds(people_until - first),
+            left,
+            halved_at: None,
+            guessed: None,
+            trend: 1.0,
+            too_large: None,
+        };
+        stretch.take_back(window, overflow, fill);
+        stretch
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.asked.is_none() && self.rest.is_some()
+    }
+
+    pub(super) fn goes_on(&self) -> bool {
+        self.asked.is_some() || self.rest.is_some()
+    }
+
+    /// Where what is left, or the people in it, begin, on the side it is followed from.
+    pub(super) fn near(&self) -> Option<DateTime<Utc>> {
+        let rest = self.rest?;
+        Some(match self.towards {
+            Towards::Later => rest.from.map_or(self.origin, |from| from.max(self.origin)),
+            Towards::Earlier => rest
+                .until
+                .map_or(self.origin, |until| until.min(self.origin)),
+        })
+    }
+
+    /// Compares what was guessed with how many there were.
+    fn learn_trend(&mut self, people: f64) {
+        if let Some(guessed) = self.guessed.take() {
+            let (least, most) = TREND_STEPS;
+            self.trend *= (people / guessed).clamp(least, most).powf(TREND_LEARNS);
+        }
+    }
+
+    /// A window without the time before its people or after them.
+    fn populated(&self, window: Window) -> Window {
+        match self.towards {
+            Towards::Later => Window {
+                from: window.from.map(|from| from.max(self.origin)),
+                ..window
+            },
+            Towards::Earlier => Window {
+                until: window.until.map(|until| until.min(self.origin)),
+                ..window
+            },
+        }
+    }
+
+    /// How long what is left is, in seconds, if it is known where it ends.
+    pub(super) fn length(&self) -> Option<f64> {
+        let (near, far) = (self.near()?, self.far?);
+        Some(match self.towards {
+            Towards::Later => seconds(far - near).max(0.0),
+            Towards::Earlier => seconds(near - far).max(0.0),
+        })
+    }
+
+    /// So many seconds further.
+    fn onwards(&self, near: DateTime<Utc>, seconds: f64) -> DateTime<Utc> {
+        let by = TimeDelta::seconds((seconds.min(MOST_SECONDS) as i64).max(1));
+        match self.towards {
+            Towards::Later => near + by,
+            Towards::Earlier => near - by,
+        }
+    }
+
+    /// Takes back a window that was too large, with what its answer showed about where to cut it. Says whether room was short: what was far too large was guessed
+    /// wrong, which says nothing about how much room to leave.
+    pub(super) fn take_back(&mut self, window: Window, overflow: &Overflow, fill: f64) -> bool {
+        self.asked = None;
+        let full = overflow.full_page.max(1) as f64;
+        if self.rest.is_none() {
+            // All that was left was asked, so this is how many are left; what was guessed before is not to be trusted.
+            self.left = overflow.count.map(|count| count as f64);
+        }
+        self.learn_trend(overflow.count.map_or(full * MILD, |count| count as f64));
+        self.rest = Some(match (self.towards, self.rest) {
+            (_, None) => window,
+            (Towards::Later, Some(rest)) => Window {
+                from: window.from,
+                until: rest.until,
+            },
+            (Towards::Earlier, Some(rest)) => Window {
+                from: rest.from,
+                until: window.until,
+            },
+        });
+        let dates = overflow.dates.iter().copied();
+        let (far, shown) = match self.towards {
+            Towards::Later => (window.until, dates.min().map(|at| at.min(self.origin))),
+            Towards::Earlier => {
+                let last = dates.max().map(|at| (at + SECOND).max(self.origin));
+                (window.from, last)
+            }
+        };
+        self.origin = shown.unwrap_or(self.origin);
+        let width = self
+            .near()
+            .zip(far)
+            .map(|(near, far)| seconds(far - near).abs());
+        let people = overflow
+            .count
+            .map_or(full * UNKNOWN_PAGES, |count| count as f64);
+        if let Some(pace) = self.pace_shown(&overflow.dates) {
+            self.pace = pace;
+        } else if let Some(width) = width {
+            self.pace = people / width.max(1.0);
+        }
+        self.too_large = Some(TooLarge {
+            window,
+            width,
+            pace: width.map_or(self.pace, |width| people / width.max(1.0)),
+        });
+        // What does not cut it is no help.
+        self.next = self
+            .cut_shown(overflow, full, fill)
+            .filter(|at| window.cut([*at]).len() == 2);
+        overflow
+            .count
+            .is_none_or(|count| (count as f64) < full * MILD)
+    }
+
+    /// How dense the near end is, if the page begins with the people there.
+    fn pace_shown(&self, page: &[DateTime<Utc>]) -> Option<f64> {
+        let begins_near = match self.towards {
+            Towards::Later => is_earliest_first(page),
+            Towards::Earlier => is_latest_first(page),
+        };
+        let width = seconds((*page.first()? - *page.last()?).abs());
+        (begins_near && width > 0.0).then(|| page.len() as f64 / width)
+    }
+
+    /// Where the page shows that a window would be just full.
+    fn cut_shown(&self, overflow: &Overflow, full: f64, fill: f64) -> Option<DateTime<Utc>> {
+        let mut dates = overflow.dates.clone();
+        let sorted = (is_earliest_first(&dates), is_latest_first(&dates));
+        dates.sort_unstable();
+        let (first, last) = (*dates.first()?, *dates.last()?);
+        let shown = dates.len() as f64;
+        let (quarter, middle) = (dates.len() / 4, dates[dates.len() / 2]);
+        if dates.len() > 8 && dates[quarter] == dates[dates.len() - 1 - quarter] {
+            // A crowd in one second: it is set apart.
+            return Some(match self.towards {
+                Towards::Later if first < middle => middle,
+                Towards::Later => middle + SECOND,
+                Towards::Earlier if middle < last => middle + SECOND,
+                Towards::Earlier => middle,
+            });
+        }
+        let unseen = overflow.count.map(|count| (count as f64 - shown).max(0.0));
+        // How many of the dates on the page lie before the cut, counted from the end that is followed from.
+        let before = match (self.towards, sorted) {
+            (Towards::Later, (true, _)) | (Towards::Earlier, (_, true)) => shown * FILL_SEEN,
+            (Towards::Later, (_, true)) | (Towards::Earlier, (true, _)) => {
+                full * FILL_SEEN - unseen?
+            }
+            (Towards::Later | Towards::Earlier, (false, false)) => {
+                let share = shown / (shown + unseen?);
+                // A sample of less than half says little about where one window ends.
+                if share < 0.5 {
+                    return None;
+                }
+                full * (fill + FILL_SEEN) / 2.0 * share
+            }
+        };
+        if before < 1.0 {
+            return None;
+        }
+        let before = (before as usize).min(dates.len() - 1);
+        Some(match self.towards {
+            Towards::Later => dates[before].max(first + SECOND),
+            Towards::Earlier => (dates[dates.len() - 1 - before] + SECOND).min(last),
+        })
+    }
+
+    /// Cuts its next window off. `full` is how many people fill a page, `fill` how much of one to aim at, and `nearby` how dense the windows around are.
+    pub(super) fn follow(&mut self, full: f64, fill: f64, nearby: Option<Pace>) -> Option<Window> {
+        let (rest, near) = (self.rest?, self.near()?);
+        let at = match (self.next.take(), self.too_large.take()) {
+            (Some(next), _) => next,
+            (None, Some(TooLarge { width, pace, .. })) => {
+                let wanted = full * fill / pace;
+                let most = width.map_or(wanted, |width| width * NARROWER);
+                self.onwards(near, wanted.min(most))
+            }
+            (None, None) => match self.width(full, fill, nearby) {
+                Some(width) => self.onwards(near, width),
+                None => {
+                    self.guessed = None;
+                    self.rest = None;
+                    self.asked = Some(rest);
+                    return Some(rest);
+                }
+            },
+        };
+        let (next, rest) = self.towards.split(rest, at);
+        self.rest = rest;
+        self.asked = Some(next);
+        Some(next)
+    }
+
+    /// How wide its next window should be, in seconds; none if all that is left should be asked at once.
+    fn width(&mut self, full: f64, fill: f64, nearby: Option<Pace>) -> Option<f64> {
+        if self.left.is_some_and(|left| left <= full * FILL_SEEN) {
+            return None;
+        }
+        // Near the end the last windows share what is left.
+        let share = |all: f64, each: f64| all / (all / each).ceil();
+        let people = match self.left {
+            Some(left) if left <= full * EVEN => share(left, full * fill),
+            Some(_) | None => full * fill,
+        };
+        self.guessed = Some(people);
+        let width = match nearby {
+            Some(Pace::People(pace)) => people / (pace * self.trend),
+            // After an empty window nobody knows how far it is to the next people. Where many are left, it is found out in growing steps; otherwise the rest may
+            // well be whole.
+            Some(Pace::Empty(seconds)) if self.left.is_some() => seconds * STEPS_GROW,
+            Some(Pace::Empty(_)) => return None,
+            None => people / self.pace,
+        };
+        match self.length().filter(|_| self.left.is_none()) {
+            Some(length) if width * 1.05 >= length => None,
+            Some(length) if width * EVEN >= length => Some(share(length, width)),
+            Some(_) | None => Some(width),
+        }
+    }
+
+    /// What was asked of it last and was too large.
+    pub(super) fn too_large(&self) -> Option<Window> {
+        self.too_large.map(|too_large| too_large.window)
+    }
+
+    /// Gives up a window that is asked: it goes another way.
+    pub(super) fn give_up(&mut self) {
+        self.asked = None;
+    }
+
+    /// The window that was asked of it held so many people: the part of it that has people at all.
+    pub(super) fn read(&mut self, window: Window, people: f64) -> Window {
+        self.asked = None;
+        self.left = self.left.map(|left| left - people);
+        self.learn_trend(people);
+        self.populated(window)
+    }
+
+    /// How many people are left in it, and in how many seconds; both may be guessed.
+    pub(super) fn people_and_length(&self, nearby: Option<Pace>) -> Option<(f64, f64)> {
+        let pace = match nearby {
+            Some(Pace::People(pace)) => pace,
+            Some(Pace::Empty(_)) | None => self.pace,
+        };
+        let length = self.length().or(self.left.map(|left| left / pace))?;
+        Some((self.left.unwrap_or(pace * length), length))
+    }
+
+    /// Whether it is known, or guessed, how many are in this half alone.
+    pub(super) fn is_settled(&self) -> bool {
+        self.halved_at.is_none()
+    }
+
+    /// Cuts its far half off, unless there is nothing to cut. Where counts are known that half is asked as a whole at once: the answer says how many are in each.
+    pub(super) fn halve(&mut self, people: f64, length: f64) -> Option<Self> {
+        let at = self.onwards(self.near()?, length / 2.0);
+        let (mine, Some(other)) = self.towards.split(self.rest?, at) else {
+            return None;
+        };
+        let is_counted = self.left.is_some();
+        let half = Self {
+            rest: Some(other).filter(|_| !is_counted),
+            asked: Some(other).filter(|_| is_counted),
+            origin: at,
+            next: None,
+            pace: people / length,
+            left: None,
+            guessed: None,
+            too_large: None,
+            ..*self
+        };
+        self.rest = Some(mine);
+        self.far = Some(at);
+        self.halved_at = self.towards.near(other).filter(|_| is_counted);
+        Some(half)
+    }
+
+    /// If this window is its other half: it was answered, and so many people are in it, if that is known.
+    pub(super) fn settle(&mut self, window: Window, people: Option<f64>) {
+        if self.halved_at.is_some() && self.halved_at == self.towards.near(window) {
+            self.halved_at = None;
+            self.left = self.left.zip(people).map(|(left, people)| left - people);
+        }
+    }
+}
+
+fn is_earliest_first(dates: &[DateTime<Utc>]) -> bool {
+    dates.is_sorted()
+}
+
+fn is_latest_first(dates: &[DateTime<Utc>]) -> bool {
+    dates.is_sorted_by(|a, b| a >= b)
+}

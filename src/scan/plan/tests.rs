@@ -1,0 +1,189 @@
+use std::collections::VecDeque;
+
+use super::*;
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(seconds, 0).unwrap()
+}
+
+/// Answers a plan from people registered at these seconds, as a server with pages of `rpp` would, and says how many were asked.
+fn run(people: &[i64], rpp: usize, pick: impl Fn(&mut Vec<i64>), count: bool) -> (Vec<i64>, usize) {
+    let mut plan = Plan::without(&[]);
+    let (mut read, mut asked) = (Vec::new(), 0);
+    let mut in_flight = VecDeque::new();
+    loop {
+        while in_flight.len() < 8
+            && let Some(window) = plan.take()
+        {
+            in_flight.push_back(window);
+        }
+        let Some(window) = in_flight.pop_front() else {
+            break;
+        };
+        asked += 1;
+        assert!(asked < 20_000, "no progress at {window:?}");
+        let bound = |at: Option<DateTime<Utc>>, open| {
+            at.map_or(open, |at| people.partition_point(|p| *p < at.timestamp()))
+        };
+        let mut answer = people[bound(window.from, 0)..bound(window.until, people.len())].to_vec();
+        let total = answer.len();
+        if total < rpp || !window.can_be_cut() {
+            plan.read(window, total as u64);
+            read.extend(answer);
+            continue;
+        }
+        pick(&mut answer);
+        answer.truncate(rpp);
+        let overflow = Overflow {
+            dates: answer.into_iter().map(at).collect(),
+            count: count.then_some(total as u64),
+            full_page: rpp as u64,
+            answered_at: Some(at(NOW)),
+        };
+        plan.cut(window, &overflow);
+    }
+    read.sort_unstable();
+    (read, asked)
+}
+
+/// How a server orders an answer.
+type Order = fn(&mut Vec<i64>);
+
+/// A tenant as they grow: more each year, fewer at night and at weekends.
+fn grown(number: usize, seed: u64) -> Vec<i64> {
+    let (first, hours) = (1_488_326_400, 73_000_u64);
+    let mut state = seed;
+    let mut draw = move || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    let mut reached = vec![0.0];
+    for hour in 0..hours {
+        let night = if hour % 24 < 7 { 0.1 } else { 1.0 };
+        let weekend = if (hour / 24) % 7 > 4 { 0.6 } else { 1.0 };
+        let growth = 0.3 + 1.7 * hour as f64 / hours as f64;
+        reached.push(reached[hour as usize] + night * weekend * growth);
+    }
+    let total = reached[hours as usize];
+    let mut people: Vec<i64> = (0..number)
+        .map(|_| {
+            let target = draw() * total;
+            let hour = reached.partition_point(|reached| *reached <= target) - 1;
+            first + hour as i64 * 3_600 + (draw() * 3_600.0) as i64
+        })
+        .collect();
+    people.sort_unstable();
+    people
+}
+
+#[test]
+fn an_unknown_tenant_is_read_in_little_more_than_its_pages() {
+    let orders: [(&str, Order); 4] = [
+        ("oldest first", |_| {}),
+        ("newest first", |answer| answer.reverse()),
+        ("any", |answer| {
+            answer.sort_by_key(|p| (*p as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 7)
+        }),
+        ("least recently updated", |answer| {
+            answer.sort_by_key(|p| {
+                let mixed = (*p as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                if mixed % 5 < 2 {
+                    *p
+                } else {
+                    p + ((1_751_328_000 - p) as f64 * (mixed >> 20) as f64 / (1_u64 << 44) as f64)
+                        as i64
+                }
+            });
+        }),
+    ];
+    // The last order tells nothing about where people are, so it costs a little more.
+    for (number, most) in [
+        (20_000, [1.35, 1.35, 1.35, 1.55]),
+        (100_000, [1.27, 1.27, 1.3, 1.37]),
+    ] {
+        for ((name, order), most) in orders.iter().zip(most) {
+            for seed in 1..=3 {
+                let people = grown(number, seed);
+                let (read, asked) = run(&people, 500, order, true);
+                assert_eq!(read, people);
+                let ratio = asked as f64 / number.div_ceil(500) as f64;
+                assert!(
+                    ratio <= most,
+                    "{number}, {name}, seed {seed}: {asked} requests, {ratio:.3}"
+                );
+            }
+        }
+    }
+}
+
+const NOW: i64 = 1_760_000_000;
+
+/// Uneven on purpose: growth, a quiet year, and a thousand in one second.
+fn people() -> Vec<i64> {
+    let mut people: Vec<i64> = (0..4_000).map(|n| 1_500_000_000 + n * n * 8).collect();
+    people.extend((0..2_000).map(|n| 1_700_000_000 + n * 7));
+    people.extend([1_650_000_000; 1_000]);
+    people.extend([0, -5_000_000_000, 4_000_000_000]);
+    people.sort_unstable();
+    people
+}
+
+#[test]
+fn everybody_is_in_exactly_one_window_whatever_the_order_of_answers() {
+    let people = people();
+    let orders: [Order; 3] = [
+        |_| {},
+        |answer| answer.reverse(),
+        |answer| answer.sort_by_key(|p| p % 1_009),
+    ];
+    for order in orders {
+        for count in [true, false] {
+            let (read, asked) = run(&people, 100, order, count);
+            assert_eq!(read, people);
+            assert!(
+                asked < 700,
+                "{asked} requests for {} pages",
+                people.len() / 100
+            );
+        }
+    }
+}
+
+#[test]
+fn cuts_of_an_earlier_scan_are_kept_out_of_what_is_done() {
+    let mut plan = Plan::without(&[Window {
+        from: Some(at(100)),
+        until: Some(at(200)),
+    }]);
+    plan.cut_at(&[at(50), at(150), at(250)]);
+    let mut bounds = Vec::new();
+    while let Some(window) = plan.take() {
+        bounds.push((window.from, window.until));
+    }
+    let expected = [
+        (Some(at(250)), None),
+        (None, Some(at(50))),
+        (Some(at(50)), Some(at(100))),
+        (Some(at(200)), Some(at(250))),
+    ];
+    assert_eq!(bounds, expected);
+}
+
+#[test]
+fn a_resumed_plan_asks_only_for_what_is_missing() {
+    let done = [Window {
+        from: None,
+        until: Some(at(100)),
+    }];
+    let mut plan = Plan::without(&done);
+    assert_eq!(
+        plan.take(),
+        Some(Window {
+            from: Some(at(100)),
+            until: None
+        })
+    );
+    assert_eq!(plan.take(), None);
+}
