@@ -15,7 +15,7 @@ use crate::postgres::connect::Schemas;
 use crate::simulator::{Edits, Options, Shape, Simulator};
 use crate::state::leases::Holder;
 use crate::state::runs::{self, Run};
-use crate::sync::{self, Extent};
+use crate::sync::{self, Extent, Start};
 use crate::zephr::{BaseUrl, KeyPair};
 
 /// Options of the command.
@@ -29,11 +29,18 @@ pub struct Args {
     keep: bool,
 }
 
-/// What happens at the simulated tenant between the two runs.
+/// What happens at the simulated tenant after the first run.
 const CHANGES: Edits = Edits {
     updates: 20,
     creations: 5,
     deletions: 0,
+};
+
+/// What happens after the second.
+const DELETIONS: Edits = Edits {
+    updates: 0,
+    creations: 0,
+    deletions: 3,
 };
 
 /// Changed users shown.
@@ -94,18 +101,16 @@ async fn show(
     mirror.migrate(output).await?;
     let mut done = Vec::new();
 
+    let night = Night {
+        settings,
+        simulator,
+        mirror,
+        shutdown,
+        output,
+    };
+
     say("\nFirst run: everything is new.");
-    done.push(
-        sync_once(
-            settings,
-            simulator,
-            mirror,
-            shutdown,
-            &mut connection,
-            output,
-        )
-        .await?,
-    );
+    done.push(night.sync(Extent::AsDue, &mut connection).await?);
     say(&summary(&done[0]));
     if shutdown.is_requested() {
         return Ok(Exit::Interrupted);
@@ -117,18 +122,23 @@ async fn show(
         edited.updated.len(),
         edited.created.len()
     ));
-    done.push(
-        sync_once(
-            settings,
-            simulator,
-            mirror,
-            shutdown,
-            &mut connection,
-            output,
-        )
-        .await?,
-    );
+    done.push(night.sync(Extent::AsDue, &mut connection).await?);
     say(&summary(&done[1]));
+    if shutdown.is_requested() {
+        return Ok(Exit::Interrupted);
+    }
+
+    let edited = simulator.tenant().edit(DELETIONS);
+    say(&format!(
+        "Now {} users are deleted. Third run, in full: whoever is missing is asked for by id, and kept as a tombstone.",
+        edited.deleted.len()
+    ));
+    done.push(
+        night
+            .sync(Extent::Full(Start::Resume), &mut connection)
+            .await?,
+    );
+    say(&summary(&done[2]));
     if shutdown.is_requested() {
         return Ok(Exit::Interrupted);
     }
@@ -175,30 +185,34 @@ async fn empty(connection: &mut PgConnection, schemas: &Schemas) -> Result<(), s
     Ok(())
 }
 
-async fn sync_once(
-    settings: &Settings,
-    simulator: &Simulator,
-    mirror: &Opened,
-    shutdown: &Shutdown,
-    connection: &mut PgConnection,
+/// What a run of the demo needs.
+struct Night<'a> {
+    settings: &'a Settings,
+    simulator: &'a Simulator,
+    mirror: &'a Opened,
+    shutdown: &'a Shutdown,
     output: Output,
-) -> Result<Run, Failure> {
-    let keys = simulator.keys();
-    let keys = KeyPair::new(keys.access.clone().into(), keys.secret.clone().into());
-    let base = BaseUrl::parse(&simulator.base_url())
-        .map_err(|error| Failure::new(error.to_string(), ""))?;
-    let env = environment(settings, (base, keys), mirror, shutdown)?;
-    let waiting = |holder: &Holder| output.note(&format!("waiting for {}", holder.name));
-    let job = job::chosen(job::built_in()?, &["users".to_owned()])?.remove(0);
-    let ended = watched(
-        sync::users(&env, &job, Extent::AsDue, waiting),
-        &env.progress,
-        "users",
-    )
-    .await?;
-    runs::get(connection, ended.run_id)
-        .await?
-        .ok_or_else(|| Failure::new("the run has no record", "Please report this."))
+}
+
+impl Night<'_> {
+    async fn sync(&self, extent: Extent, connection: &mut PgConnection) -> Result<Run, Failure> {
+        let keys = self.simulator.keys();
+        let keys = KeyPair::new(keys.access.clone().into(), keys.secret.clone().into());
+        let base = BaseUrl::parse(&self.simulator.base_url())
+            .map_err(|error| Failure::new(error.to_string(), ""))?;
+        let env = environment(self.settings, (base, keys), self.mirror, self.shutdown)?;
+        let waiting = |holder: &Holder| self.output.note(&format!("waiting for {}", holder.name));
+        let job = job::chosen(job::built_in()?, &["users".to_owned()])?.remove(0);
+        let ended = watched(
+            sync::users(&env, &job, extent, waiting),
+            &env.progress,
+            "users",
+        )
+        .await?;
+        runs::get(connection, ended.run_id)
+            .await?
+            .ok_or_else(|| Failure::new("the run has no record", "Please report this."))
+    }
 }
 
 async fn look(connection: &mut PgConnection, run: &Run) -> Result<String, sqlx::Error> {

@@ -29,7 +29,7 @@ async fn the_demo_needs_nothing_and_leaves_nothing_running() {
     cluster.stop().await.expect("the cluster stops");
     std::fs::remove_dir_all(home).expect("its directory goes");
 
-    assert_eq!(runs.len(), 2);
+    assert_eq!(runs.len(), 3);
     assert_eq!(
         (
             &runs[0]["mode"],
@@ -47,6 +47,14 @@ async fn the_demo_needs_nothing_and_leaves_nothing_running() {
             .as_u64()
             .is_some_and(|updated| (1..=20).contains(&updated))
     );
-    assert_eq!(people, 305);
+    assert_eq!(
+        (
+            &runs[2]["mode"],
+            &runs[2]["rows_tombstoned"],
+            &runs[2]["verdict"]
+        ),
+        (&"full".into(), &3.into(), &"proven".into())
+    );
+    assert_eq!(people, 302);
     assert!(was_stopped, "the demo left its Postgres running");
 }

@@ -13,13 +13,13 @@ async fn a_run_through_faults_of_every_kind_is_complete() {
         ..Shape::default()
     };
     let faults = Faults {
-        throttle: 5.0,
-        server_error: 3.0,
-        reset: 2.0,
-        truncate: 1.0,
-        html: 1.0,
-        forbidden_html: 1.0,
-        invalid_json: 1.0,
+        throttle: 10.0,
+        server_error: 6.0,
+        reset: 4.0,
+        truncate: 3.0,
+        html: 2.0,
+        forbidden_html: 2.0,
+        invalid_json: 2.0,
         ..Faults::default()
     };
     let simulator = tenant(Options {
