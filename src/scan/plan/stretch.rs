@@ -324,7 +324,11 @@ impl Stretch {
         let at = match (self.next.take(), self.too_large.take()) {
             (Some(next), _) => next,
             (None, Some(TooLarge { width, pace, .. })) => {
-                let wanted = full * fill / pace;
+                let wanted = match (nearby, width) {
+                    // Nobody is near, and how dense it is further on is not known.
+                    (Some(Pace::Empty(seconds)), None) => seconds * STEPS_GROW,
+                    (Some(Pace::Empty(_) | Pace::People(_)) | None, _) => full * fill / pace,
+                };
                 let most = width.map_or(wanted, |width| width * NARROWER);
                 self.onwards(near, wanted.min(most))
             }

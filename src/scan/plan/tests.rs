@@ -187,3 +187,15 @@ fn a_resumed_plan_asks_only_for_what_is_missing() {
     );
     assert_eq!(plan.take(), None);
 }
+
+#[test]
+fn a_long_quiet_time_behind_a_crowd_is_crossed_in_growing_steps() {
+    let mut people: Vec<i64> = (0..60).map(|n| 1_600_000_000 + n * 37).collect();
+    people.extend((0..60).map(|n| 1_690_000_000 + n));
+    let scattered: Order = |answer| answer.sort_by_key(|p| (p * 7_919) % 1_009);
+    for (count, most) in [(true, 80), (false, 140)] {
+        let (read, asked) = run(&people, 13, scattered, count);
+        assert_eq!(read, people);
+        assert!(asked < most, "{asked} requests");
+    }
+}
