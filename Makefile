@@ -40,6 +40,10 @@ doc: ## The code's documentation, warnings as errors
 sql: ## Regenerate .sqlx after a change to a query or a migration
 	scripts/prepare-sql
 
+.PHONY: tables
+tables: ## Rewrite docs/tables.md from the comments in the database
+	$(WITH_POSTGRES) env ZEPHR_TEST_WRITE_DOCS=1 cargo nextest run --locked --test integration tables::
+
 .PHONY: check-sql
 check-sql: ## Check that the committed .sqlx is what `make sql` would write
 	scripts/prepare-sql --check

@@ -27,6 +27,7 @@ mod reports;
 mod settings;
 mod simulate;
 mod support;
+mod tables;
 mod unchanged;
 mod users;
 mod verify;
