@@ -30,6 +30,9 @@ const STEPS_GROW: f64 = 4.0;
 /// So many windows before the end of a stretch they are made equal, so that the last one is not next to empty.
 const EVEN: f64 = 3.0;
 
+/// A window that leaves less than this of its stretch may as well be all of it.
+const NEARLY_ALL: f64 = 1.05;
+
 /// Three hundred years: more is no window.
 const MOST_SECONDS: f64 = 1e10;
 
@@ -192,7 +195,7 @@ impl Stretch {
     }
 
     /// How long what is left is, in seconds, if it is known where it ends.
-    pub(super) fn length(&self) -> Option<f64> {
+    fn length(&self) -> Option<f64> {
         let (near, far) = (self.near()?, self.far?);
         Some(match self.towards {
             Towards::Later => seconds(far - near).max(0.0),
@@ -362,14 +365,18 @@ impl Stretch {
         self.guessed = Some(people);
         let width = match nearby {
             Some(Pace::People(pace)) => people / (pace * self.trend),
-            // After an empty window nobody knows how far it is to the next people. Where many are left, it is found out in growing steps; otherwise the rest may
-            // well be whole.
-            Some(Pace::Empty(seconds)) if self.left.is_some() => seconds * STEPS_GROW,
+            // After an empty window nobody knows how far it is to the next people. Where many are left, it is found out in growing steps; otherwise, or when those
+            // who were counted are not there any more, the rest may well be whole.
+            Some(Pace::Empty(seconds))
+                if self.left.is_some() && seconds * STEPS_GROW < MOST_SECONDS =>
+            {
+                seconds * STEPS_GROW
+            }
             Some(Pace::Empty(_)) => return None,
             None => people / self.pace,
         };
         match self.length().filter(|_| self.left.is_none()) {
-            Some(length) if width * 1.05 >= length => None,
+            Some(length) if width * NEARLY_ALL >= length => None,
             Some(length) if width * EVEN >= length => Some(share(length, width)),
             Some(_) | None => Some(width),
         }

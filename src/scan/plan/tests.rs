@@ -27,8 +27,13 @@ fn run(people: &[i64], rpp: usize, pick: impl Fn(&mut Vec<i64>), count: bool) ->
         };
         let mut answer = people[bound(window.from, 0)..bound(window.until, people.len())].to_vec();
         let total = answer.len();
-        if total < rpp || !window.can_be_cut() {
+        if total < rpp {
             plan.read(window, total as u64);
+            read.extend(answer);
+            continue;
+        }
+        if !window.can_be_cut() {
+            plan.read_by_page(window);
             read.extend(answer);
             continue;
         }
@@ -197,5 +202,28 @@ fn a_long_quiet_time_behind_a_crowd_is_crossed_in_growing_steps() {
         let (read, asked) = run(&people, 13, scattered, count);
         assert_eq!(read, people);
         assert!(asked < most, "{asked} requests");
+    }
+}
+
+#[test]
+fn the_beginning_of_time_is_reached_when_fewer_are_left_than_were_counted() {
+    let mut plan = Plan::without(&[]);
+    let mut asked = 0;
+    while let Some(window) = plan.take() {
+        asked += 1;
+        assert!(asked < 40, "it still asks for {window:?}");
+        // All but the latest hundred are deleted after the first answer.
+        if asked > 1 {
+            let held = (0..100).filter(|n| window.contains(at(NOW - n * 60)));
+            plan.read(window, held.count() as u64);
+            continue;
+        }
+        let overflow = Overflow {
+            dates: (0..100).map(|n| at(NOW - n * 60)).collect(),
+            count: Some(3_000),
+            full_page: 100,
+            answered_at: Some(at(NOW)),
+        };
+        plan.cut(window, &overflow);
     }
 }
