@@ -73,6 +73,19 @@ impl Setting {
         ended
     }
 
+    /// Starts it and kills it after so many phases, unless it ended before, and ended well.
+    async fn kill(&self, phases: u64, context: &str) -> Ended {
+        let mut running = self.program.start(&FULL);
+        for _ in 0..phases {
+            if !running.until(|line| line.contains(r#""phase":""#)).await {
+                break;
+            }
+        }
+        let ended = running.kill().await;
+        assert!(matches!(ended.code, None | Some(0)), "{context}: {ended:?}");
+        ended
+    }
+
     /// The status of each run, oldest first.
     async fn statuses(&self) -> Vec<String> {
         let rows = self
@@ -229,15 +242,9 @@ async fn kill_at_random_moments(kills: u32, people: u32, most_phases: u64, seed:
     let setting = Setting::new(people).await;
     let mut state = seed;
     for kill in 0..kills {
-        let mut running = setting.program.start(&FULL);
-        for _ in 0..1 + draw(&mut state) % most_phases {
-            if !running.until(|line| line.contains(r#""phase":""#)).await {
-                break;
-            }
-        }
-        let ended = running.kill().await;
         let context = format!("seed {seed}, kill {kill}");
-        assert!(matches!(ended.code, None | Some(0)), "{context}: {ended:?}");
+        let phases = 1 + draw(&mut state) % most_phases;
+        let ended = setting.kill(phases, &context).await;
         assert!(
             !ended.stderr.contains("waiting for"),
             "{context}: {}",
@@ -405,17 +412,10 @@ async fn kill_under_drift(kills: u32, people: u32, most_phases: u64, seed: u64) 
         deletions: 1,
     });
     for kill in 0..kills {
-        let mut running = setting.program.start(&FULL);
-        for _ in 0..1 + draw(&mut state) % most_phases {
-            if !running.until(|line| line.contains(r#""phase":""#)).await {
-                break;
-            }
-        }
-        let ended = running.kill().await;
-        assert!(
-            matches!(ended.code, None | Some(0)),
-            "seed {seed}, kill {kill}: {ended:?}"
-        );
+        let phases = 1 + draw(&mut state) % most_phases;
+        setting
+            .kill(phases, &format!("seed {seed}, kill {kill}"))
+            .await;
     }
     let document = setting
         .program
