@@ -280,7 +280,7 @@ create table meters (
     unit        text,
     limit_value numeric,
     cycle       text,
-    period      numeric,
+    period      text,
     timezone    text,
     extra       jsonb,
     primary key (meter_id)

@@ -10,12 +10,20 @@ use croner::Cron;
 use serde::Deserialize;
 
 use crate::record::Resource;
+use crate::resource::{self, Step};
 use crate::toml_file;
 
 /// The jobs that are there without any file; the repository's own files are the ones built in.
-const BUILT_IN: [(&str, &str); 1] = [("users", include_str!("../jobs/users.toml"))];
+const BUILT_IN: [(&str, &str); 6] = [
+    ("accounts", include_str!("../jobs/accounts.toml")),
+    ("catalog", include_str!("../jobs/catalog.toml")),
+    ("events", include_str!("../jobs/events.toml")),
+    ("schema", include_str!("../jobs/schema.toml")),
+    ("segments", include_str!("../jobs/segments.toml")),
+    ("users", include_str!("../jobs/users.toml")),
+];
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 21] = [
     "resource",
     "enabled",
     "schedule",
@@ -26,6 +34,17 @@ const KEYS: [&str; 10] = [
     "full_every",
     "max_delete_fraction",
     "max_rejects",
+    "grants",
+    "app_ids",
+    "budget",
+    "retention",
+    "path",
+    "items",
+    "table",
+    "key",
+    "paging",
+    "for_each",
+    "columns",
 ];
 
 /// A job.
@@ -45,6 +64,16 @@ pub struct Job {
     pub max_delete_fraction: Option<f64>,
     /// The setting of this name, for this job alone.
     pub max_rejects: Option<u64>,
+    /// What it does, where that is described: nothing for users and events.
+    pub steps: Vec<Step>,
+    /// Requests of a run for what the API tells one parent at a time.
+    pub budget: i64,
+    /// Of users: whether their grants are read with them.
+    pub grants: bool,
+    /// Of users: the apps whose extended profiles are read with them.
+    pub app_ids: Vec<String>,
+    /// Of events: how long they are kept; none means for ever.
+    pub retention: Option<Duration>,
 }
 
 /// When a job runs.
@@ -104,7 +133,6 @@ pub enum Error {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct File {
     resource: Resource,
     #[serde(default = "enabled")]
@@ -118,6 +146,12 @@ struct File {
     full_every: Option<String>,
     max_delete_fraction: Option<f64>,
     max_rejects: Option<u64>,
+    grants: Option<bool>,
+    app_ids: Option<Vec<String>>,
+    budget: Option<u32>,
+    retention: Option<String>,
+    #[serde(flatten)]
+    list: resource::list::Settings,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -137,6 +171,12 @@ const DEFAULT_OVERLAP: Duration = Duration::from_secs(15 * 60);
 
 /// A week: what `since` misses, and deletions, are then at most that old.
 const DEFAULT_FULL_EVERY: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// Requests of a run below parents, unless the job says otherwise: minutes and not hours, on a server that answers some dozens a second.
+const DEFAULT_BUDGET: u32 = 2_000;
+
+/// What a job says when it means that something is never due.
+const NEVER: &str = "never";
 
 /// All jobs by name: the built-in ones, each replaced by a file of its name, and further files.
 ///
@@ -179,7 +219,9 @@ pub fn built_in() -> Result<Vec<Job>, Error> {
 /// [`Error::Unknown`].
 pub fn chosen(jobs: Vec<Job>, names: &[String]) -> Result<Vec<Job>, Error> {
     if names.is_empty() {
-        return Ok(jobs.into_iter().filter(|job| job.enabled).collect());
+        let mut enabled: Vec<Job> = jobs.into_iter().filter(|job| job.enabled).collect();
+        enabled.sort_by_key(|job| job.resource);
+        return Ok(enabled);
     }
     names
         .iter()
@@ -267,7 +309,10 @@ fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
         ModeName::Full => Mode::Full,
         ModeName::Incremental => Mode::Incremental {
             overlap: duration("overlap", &file.overlap, DEFAULT_OVERLAP)?,
-            full_every: duration("full_every", &file.full_every, DEFAULT_FULL_EVERY)?,
+            full_every: match file.full_every.as_deref() {
+                Some(NEVER) => Duration::MAX,
+                Some(_) | None => duration("full_every", &file.full_every, DEFAULT_FULL_EVERY)?,
+            },
         },
     };
     if let Some(share) = file
@@ -278,11 +323,45 @@ fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
             "max_delete_fraction = {share} is not a share; write a number from 0 to 1"
         )));
     }
+    let resource = file.resource;
+    let only = |key: &str, of: Resource, said: bool| {
+        if said && resource != of {
+            Err(wrong(format!(
+                "{key} belongs to jobs with resource = \"{}\"",
+                of.name()
+            )))
+        } else {
+            Ok(())
+        }
+    };
+    only("grants", Resource::Users, file.grants.is_some())?;
+    only("app_ids", Resource::Users, file.app_ids.is_some())?;
+    only("retention", Resource::Events, file.retention.is_some())?;
+    let retention = match &file.retention {
+        None => None,
+        Some(_) => Some(duration("retention", &file.retention, Duration::ZERO)?),
+    };
+    let steps = match resource {
+        Resource::Users | Resource::Events => Vec::new(),
+        Resource::Accounts => resource::accounts::steps(),
+        Resource::Segments => resource::segments::steps(),
+        Resource::Schema => resource::schema::steps(),
+        Resource::Catalog => resource::catalog::steps(),
+        Resource::List => file.list.steps().map_err(wrong)?,
+    };
+    if let Some(key) = file.list.said() {
+        only(key, Resource::List, true)?;
+    }
     Ok(Job {
+        steps,
+        budget: i64::from(file.budget.unwrap_or(DEFAULT_BUDGET)),
+        grants: file.grants.unwrap_or(false),
+        app_ids: file.app_ids.unwrap_or_default(),
+        retention,
         max_delete_fraction: file.max_delete_fraction,
         max_rejects: file.max_rejects,
         name: name.to_owned(),
-        resource: file.resource,
+        resource,
         enabled: file.enabled,
         schedule,
         mode,
@@ -324,7 +403,9 @@ mod tests {
         let jobs = all(Path::new("/nonexistent")).unwrap();
         assert_eq!(
             jobs.iter().map(|job| job.name.as_str()).collect::<Vec<_>>(),
-            ["users"]
+            [
+                "accounts", "catalog", "events", "schema", "segments", "users"
+            ]
         );
     }
 

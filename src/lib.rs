@@ -14,7 +14,8 @@
 //! - [`zephr`]: the Admin API; [`scan`]: reading the export whole; [`load`]: the data tables; [`state`]: our own bookkeeping
 //! - [`postgres`]: connections, migrations, the private cluster
 //! - [`simulator`]: a stateful Zephr with faults and drift, for the demo, tests and benchmarks; it knows none of the others
-//! - [`job`], [`record`], [`remedy`], [`clock`], [`toml_file`]: the words that all share
+//! - [`resource`]: what is mirrored beside users and events, described
+//! - [`job`], [`record`], [`table`], [`remedy`], [`clock`], [`toml_file`]: the words that all share
 
 pub mod cli;
 pub mod clock;
@@ -25,10 +26,12 @@ pub mod load;
 pub mod postgres;
 pub mod record;
 pub mod remedy;
+pub mod resource;
 pub mod scan;
 pub mod simulator;
 pub mod state;
 pub mod sync;
+pub mod table;
 pub mod telemetry;
 pub mod toml_file;
 pub mod verify;

@@ -6,12 +6,27 @@ use serde::Serialize;
 /// Bytes of a row hash. Half a SHA-256: two versions of one user collide once in 2^128, and the covering index stays small.
 pub const HASH_BYTES: usize = 16;
 
-/// A resource of the API that is mirrored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, Serialize)]
+/// A resource of the API that is mirrored, in the order in which a command that names none runs their jobs: what is asked one user at a time comes after the
+/// users.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, Serialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Resource {
+    /// The tenant's user schema.
+    Schema,
+    /// Companies, products, bundles, entitlements, meters and credits.
+    Catalog,
     /// The users of the tenant, from the user export.
     Users,
+    /// Accounts with their members and grants.
+    Accounts,
+    /// What users did, from the events export.
+    Events,
+    /// Segments and who is in them.
+    Segments,
+    /// Another list of the API, described in the job file.
+    List,
 }
 
 impl Resource {
@@ -19,6 +34,12 @@ impl Resource {
     pub fn name(self) -> &'static str {
         match self {
             Self::Users => "users",
+            Self::Accounts => "accounts",
+            Self::Segments => "segments",
+            Self::Schema => "schema",
+            Self::Catalog => "catalog",
+            Self::Events => "events",
+            Self::List => "list",
         }
     }
 }

@@ -7,15 +7,14 @@ use super::exit::{Exit, Failure};
 use super::mirror::{self, Opened};
 use super::output::{Output, table, thousands};
 use super::runs::Document;
-use super::sync::{environment, summary, watched};
+use super::sync::{Night, reader, summary};
 use crate::config::Settings;
 use crate::job;
 use crate::lifecycle::Shutdown;
 use crate::postgres::connect::Schemas;
 use crate::simulator::{Edits, Options, Shape, Simulator};
-use crate::state::leases::Holder;
 use crate::state::runs::{self, Run};
-use crate::sync::{self, Extent, Start};
+use crate::sync::{Extent, Start};
 use crate::zephr::{BaseUrl, KeyPair};
 
 /// Options of the command.
@@ -101,16 +100,21 @@ async fn show(
     mirror.migrate(output).await?;
     let mut done = Vec::new();
 
+    let keys = simulator.keys();
+    let keys = KeyPair::new(keys.access.clone().into(), keys.secret.clone().into());
+    let base = BaseUrl::parse(&simulator.base_url())
+        .map_err(|error| Failure::new(error.to_string(), ""))?;
+    let reader = reader(settings, (base, keys))?;
     let night = Night {
         settings,
-        simulator,
+        reader: &reader,
         mirror,
         shutdown,
         output,
     };
 
     say("\nFirst run: everything is new.");
-    done.push(night.sync(Extent::AsDue, &mut connection).await?);
+    done.push(sync(night, Extent::AsDue, &mut connection).await?);
     say(&summary(&done[0]));
     if shutdown.is_requested() {
         return Ok(Exit::Interrupted);
@@ -122,7 +126,7 @@ async fn show(
         edited.updated.len(),
         edited.created.len()
     ));
-    done.push(night.sync(Extent::AsDue, &mut connection).await?);
+    done.push(sync(night, Extent::AsDue, &mut connection).await?);
     say(&summary(&done[1]));
     if shutdown.is_requested() {
         return Ok(Exit::Interrupted);
@@ -133,11 +137,7 @@ async fn show(
         "Now {} users are deleted. Third run, in full: whoever is missing is asked for by id, and kept as a tombstone.",
         edited.deleted.len()
     ));
-    done.push(
-        night
-            .sync(Extent::Full(Start::Resume), &mut connection)
-            .await?,
-    );
+    done.push(sync(night, Extent::Full(Start::Resume), &mut connection).await?);
     say(&summary(&done[2]));
     if shutdown.is_requested() {
         return Ok(Exit::Interrupted);
@@ -185,34 +185,16 @@ async fn empty(connection: &mut PgConnection, schemas: &Schemas) -> Result<(), s
     Ok(())
 }
 
-/// What a run of the demo needs.
-struct Night<'a> {
-    settings: &'a Settings,
-    simulator: &'a Simulator,
-    mirror: &'a Opened,
-    shutdown: &'a Shutdown,
-    output: Output,
-}
-
-impl Night<'_> {
-    async fn sync(&self, extent: Extent, connection: &mut PgConnection) -> Result<Run, Failure> {
-        let keys = self.simulator.keys();
-        let keys = KeyPair::new(keys.access.clone().into(), keys.secret.clone().into());
-        let base = BaseUrl::parse(&self.simulator.base_url())
-            .map_err(|error| Failure::new(error.to_string(), ""))?;
-        let env = environment(self.settings, (base, keys), self.mirror, self.shutdown)?;
-        let waiting = |holder: &Holder| self.output.note(&format!("waiting for {}", holder.name));
-        let job = job::chosen(job::built_in()?, &["users".to_owned()])?.remove(0);
-        let ended = watched(
-            sync::users(&env, &job, extent, waiting),
-            &env.progress,
-            "users",
-        )
-        .await?;
-        runs::get(connection, ended.run_id)
-            .await?
-            .ok_or_else(|| Failure::new("the run has no record", "Please report this."))
-    }
+async fn sync(
+    night: Night<'_>,
+    extent: Extent,
+    connection: &mut PgConnection,
+) -> Result<Run, Failure> {
+    let job = job::chosen(job::built_in()?, &["users".to_owned()])?.remove(0);
+    let ended = night.run_job(&job, extent).await?;
+    runs::get(connection, ended.run_id)
+        .await?
+        .ok_or_else(|| Failure::new("the run has no record", "Please report this."))
 }
 
 async fn look(connection: &mut PgConnection, run: &Run) -> Result<String, sqlx::Error> {

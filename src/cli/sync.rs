@@ -80,84 +80,99 @@ const LOG_INTERVAL: Duration = Duration::from_secs(5);
 pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exit, Failure> {
     let jobs = job::chosen(job::all(&settings.jobs_dir)?, &args.jobs)?;
     let shutdown = Shutdown::on_signals()?;
-    settings.api()?;
+    let reader = reader(settings, settings.api()?)?;
     let mirror = mirror::open(settings).await?;
-    let result = run_jobs(settings, args, &jobs, &mirror, &shutdown, output).await;
+    let night = Night {
+        settings,
+        reader: &reader,
+        mirror: &mirror,
+        shutdown: &shutdown,
+        output,
+    };
+    let result = if args.dry_run {
+        night.dry_run(args, &jobs).await
+    } else {
+        night.run(args, &jobs).await
+    };
     mirror.close().await?;
     result
 }
 
-async fn run_jobs(
-    settings: &Settings,
-    args: &Args,
-    jobs: &[Job],
-    mirror: &Opened,
-    shutdown: &Shutdown,
-    output: Output,
-) -> Result<Exit, Failure> {
-    if args.dry_run {
-        return dry_run(settings, args, jobs, mirror, shutdown, output).await;
-    }
-    mirror.migrate(output).await?;
-    let mut done = Vec::new();
-    let mut exit = Exit::Done;
-    let each = jobs
-        .iter()
-        .flat_map(|job| args.extents().into_iter().map(move |extent| (job, extent)));
-    for (job, extent) in each {
-        let mut env = environment(settings, settings.api()?, mirror, shutdown)?;
-        env.brakes = settings.brakes.of_job(job);
-        let ended = run_job(&env, job, extent, output).await?;
-        exit = exit.worst(exit_of(&ended));
-        let mut connection = mirror.database.connect().await?;
-        done.extend(runs::get(&mut connection, ended.run_id).await?);
-        if shutdown.is_requested() {
-            break;
-        }
-    }
-    output.result(&Document { runs: done }, |document| {
-        document.runs.iter().map(summary).collect()
-    })?;
-    Ok(exit)
+/// What the jobs of one command share.
+#[derive(Debug, Clone, Copy)]
+pub struct Night<'a> {
+    /// The settings.
+    pub settings: &'a Settings,
+    /// The tenant.
+    pub reader: &'a Reader,
+    /// The mirror.
+    pub mirror: &'a Opened,
+    /// Whether to stop.
+    pub shutdown: &'a Shutdown,
+    /// Where words go.
+    pub output: Output,
 }
 
-/// What a run of a job works with.
+impl Night<'_> {
+    async fn run(&self, args: &Args, jobs: &[Job]) -> Result<Exit, Failure> {
+        self.mirror.migrate(self.output).await?;
+        let mut done = Vec::new();
+        let mut exit = Exit::Done;
+        let each = jobs
+            .iter()
+            .flat_map(|job| args.extents().into_iter().map(move |extent| (job, extent)));
+        for (job, extent) in each {
+            let ended = self.run_job(job, extent).await?;
+            exit = exit.worst(exit_of(&ended));
+            let mut connection = self.mirror.database.connect().await?;
+            done.extend(runs::get(&mut connection, ended.run_id).await?);
+            if self.shutdown.is_requested() {
+                break;
+            }
+        }
+        self.output.result(&Document { runs: done }, |document| {
+            document.runs.iter().map(summary).collect()
+        })?;
+        Ok(exit)
+    }
+
+    /// Runs one job, and shows how it goes.
+    ///
+    /// # Errors
+    /// As [`sync::run`].
+    pub async fn run_job(&self, job: &Job, extent: Extent) -> Result<Ended, Failure> {
+        let env = self.environment(job);
+        let running = sync::run(&env, job, extent, waiting(self.output, job.resource));
+        Ok(watched(running, &env.progress, &job.name).await?)
+    }
+
+    /// What a run of a job works with.
+    pub fn environment(&self, job: &Job) -> Environment {
+        Environment {
+            database: self.mirror.database.clone(),
+            before: sync::asked(self.reader),
+            reader: self.reader.clone(),
+            progress: Arc::new(Progress::default()),
+            shutdown: self.shutdown.clone(),
+            rpp: self.settings.rpp,
+            max_in_flight: self.settings.limits.max_in_flight,
+            brakes: self.settings.brakes.of_job(job),
+        }
+    }
+}
+
+/// Reads the tenant: one client, and so one governor, for all that a command asks of it.
 ///
 /// # Errors
 /// The HTTP client cannot be set up.
-pub fn environment(
-    settings: &Settings,
-    (base, keys): (BaseUrl, KeyPair),
-    mirror: &Opened,
-    shutdown: &Shutdown,
-) -> Result<Environment, Failure> {
+pub fn reader(settings: &Settings, (base, keys): (BaseUrl, KeyPair)) -> Result<Reader, Failure> {
     let client = Client::new(base, keys, Clock::system(), settings.limits).map_err(|_| {
         Failure::new(
             "the HTTP client cannot be set up",
             "Check the proxy variables and the system's certificates.",
         )
     })?;
-    Ok(Environment {
-        database: mirror.database.clone(),
-        reader: Reader::new(client, settings.ignored.clone()),
-        progress: Arc::new(Progress::default()),
-        shutdown: shutdown.clone(),
-        rpp: settings.rpp,
-        max_in_flight: settings.limits.max_in_flight,
-        brakes: settings.brakes,
-    })
-}
-
-async fn run_job(
-    env: &Environment,
-    job: &Job,
-    extent: Extent,
-    output: Output,
-) -> Result<Ended, Failure> {
-    let running = match job.resource {
-        Resource::Users => sync::users(env, job, extent, waiting(output, job.resource)),
-    };
-    Ok(watched(running, &env.progress, &job.name).await?)
+    Ok(Reader::new(client, settings.ignored.clone()))
 }
 
 /// Tells people for whom a command waits.
@@ -304,48 +319,42 @@ struct Preview {
     rows_rejected: i64,
 }
 
-async fn dry_run(
-    settings: &Settings,
-    args: &Args,
-    jobs: &[Job],
-    mirror: &Opened,
-    shutdown: &Shutdown,
-    output: Output,
-) -> Result<Exit, Failure> {
-    let mut connection = mirror.database.connect().await?;
-    if !crate::postgres::migrate::is_current(&mut connection).await? {
-        return Err(Failure::new(
-            "there is no up-to-date mirror to compare with",
-            "Run `zephr-sync migrate` first: a dry run writes nothing, not even the schema.",
-        ));
-    }
-    drop(connection);
-    let mut previews = Vec::new();
-    let mut exit = Exit::Done;
-    for job in jobs {
-        let env = environment(settings, settings.api()?, mirror, shutdown)?;
-        let preview = sync::dry_run(&env, args.extent(), job);
-        let (counts, verdict, reason) = watched(preview, &env.progress, &job.name).await?;
-        if shutdown.is_requested() {
-            return Ok(Exit::Interrupted);
+impl Night<'_> {
+    async fn dry_run(&self, args: &Args, jobs: &[Job]) -> Result<Exit, Failure> {
+        let mut connection = self.mirror.database.connect().await?;
+        if !crate::postgres::migrate::is_current(&mut connection).await? {
+            return Err(Failure::new(
+                "there is no up-to-date mirror to compare with",
+                "Run `zephr-sync migrate` first: a dry run writes nothing, not even the schema.",
+            ));
         }
-        exit = exit.worst(match (verdict, counts.rejected) {
-            (Verdict::Incomplete, _) => Exit::Failed,
-            (Verdict::Proven | Verdict::Agreed, 0) => Exit::Done,
-            (Verdict::Proven | Verdict::Agreed, _) => Exit::Rejects,
-        });
-        previews.push(Preview {
-            job: job.name.clone(),
-            verdict: verdict.to_string(),
-            verdict_reason: reason,
-            rows_read: counts.read,
-            rows_inserted: counts.inserted,
-            rows_updated: counts.updated,
-            rows_unchanged: counts.unchanged,
-            rows_rejected: counts.rejected,
-        });
-    }
-    output.result(&serde_json::json!({ "dry_run": previews }), |_| {
+        drop(connection);
+        let mut previews = Vec::new();
+        let mut exit = Exit::Done;
+        for job in jobs {
+            let env = self.environment(job);
+            let preview = sync::dry_run(&env, job, args.extent());
+            let (counts, verdict, reason) = watched(preview, &env.progress, &job.name).await?;
+            if self.shutdown.is_requested() {
+                return Ok(Exit::Interrupted);
+            }
+            exit = exit.worst(match (verdict, counts.rejected) {
+                (Verdict::Incomplete, _) => Exit::Failed,
+                (Verdict::Proven | Verdict::Agreed, 0) => Exit::Done,
+                (Verdict::Proven | Verdict::Agreed, _) => Exit::Rejects,
+            });
+            previews.push(Preview {
+                job: job.name.clone(),
+                verdict: verdict.to_string(),
+                verdict_reason: reason,
+                rows_read: counts.read,
+                rows_inserted: counts.inserted,
+                rows_updated: counts.updated,
+                rows_unchanged: counts.unchanged,
+                rows_rejected: counts.rejected,
+            });
+        }
+        self.output.result(&serde_json::json!({ "dry_run": previews }), |_| {
         previews
             .iter()
             .map(|preview| {
@@ -362,5 +371,6 @@ async fn dry_run(
             })
             .collect()
     })?;
-    Ok(exit)
+        Ok(exit)
+    }
 }

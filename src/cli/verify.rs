@@ -6,9 +6,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::mirror::{self, Opened};
+use super::mirror;
 use super::output::{self, Output, printable, thousands};
-use super::sync::environment;
+use super::sync::{Night, reader};
 use crate::config::Settings;
 use crate::job::{self, Job};
 use crate::lifecycle::Shutdown;
@@ -64,28 +64,51 @@ struct Shown {
 /// # Errors
 /// Settings, an API or a database that cannot be asked. What differs is told by the exit code.
 pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exit, Failure> {
-    let jobs = job::chosen(job::all(&settings.jobs_dir)?, &args.jobs)?;
+    let mut jobs = job::chosen(job::all(&settings.jobs_dir)?, &args.jobs)?;
+    if let Some(other) = jobs
+        .iter()
+        .find(|job| job.resource != Resource::Users && !args.jobs.is_empty())
+    {
+        return Err(Failure::usage(
+            format!(
+                "{} is not a job of users, and only users are drawn and compared one by one",
+                other.name
+            ),
+            format!(
+                "Run `zephr-sync sync {} --full --dry-run`: it reads everything, compares it and writes nothing.",
+                other.name
+            ),
+        ));
+    }
+    jobs.retain(|job| job.resource == Resource::Users);
     let shutdown = Shutdown::on_signals()?;
-    settings.api()?;
+    let reader = reader(settings, settings.api()?)?;
     let mirror = mirror::open(settings).await?;
-    let result = compare(settings, args, &jobs, &mirror, &shutdown, output).await;
+    let night = Night {
+        settings,
+        reader: &reader,
+        mirror: &mirror,
+        shutdown: &shutdown,
+        output,
+    };
+    let result = compare(night, args, &jobs).await;
     mirror.close().await?;
     result
 }
 
-async fn compare(
-    settings: &Settings,
-    args: &Args,
-    jobs: &[Job],
-    mirror: &Opened,
-    shutdown: &Shutdown,
-    output: Output,
-) -> Result<Exit, Failure> {
+async fn compare(night: Night<'_>, args: &Args, jobs: &[Job]) -> Result<Exit, Failure> {
+    let Night {
+        settings,
+        mirror,
+        shutdown,
+        output,
+        ..
+    } = night;
     mirror.migrate(output).await?;
     let mut exit = Exit::Done;
     let mut verifications = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let env = environment(settings, settings.api()?, mirror, shutdown)?;
+        let env = night.environment(job);
         let progress = Progress::default();
         let env = Environment {
             database: &env.database,
@@ -94,9 +117,7 @@ async fn compare(
             max_in_flight: env.max_in_flight,
             progress: &progress,
         };
-        let comparing = match job.resource {
-            Resource::Users => verify::users(&env, &job.name, args.sample),
-        };
+        let comparing = verify::users(&env, &job.name, args.sample);
         let verified = tokio::select! {
             verified = watched(comparing, &progress, env.reader, &job.name) => verified?,
             () = shutdown.requested() => {

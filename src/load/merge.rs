@@ -50,12 +50,15 @@ pub async fn users(
         savepoint.commit().await?;
         Ok(merged)
     };
-    merged
-        .await
-        .map_err(|error: sqlx::Error| match unstorable(&error) {
-            Some(reason) => Failure::Unstorable(reason),
-            None => Failure::Database(error),
-        })
+    merged.await.map_err(failure)
+}
+
+/// Whether it is a value that is to blame.
+pub(super) fn failure(error: sqlx::Error) -> Failure {
+    match unstorable(&error) {
+        Some(reason) => Failure::Unstorable(reason),
+        None => Failure::Database(error),
+    }
 }
 
 /// SQLSTATE classes that blame a value: data exceptions, and limits of the program such as an index entry's size. The messages of these two classes name

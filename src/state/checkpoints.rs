@@ -9,6 +9,8 @@ use uuid::Uuid;
 pub struct Unfinished {
     /// Its identifier; its committed windows carry it.
     pub scan_id: Uuid,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
 }
 
 /// How far a job has come.
@@ -54,7 +56,7 @@ pub async fn unfinished(
 ) -> Result<Option<Unfinished>, sqlx::Error> {
     sqlx::query_as!(
         Unfinished,
-        r#"select scan_id as "scan_id!" from checkpoints
+        r#"select scan_id as "scan_id!", scan_started_at as "started_at!" from checkpoints
            where job = $1 and scan_id is not null and scan_started_at > now() - interval '1 day'"#,
         job,
     )
@@ -149,7 +151,8 @@ pub async fn advance(
     watermark: Option<DateTime<Utc>>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update checkpoints set watermark = greatest(watermark, $2), updated_at = now() where job = $1",
+        "insert into checkpoints as c (job, watermark) values ($1, $2)
+         on conflict (job) do update set watermark = greatest(c.watermark, excluded.watermark), updated_at = now()",
         job,
         watermark,
     )

@@ -9,7 +9,7 @@ use crate::zephr;
 pub enum Error {
     /// The API.
     #[error("reading from Zephr failed")]
-    Api(#[source] zephr::Error),
+    Api(#[from] zephr::Error),
     /// The lease.
     #[error("the lease was not to be had")]
     Lease(#[from] leases::Error),

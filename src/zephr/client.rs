@@ -126,7 +126,7 @@ pub struct Request {
     /// The body's bytes; empty when there is none.
     pub body: Bytes,
     /// How people and logs name the path, where the path itself holds an identifier of a person.
-    shown: Option<&'static str>,
+    shown: Option<String>,
 }
 
 impl Request {
@@ -150,7 +150,7 @@ impl Request {
     }
 
     /// With a path that is shown in this form: identifiers of people stay out of errors and logs.
-    pub fn shown_as(self, path: &'static str) -> Self {
+    pub fn shown_as(self, path: String) -> Self {
         Self {
             shown: Some(path),
             ..self
@@ -159,7 +159,11 @@ impl Request {
 
     /// Method and path, for people: the query stays out because it can hold an e-mail address.
     pub fn endpoint(&self) -> String {
-        format!("{} {}", self.method, self.shown.unwrap_or(self.split().0))
+        format!(
+            "{} {}",
+            self.method,
+            self.shown.as_deref().unwrap_or(self.split().0)
+        )
     }
 
     fn split(&self) -> (&str, &str) {

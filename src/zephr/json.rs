@@ -63,6 +63,11 @@ impl<'a> Fields<'a> {
         self.0.iter().map(|field| field.name.as_ref())
     }
 
+    /// Adds the fields of another object; of a name that both have, the added one counts.
+    pub fn append(&mut self, mut more: Self) {
+        self.0.append(&mut more.0);
+    }
+
     /// Sorted by name, each name once.
     pub fn sorted(mut self) -> Vec<Field<'a>> {
         self.0.reverse();
@@ -458,6 +463,29 @@ pub fn quote(text: &str, out: &mut String) {
         out.push('"');
     } else {
         out.push_str(&serde_json::Value::from(text).to_string());
+    }
+}
+
+/// Writes an object of those fields for which `write` writes a value; nothing at all when none is left.
+pub fn write_object(
+    fields: Fields<'_>,
+    out: &mut String,
+    write: impl Fn(&str, &RawValue, &mut String),
+) {
+    let start = out.len();
+    for field in fields.sorted() {
+        let before = out.len();
+        out.push(if before == start { '{' } else { ',' });
+        quote(&field.name, out);
+        out.push(':');
+        let named = out.len();
+        write(&field.name, field.value, out);
+        if out.len() == named {
+            out.truncate(before);
+        }
+    }
+    if out.len() > start {
+        out.push('}');
     }
 }
 

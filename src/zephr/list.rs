@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::client::{Client, Request};
+use super::client::{Answer, Client, Request};
 use super::error::{Error, Failure};
 use super::export;
 use super::json::{self, Fields, Kind};
@@ -80,13 +81,25 @@ impl Pages {
 
 /// The items of a list, each on one line.
 fn items(root: &RawValue) -> Result<Vec<String>, Failure> {
+    // Line breaks in JSON are white space between tokens: inside strings they are escaped.
+    let on_one_line = |raw: &RawValue| raw.get().replace(['\n', '\r'], " ");
+    Ok(elements(root, None)?.into_iter().map(on_one_line).collect())
+}
+
+/// The items of a list, in whatever envelope they come, or in the field that is named, by dots.
+fn elements<'a>(root: &'a RawValue, field: Option<&str>) -> Result<Vec<&'a RawValue>, Failure> {
     let unexpected = |found: String| Failure::Unexpected {
         expected: "a list",
         found,
     };
-    let list = match json::kind(root) {
-        Kind::Array => root,
-        Kind::Object => {
+    let list = match (json::kind(root), field) {
+        (_, Some(field)) => field
+            .split('.')
+            .try_fold(root, |at, name| Fields::of(at)?.get(name))
+            .filter(|raw| json::kind(raw) == Kind::Array)
+            .ok_or_else(|| unexpected("an answer without the field that the job names".into()))?,
+        (Kind::Array, None) => root,
+        (Kind::Object, None) => {
             let fields = Fields::of(root).unwrap_or_default();
             LIST_FIELDS
                 .iter()
@@ -97,23 +110,56 @@ fn items(root: &RawValue) -> Result<Vec<String>, Failure> {
                 })
                 .ok_or_else(|| unexpected("an object without results, items or data".into()))?
         }
-        kind @ (Kind::Text | Kind::Boolean | Kind::Null | Kind::Number) => {
+        (kind @ (Kind::Text | Kind::Boolean | Kind::Null | Kind::Number), None) => {
             return Err(unexpected(kind.to_string()));
         }
     };
     let mut items = Vec::new();
     for element in json::elements(list).unwrap_or_default() {
         match json::elements(element) {
-            Some(inner) => items.extend(inner.into_iter().map(on_one_line)),
-            None => items.push(on_one_line(element)),
+            Some(inner) => items.extend(inner),
+            None => items.push(element),
         }
     }
     Ok(items)
 }
 
-/// Line breaks in JSON are white space between tokens: inside strings they are escaped.
-fn on_one_line(raw: &RawValue) -> String {
-    raw.get().replace(['\n', '\r'], " ")
+/// One answer of a list.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Its items as they came.
+    pub items: Vec<Box<RawValue>>,
+    /// How many there are in all, where the envelope says so: `total`, or `meta.count`, which may mean the page (contract section 3).
+    pub total: Option<u64>,
+    /// Whether a link names a next page.
+    pub next: bool,
+    /// The API's clock when it answered.
+    pub answered_at: Option<DateTime<Utc>>,
+}
+
+/// Reads an answer of a list whose items are in the field that is named, by dots, or in one of the known envelopes.
+///
+/// # Errors
+/// What is not a list is a failure, never an empty one.
+pub fn read(answer: &Answer, field: Option<&str>) -> Result<Listed, Failure> {
+    let root = export::document(answer)?;
+    let items = elements(root, field)?
+        .into_iter()
+        .map(ToOwned::to_owned)
+        .collect();
+    let fields = Fields::of(root).unwrap_or_default();
+    let inside = |outer, inner| fields.get(outer).and_then(Fields::of)?.get(inner);
+    Ok(Listed {
+        items,
+        total: fields
+            .get("total")
+            .or(inside("meta", "count"))
+            .and_then(|raw: &RawValue| raw.get().trim_matches('"').parse().ok()),
+        next: inside("links", "next")
+            .and_then(Fields::of)
+            .is_some_and(|next| next.get("page").is_some() || next.get("url").is_some()),
+        answered_at: answer.date,
+    })
 }
 
 #[cfg(test)]

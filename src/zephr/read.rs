@@ -12,6 +12,7 @@ use super::client::{Client, Request, Sent};
 use super::error::Error;
 use super::export;
 use super::governor::Snapshot;
+use super::list::{self, Listed};
 use super::timestamp;
 use crate::record::{Page, Query};
 
@@ -156,8 +157,51 @@ impl Reader {
     /// # Errors
     /// As [`Client::call`]; an id that no path can carry unchanged (`.` or `..`) cannot be asked for.
     pub async fn user(&self, id: &str) -> Result<Option<Box<RawValue>>, Error> {
-        let target = format!("/v3/users/{}", utf8_percent_encode(id, SEGMENT));
-        let request = Request::get(target).shown_as("/v3/users/{user_id}");
+        self.single("/v3/users/{}", id).await
+    }
+
+    /// One answer of a list; none on a 404, which on a list may mean that it is empty (contract section 3). `{}` in the path stands for the key of a parent.
+    ///
+    /// # Errors
+    /// As [`Client::call`]; what is not a list is an error.
+    pub async fn list(
+        &self,
+        path: &str,
+        parent: Option<&str>,
+        items: Option<&str>,
+        page: Option<(u64, u64)>,
+    ) -> Result<Option<Listed>, Error> {
+        let mut target = path.replace("{}", &escaped(parent.unwrap_or_default()));
+        let mut shown = path.replace("{}", "{id}");
+        if let Some((rpp, page)) = page {
+            let separator = if target.contains('?') { '&' } else { '?' };
+            target.push_str(&format!("{separator}rpp={rpp}&page={page}"));
+        }
+        if let Some(query) = shown.find('?') {
+            shown.truncate(query);
+        }
+        let request = Request::get(target).shown_as(shown);
+        let read = self
+            .client
+            .call(&request, |answer| list::read(answer, items))
+            .await;
+        match read {
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+            Ok(mut listed) => {
+                listed.answered_at = listed.answered_at.map(|date| self.arrived(date));
+                Ok(Some(listed))
+            }
+        }
+    }
+
+    /// A single item by its key; none when there is no such item.
+    ///
+    /// # Errors
+    /// As [`Client::call`]; a key that no path can carry unchanged (`.` or `..`) cannot be asked for.
+    pub async fn single(&self, path: &str, key: &str) -> Result<Option<Box<RawValue>>, Error> {
+        let request =
+            Request::get(path.replace("{}", &escaped(key))).shown_as(path.replace("{}", "{id}"));
         let read = self
             .client
             .call(&request, |answer| {
@@ -170,6 +214,11 @@ impl Reader {
         }
     }
 
+    /// The fields of a record that do not count as a change.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
     /// What was sent so far.
     pub fn sent(&self) -> Sent {
         self.client.sent()
@@ -179,6 +228,11 @@ impl Reader {
     pub fn governor(&self) -> Snapshot {
         self.client.governor()
     }
+}
+
+/// A key as a segment of a path.
+fn escaped(key: &str) -> String {
+    utf8_percent_encode(key, SEGMENT).to_string()
 }
 
 /// The request target. Colons stay literal, so that the encoded and the decoded form are the same bytes (contract section 2).

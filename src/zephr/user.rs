@@ -7,11 +7,9 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 use super::json::{self, Fields, Kind, Text};
+use super::key::{self, Keyless, MAX_KEY_BYTES};
 use super::timestamp;
 use crate::record::{ForeignKey, Issue, Item, Reject, User};
-
-/// Keys are indexed, and a B-tree entry of Postgres ends at 2,704 bytes; a foreign key's entry holds three of them.
-const MAX_KEY_BYTES: usize = 800;
 
 /// The column is indexed too; an address has 254 characters at most (RFC 5321), so nothing real is lost.
 const MAX_EMAIL_BYTES: usize = 2_000;
@@ -55,43 +53,11 @@ pub fn item(raw: &RawValue, ignored: &[String]) -> Result<Item, Reject> {
     }
 }
 
-/// Why a record has no key that could be stored.
-struct Keyless {
-    id: Option<String>,
-    reason: String,
-}
-
-impl From<String> for Keyless {
-    fn from(reason: String) -> Self {
-        Self { id: None, reason }
-    }
-}
-
 fn key(raw: &RawValue, id: Option<&RawValue>) -> Result<String, Keyless> {
-    let Some(id) = id else {
-        return Err(missing(raw).into());
-    };
-    let Some(Text { text: id, replaced }) = json::text(id) else {
-        return Err(format!("user.user_id is {}, not text", json::kind(id)).into());
-    };
-    if id.is_empty() {
-        return Err("user.user_id is empty".to_owned().into());
+    match id {
+        Some(id) => key::read(id, "user.user_id"),
+        None => Err(missing(raw).into()),
     }
-    if replaced {
-        return Err(Keyless {
-            id: Some(id.into_owned()),
-            reason: "user.user_id holds NUL or half a surrogate pair, which Postgres cannot store"
-                .into(),
-        });
-    }
-    if id.len() > MAX_KEY_BYTES {
-        return Err(format!(
-            "user.user_id has {} bytes; a key may have {MAX_KEY_BYTES}",
-            id.len()
-        )
-        .into());
-    }
-    Ok(id.into_owned())
 }
 
 /// How it comes that there is no `user.user_id`.
@@ -348,13 +314,13 @@ impl Row {
 
     fn write_extra(&mut self, fields: Fields<'_>, captured: &Captured) {
         let out = &mut self.extra;
-        write_object(fields, out, |name, value, out| {
+        json::write_object(fields, out, |name, value, out| {
             match (name, Fields::of(value)) {
                 ("user", Some(user)) => {
-                    write_object(user, out, |name, value, out| {
+                    json::write_object(user, out, |name, value, out| {
                         match (name, Fields::of(value)) {
                             ("identifiers", Some(identifiers)) => {
-                                write_object(identifiers, out, |name, value, out| {
+                                json::write_object(identifiers, out, |name, value, out| {
                                     if !captured.of_identifiers(name) {
                                         out.push_str(value.get());
                                     }
@@ -371,29 +337,6 @@ impl Row {
         if out.is_empty() {
             out.push_str("{}");
         }
-    }
-}
-
-/// Writes an object of those fields for which `write` writes a value; nothing at all when none is left.
-fn write_object(
-    fields: Fields<'_>,
-    out: &mut String,
-    write: impl Fn(&str, &RawValue, &mut String),
-) {
-    let start = out.len();
-    for field in fields.sorted() {
-        let before = out.len();
-        out.push(if before == start { '{' } else { ',' });
-        json::quote(&field.name, out);
-        out.push(':');
-        let named = out.len();
-        write(&field.name, field.value, out);
-        if out.len() == named {
-            out.truncate(before);
-        }
-    }
-    if out.len() > start {
-        out.push('}');
     }
 }
 

@@ -1,0 +1,42 @@
+//! Grants of users and of accounts: the same item in two places (contract section 8).
+
+use crate::columns;
+use crate::table::{Table, WithoutKey};
+
+/// Read from the user export itself.
+pub static USER_GRANTS: Table = Table::new(
+    "user_grants",
+    columns! { grant_id: Text = "grant_id", "grantId"; },
+    columns! {
+        user_id: Text = "user_id", "userId";
+        account_id: Text = "account_id", "accountId";
+        entitlement_type: Text = "entitlement_type", "entitlementType";
+        entitlement_id: Text = "entitlement_id", "entitlementId";
+        product_id: Text = "product_id", "productId";
+        expiry_state: Text = "expiry_state", "expiryState";
+        start_time: Timestamptz = "startTime", "start_time";
+        end_time: Timestamptz = "endTime", "end_time";
+        created_at: Timestamptz = "createdAt", "created_at";
+    },
+    WithoutKey::Rejected,
+);
+
+/// Read per account.
+pub static ACCOUNT_GRANTS: Table = Table::new(
+    "account_grants",
+    columns! {
+        account_id: Text = "account_id", "accountId";
+        grant_id: Text = "grant_id", "grantId";
+    },
+    columns! {
+        user_id: Text = "user_id", "userId";
+        entitlement_type: Text = "entitlement_type", "entitlementType";
+        entitlement_id: Text = "entitlement_id", "entitlementId";
+        product_id: Text = "product_id", "productId";
+        expiry_state: Text = "expiry_state", "expiryState";
+        start_time: Timestamptz = "startTime", "start_time";
+        end_time: Timestamptz = "endTime", "end_time";
+        created_at: Timestamptz = "createdAt", "created_at";
+    },
+    WithoutKey::Rejected,
+);

@@ -1,0 +1,201 @@
+//! A run and its record: begun under a lease, watched while it works, ended with verdict and checkpoint in one transaction.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::progress::Phase;
+use super::{Ended, Environment, Error, RECORD_TIMEOUT};
+use crate::record::Resource;
+use crate::scan::verdict::Verdict;
+use crate::state::leases::Lease;
+use crate::state::runs::{self, Ending, Traffic};
+use crate::state::{checkpoints, notes};
+use crate::telemetry::field;
+
+/// How often the record of a run says what the API was asked and whether it makes us wait.
+const TRAFFIC_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A run under its lease.
+pub(super) struct Run<'a> {
+    pub(super) env: &'a Environment,
+    pub(super) job: &'a str,
+    pub(super) resource: Resource,
+    pub(super) run_id: Uuid,
+    pub(super) lease: &'a Lease,
+    pub(super) pool: &'a PgPool,
+}
+
+/// What is to be recorded about the end of a run.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) verdict: Option<(Verdict, String)>,
+    /// What happened, and what to do.
+    pub(super) failure: Option<(String, String)>,
+    pub(super) missed: Option<i64>,
+    pub(super) moves: Moves,
+}
+
+/// What becomes of the checkpoint with the end of a run.
+#[derive(Debug, Default)]
+pub(super) enum Moves {
+    /// It stays.
+    #[default]
+    Nothing,
+    /// A full scan is finished, and this is what it learned about the server.
+    Finished(Uuid, checkpoints::Learned),
+    /// An incremental scan began then.
+    Advanced(Option<DateTime<Utc>>),
+    /// A full scan came to its end without being complete: there is nothing to resume.
+    Abandoned,
+}
+
+impl Run<'_> {
+    pub(super) async fn begin(&self, mode: runs::Mode, scan_id: Option<Uuid>) -> Result<(), Error> {
+        let mut transaction = self.pool.begin().await?;
+        self.lease.token().fence(&mut transaction).await?;
+        runs::begin(
+            &mut transaction,
+            self.run_id,
+            self.job,
+            self.resource,
+            mode,
+            scan_id,
+        )
+        .await?;
+        transaction.commit().await?;
+        self.env.progress.begin(self.run_id);
+        Ok(())
+    }
+
+    /// Does the work until it is done or the lease is lost, and keeps the record of the run up to date meanwhile.
+    pub(super) async fn watched<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        tokio::pin!(work);
+        let mut ticks = tokio::time::interval(TRAFFIC_INTERVAL);
+        let mut noted = Traffic::default();
+        loop {
+            tokio::select! {
+                worked = &mut work => return worked,
+                loss = self.lease.lost() => return Err(Error::Lease(loss)),
+                _ = ticks.tick() => {
+                    let traffic = self.env.traffic();
+                    if traffic != noted {
+                        runs::note_traffic(self.pool, self.run_id, traffic).await?;
+                        noted = traffic;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Records the end of a run, whatever it is.
+    pub(super) async fn end(
+        &self,
+        worked: Result<(Ending, Outcome), Error>,
+    ) -> Result<Ended, Error> {
+        let error = match worked {
+            Ok((ending, outcome)) => match self.record(ending, outcome).await {
+                Ok(ended) => return Ok(ended),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        tracing::error!({ field::RUN } = %self.run_id, { field::ERROR } = %error.chain(), "run failed");
+        let outcome = Outcome {
+            failure: Some((error.chain(), error.remedy())),
+            ..Outcome::default()
+        };
+        match tokio::time::timeout(RECORD_TIMEOUT, self.record(Ending::Failed, outcome)).await {
+            Ok(Ok(ended)) => Ok(ended),
+            // Without a database there is no place for the record; the next run notes that this one ended.
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!("the end of the run could not be recorded");
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits the verdict, the checkpoint and the end of the run together, under the lease: a process that was too slow leaves the record to whoever took over.
+    async fn record(&self, ending: Ending, outcome: Outcome) -> Result<Ended, Error> {
+        let mut transaction = self.pool.begin().await?;
+        self.lease.token().fence(&mut transaction).await?;
+        match outcome.moves {
+            Moves::Nothing => {}
+            Moves::Finished(scan_id, learned) => {
+                checkpoints::finish(&mut *transaction, self.job, scan_id, &learned).await?;
+                let holds = ending == Ending::Braked;
+                notes::prune(&mut *transaction, self.job, scan_id, holds).await?;
+            }
+            Moves::Advanced(to) => {
+                checkpoints::advance(&mut *transaction, self.job, to).await?;
+            }
+            Moves::Abandoned => checkpoints::abandon(&mut *transaction, self.job).await?,
+        }
+        runs::note_traffic(&mut *transaction, self.run_id, self.env.traffic()).await?;
+        runs::note_missed(&mut *transaction, self.run_id, outcome.missed).await?;
+        let verdict = outcome
+            .verdict
+            .as_ref()
+            .map(|(verdict, reason)| (verdict.to_string(), reason));
+        let verdict = verdict
+            .as_ref()
+            .map(|(verdict, reason)| (verdict.as_str(), reason.as_str()));
+        let failure = outcome
+            .failure
+            .as_ref()
+            .map(|(error, remedy)| (error.as_str(), remedy.as_str()));
+        runs::finish(&mut *transaction, self.run_id, ending, verdict, failure).await?;
+        transaction.commit().await?;
+        self.env.progress.enter(Phase::Finished);
+        Ok(Ended {
+            run_id: self.run_id,
+            ending,
+            counts: self.env.progress.counts(),
+        })
+    }
+}
+
+pub(super) fn judged(verdict: Verdict, reason: String) -> Outcome {
+    Outcome {
+        verdict: Some((verdict, reason)),
+        ..Outcome::default()
+    }
+}
+
+pub(super) fn incomplete(reason: String, moves: Moves) -> Outcome {
+    Outcome {
+        moves,
+        failure: Some((
+            "the scan ended incomplete: somebody may be missing from the mirror".into(),
+            "What was read is kept. See verdict_reason; if it names the server, ask Zephr's support.".into(),
+        )),
+        ..judged(Verdict::Incomplete, reason)
+    }
+}
+
+pub(super) fn interrupted() -> (Ending, Outcome) {
+    let outcome = Outcome {
+        failure: Some((
+            "stopped on request".into(),
+            "Run the command again: it continues where this run stopped.".into(),
+        )),
+        ..Outcome::default()
+    };
+    (Ending::Interrupted, outcome)
+}
+
+pub(super) fn too_many_rejects(allowed: u64) -> (Ending, Outcome) {
+    let outcome = Outcome {
+        failure: Some((
+            format!("more than {allowed} records could not be stored: the run was stopped"),
+            "`zephr-sync rejects list` says why each could not. If that is as it should be, raise max_rejects and run the command again: it continues where this run stopped.".into(),
+        )),
+        ..Outcome::default()
+    };
+    (Ending::Braked, outcome)
+}

@@ -1,0 +1,407 @@
+//! A job whose tables are described and not programmed: lists, and what the API tells one parent at a time. A job is some steps, one after the other.
+//!
+//! ```text
+//! list ──► pages ─► (new or changed? detail) ─► hashes known? ─► merge ─ counters ─ commit        then: missing? ─ witness ─ brake ─ tombstones
+//! below ─► parents that are due ─► an answer each ─► hashes known? ─► merge ─ tombstones ─ visits ─ counters ─ commit
+//! ```
+
+mod below;
+mod list;
+mod store;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::progress::Phase;
+use super::run::{Moves, Outcome, Run, interrupted, judged, too_many_rejects};
+use super::scope::Scope;
+use super::{Ended, Environment, Error, Extent, holder_name};
+use crate::job::Job;
+use crate::record::Resource;
+use crate::remedy::Remedy;
+use crate::resource::{Budgeted, Step};
+use crate::scan::verdict::Verdict;
+use crate::state::checkpoints;
+use crate::state::leases::{self, Holder};
+use crate::state::notes::{self, Note};
+use crate::state::runs::{self, Counts, Ending};
+use crate::zephr;
+use store::Store;
+
+/// Deletions that are always let through in one run and table: a small tenant would else trip over each.
+const ALWAYS_ALLOWED: f64 = 10.0;
+
+/// Runs the steps of a job. `waiting` is told when somebody else holds the lease.
+///
+/// # Errors
+/// Only what kept the run from having a record; a run that failed has one, and that says why.
+pub async fn run(
+    env: &Environment,
+    job: &Job,
+    extent: Extent,
+    waiting: impl FnMut(&Holder),
+) -> Result<Ended, Error> {
+    let session = env.database.connect().await?;
+    let lease = leases::acquire(session, job.resource, &holder_name(), waiting).await?;
+    env.progress.enter(Phase::Leased);
+    // One to write, and one for what is said about the run itself.
+    let pool = env.database.pool(2);
+    let run = Run {
+        env,
+        job: &job.name,
+        resource: job.resource,
+        run_id: Uuid::now_v7(),
+        lease: &lease,
+        pool: &pool,
+    };
+    let result = run.steps(job, extent).await;
+    pool.close().await;
+    lease.release().await;
+    result
+}
+
+/// Reads and compares, and writes nothing: its session may only read. Counts what a run would have done.
+///
+/// # Errors
+/// As [`run`].
+pub async fn dry_run(
+    env: &Environment,
+    job: &Job,
+    extent: Extent,
+) -> Result<(Counts, Verdict, String), Error> {
+    let pool = env.database.pool(1);
+    let plan = Plan::decide(job, extent, &pool).await;
+    let read = async {
+        let work = Work {
+            env,
+            job,
+            store: Store::Compare { pool: &pool, env },
+            plan: plan?,
+        };
+        work.all().await
+    };
+    let read = read.await;
+    pool.close().await;
+    let (verdict, reason) = read?.verdict();
+    Ok((env.progress.counts(), verdict, reason))
+}
+
+/// How much a run reads, and how it may end.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    extent: Amount,
+    /// The run whose deletions are let through.
+    confirmed: Option<Uuid>,
+    scan_id: Uuid,
+    resumed: bool,
+}
+
+/// How much a run reads.
+#[derive(Debug, Clone, Copy)]
+enum Amount {
+    /// Everything that was not read since then.
+    Everything { since: DateTime<Utc> },
+    /// Lists whole, and of the rest what is due, within the budget.
+    Due,
+    /// About this many records; nothing is tombstoned, and nothing counts as visited.
+    Sample(u64),
+}
+
+impl Plan {
+    async fn decide(job: &Job, extent: Extent, pool: &PgPool) -> Result<Self, Error> {
+        let now: DateTime<Utc> = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
+            .fetch_one(pool)
+            .await?;
+        let scope = Scope::decide(extent, job.mode, pool, &job.name).await?;
+        let fresh = Self {
+            extent: Amount::Due,
+            confirmed: match extent {
+                Extent::Confirmed(scan_id) => Some(scan_id),
+                Extent::AsDue | Extent::Full(_) | Extent::Sample(_) => None,
+            },
+            scan_id: Uuid::now_v7(),
+            resumed: false,
+        };
+        // Where all is budgeted, everything is read only when somebody asks for it.
+        let only_asked = job.steps.iter().any(|step| match step {
+            Step::Below(below) => below.budget == Budgeted::All,
+            Step::List(_) => false,
+        });
+        Ok(match (scope, extent) {
+            (Scope::Sample { limit }, _) => Self {
+                extent: Amount::Sample(limit),
+                ..fresh
+            },
+            (_, Extent::Confirmed(_)) | (Scope::Incremental { .. }, _) => fresh,
+            (Scope::Full { resumed: false, .. }, Extent::AsDue) if only_asked => fresh,
+            (
+                Scope::Full {
+                    scan_id, resumed, ..
+                },
+                Extent::AsDue | Extent::Full(_) | Extent::Sample(_),
+            ) => {
+                let unfinished = checkpoints::unfinished(pool, &job.name).await?;
+                Self {
+                    extent: Amount::Everything {
+                        since: unfinished
+                            .filter(|_| resumed)
+                            .map_or(now, |unfinished| unfinished.started_at),
+                    },
+                    scan_id,
+                    resumed,
+                    ..fresh
+                }
+            }
+        })
+    }
+
+    fn mode(self) -> runs::Mode {
+        match self.extent {
+            Amount::Everything { .. } | Amount::Sample(_) => runs::Mode::Full,
+            Amount::Due => runs::Mode::Incremental,
+        }
+    }
+
+    fn is_sample(self) -> bool {
+        match self.extent {
+            Amount::Sample(_) => true,
+            Amount::Everything { .. } | Amount::Due => false,
+        }
+    }
+}
+
+/// Why a job stopped before its end.
+#[derive(Debug)]
+enum Stop {
+    Interruption,
+    TooManyRejects,
+    /// The sample is full.
+    Limit,
+    Error(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<sqlx::Error> for Stop {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl From<zephr::Error> for Stop {
+    fn from(error: zephr::Error) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// What the steps came to.
+#[derive(Debug, Default)]
+struct Read {
+    judged: Vec<(Verdict, String)>,
+    /// What a brake held back, in words.
+    braked: Vec<String>,
+    /// Lists that may not be read, and why.
+    failed: Vec<(String, String)>,
+    stopped: Option<Halt>,
+}
+
+/// What broke a job off without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Halt {
+    Interruption,
+    TooManyRejects,
+    Limit,
+}
+
+impl Read {
+    /// The weakest verdict, and all reasons.
+    fn verdict(&self) -> (Verdict, String) {
+        let weakest = |verdict| self.judged.iter().any(|(this, _)| *this == verdict);
+        let verdict = if weakest(Verdict::Incomplete) {
+            Verdict::Incomplete
+        } else if weakest(Verdict::Agreed) {
+            Verdict::Agreed
+        } else {
+            Verdict::Proven
+        };
+        let reasons: Vec<&str> = self
+            .judged
+            .iter()
+            .map(|(_, reason)| reason.as_str())
+            .collect();
+        (verdict, reasons.join("; "))
+    }
+}
+
+/// The steps of a job at work.
+struct Work<'a> {
+    env: &'a Environment,
+    job: &'a Job,
+    store: Store<'a>,
+    plan: Plan,
+}
+
+impl Work<'_> {
+    async fn all(&self) -> Result<Read, Error> {
+        let mut read = Read::default();
+        for step in &self.job.steps {
+            let done = match step {
+                Step::List(list) => self.list(list, &mut read).await,
+                Step::Below(below) => self.below(below, &mut read).await,
+            };
+            match done {
+                Ok(()) => {}
+                Err(Stop::Interruption) => read.stopped = Some(Halt::Interruption),
+                Err(Stop::TooManyRejects) => read.stopped = Some(Halt::TooManyRejects),
+                Err(Stop::Limit) => read.stopped = Some(Halt::Limit),
+                // A module that the tenant has not bought, or a role that the key pair has not: the other lists are read all the same.
+                Err(Stop::Error(Error::Api(error)))
+                    if matches!(error.remedy(), Remedy::Person(_)) =>
+                {
+                    read.failed
+                        .push((error.to_string(), error.remedy().hint().to_owned()));
+                }
+                Err(Stop::Error(error)) => return Err(error),
+            }
+            if read.stopped.is_some() {
+                break;
+            }
+        }
+        Ok(read)
+    }
+
+    /// Whether to go on, asked between two answers.
+    fn go_on(&self) -> Result<(), Stop> {
+        let counts = self.env.progress.counts();
+        if self.env.shutdown.is_requested() {
+            return Err(Stop::Interruption);
+        }
+        if counts.rejected.unsigned_abs() > self.env.brakes.max_rejects {
+            return Err(Stop::TooManyRejects);
+        }
+        match self.plan.extent {
+            Amount::Sample(limit) if counts.read.unsigned_abs() >= limit => Err(Stop::Limit),
+            Amount::Sample(_) | Amount::Everything { .. } | Amount::Due => Ok(()),
+        }
+    }
+
+    /// How many rows of a table with so many living ones may be marked as gone.
+    fn allowed(&self, living: i64) -> i64 {
+        ALWAYS_ALLOWED.max(self.env.brakes.max_delete_fraction * living as f64) as i64
+    }
+}
+
+impl Run<'_> {
+    async fn steps(&self, job: &Job, extent: Extent) -> Result<Ended, Error> {
+        let extent = match extent {
+            Extent::Confirmed(braked) => Extent::Confirmed(self.held_back(braked).await?),
+            Extent::AsDue | Extent::Full(_) | Extent::Sample(_) => extent,
+        };
+        let plan = Plan::decide(job, extent, self.pool).await?;
+        self.begin(plan.mode(), Some(plan.scan_id)).await?;
+        if let Amount::Everything { since } = plan.extent
+            && !plan.resumed
+        {
+            let mut transaction = self.pool.begin().await?;
+            self.lease.token().fence(&mut transaction).await?;
+            checkpoints::begin(&mut *transaction, self.job, plan.scan_id, Some(since)).await?;
+            transaction.commit().await?;
+        }
+        let worked = self.watched(self.work(job, plan)).await;
+        if let (Ok((Ending::Succeeded, _)), Some(confirmed)) = (&worked, plan.confirmed) {
+            notes::forget(self.pool, confirmed).await?;
+        }
+        self.end(worked).await
+    }
+
+    /// The scan whose deletions a brake held back in this run.
+    async fn held_back(&self, braked: Uuid) -> Result<Uuid, Error> {
+        let refused = |why| Error::NothingToConfirm {
+            run_id: braked,
+            why,
+        };
+        let run = runs::get(self.pool, braked)
+            .await?
+            .ok_or(refused("does not exist"))?;
+        if run.job != self.job || run.status != Ending::Braked.name() {
+            return Err(refused("is not a run of this job that a brake stopped"));
+        }
+        let scan_id = run.scan_id.ok_or(refused("read nothing"))?;
+        if notes::count(self.pool, scan_id, Note::Missing).await? == 0 {
+            return Err(refused(
+                "holds nothing back any more: a later run, or a confirmation, has settled it",
+            ));
+        }
+        Ok(scan_id)
+    }
+
+    async fn work(&self, job: &Job, plan: Plan) -> Result<(Ending, Outcome), Error> {
+        let work = Work {
+            env: self.env,
+            job,
+            store: Store::Merge(self),
+            plan,
+        };
+        let read = work.all().await?;
+        match read.stopped {
+            Some(Halt::Interruption) => return Ok(interrupted()),
+            Some(Halt::TooManyRejects) => return Ok(too_many_rejects(self.env.brakes.max_rejects)),
+            Some(Halt::Limit) => return Ok((Ending::Succeeded, Outcome::default())),
+            None => {}
+        }
+        if plan.is_sample() {
+            return Ok((Ending::Succeeded, Outcome::default()));
+        }
+        self.env.progress.enter(Phase::ScanRead);
+        if self.resource == Resource::Schema {
+            self.store_schema().await?;
+        }
+        let (verdict, reason) = read.verdict();
+        let mut outcome = judged(verdict, reason);
+        let finished = match plan.extent {
+            Amount::Everything { .. } => {
+                Moves::Finished(plan.scan_id, checkpoints::Learned::default())
+            }
+            Amount::Due | Amount::Sample(_) => Moves::Advanced(Some(self.started_at().await?)),
+        };
+        if let Some((error, remedy)) = read.failed.into_iter().next() {
+            outcome.failure = Some((error, remedy));
+            return Ok((Ending::Failed, outcome));
+        }
+        if verdict == Verdict::Incomplete {
+            outcome.failure = Some((
+                "a list was different each time it was read: something may be missing from the mirror".into(),
+                "What was read is kept. Run the command again when the list is quieter; verdict_reason names it.".into(),
+            ));
+            return Ok((Ending::Failed, outcome));
+        }
+        outcome.moves = finished;
+        if read.braked.is_empty() {
+            return Ok((Ending::Succeeded, outcome));
+        }
+        outcome.failure = Some((
+            read.braked.join("; "),
+            format!(
+                "Everything else is up to date. Check in the Zephr console, and whether the key pair still sees all of it (its admin user's roles, the tenant). If it was really deleted, run `zephr-sync sync {} --confirm-deletes {}`. If not, do nothing: the next run looks again.",
+                self.job, self.run_id
+            ),
+        ));
+        Ok((Ending::Braked, outcome))
+    }
+
+    /// When this run began, by Postgres's clock.
+    async fn started_at(&self) -> Result<DateTime<Utc>, Error> {
+        let run = runs::get(self.pool, self.run_id).await?;
+        run.map(|run| run.started_at).ok_or(Error::Stopped)
+    }
+
+    /// Lets what depends on the tenant's schema follow it.
+    async fn store_schema(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! What was read, into its table: compared by key and hash, then merged with counters, visits and tombstones in one transaction; or only compared.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::super::progress::Phase;
+use super::super::run::Run;
+use super::super::{Environment, Error};
+use crate::load::merge::Failure;
+use crate::load::rows::{self, Known};
+use crate::record::Reject;
+use crate::state::runs::{self, Counts};
+use crate::state::{rejects, visits};
+use crate::table::{Row, Table};
+
+/// Rows per statement.
+const STATEMENT: usize = 500;
+
+/// Where what was read goes.
+pub(super) enum Store<'a> {
+    /// Into the mirror.
+    Merge(&'a Run<'a>),
+    /// Nowhere: it is compared in a session that may only read.
+    Compare {
+        pool: &'a PgPool,
+        env: &'a Environment,
+    },
+}
+
+/// What commits together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Rows, each key once.
+    pub(super) rows: Vec<Row>,
+    pub(super) rejects: Vec<Reject>,
+    /// Items that are known to be equal without having been made into rows.
+    pub(super) unchanged: i64,
+    /// The API's clock when it answered with them.
+    pub(super) answered_at: Option<DateTime<Utc>>,
+    /// Keys of rows that are gone.
+    pub(super) gone: Vec<Vec<String>>,
+    pub(super) visits: Option<Visits>,
+}
+
+/// Whom the API was asked for.
+#[derive(Debug)]
+pub(super) struct Visits {
+    pub(super) at: DateTime<Utc>,
+    pub(super) parents: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Store<'_> {
+    /// A session to look something up.
+    pub(super) fn pool(&self) -> &PgPool {
+        match self {
+            Self::Merge(run) => run.pool,
+            Self::Compare { pool, .. } => pool,
+        }
+    }
+
+    pub(super) async fn commit(&self, table: &Table, mut batch: Batch) -> Result<(), Error> {
+        once_each(&mut batch.rows);
+        match self {
+            Self::Merge(run) => merge(run, table, batch).await,
+            Self::Compare { pool, env } => compare(pool, env, table, batch).await,
+        }
+    }
+}
+
+/// Of a key that was sent twice the last counts.
+fn once_each(rows: &mut Vec<Row>) {
+    rows.reverse();
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
+    rows.dedup_by(|later, kept| later.key == kept.key);
+}
+
+async fn lookup(
+    connection: &mut PgConnection,
+    table: &Table,
+    rows: &[Row],
+) -> Result<Known, sqlx::Error> {
+    let keys: Vec<&[String]> = rows.iter().map(|row| row.key.as_slice()).collect();
+    rows::known(connection, table, &keys).await
+}
+
+async fn merge(run: &Run<'_>, table: &Table, batch: Batch) -> Result<(), Error> {
+    let read = (batch.rows.len() + batch.rejects.len()) as i64 + batch.unchanged;
+    let mut counts = Counts {
+        read,
+        ..Counts::default()
+    };
+    let mut transaction = run.pool.begin().await?;
+    run.lease.token().fence(&mut transaction).await?;
+    let known = lookup(&mut transaction, table, &batch.rows).await?;
+    run.env.progress.enter(Phase::BatchCompared);
+    let changed: Vec<&Row> = batch
+        .rows
+        .iter()
+        .filter(|row| known.get(&row.key).and_then(Option::as_deref) != Some(row.hash.as_slice()))
+        .collect();
+    let mut unstorable = batch.rejects;
+    let mut pending: Vec<&[&Row]> = changed.chunks(STATEMENT).rev().collect();
+    while let Some(rows) = pending.pop() {
+        match rows::merge(&mut transaction, table, run.run_id, batch.answered_at, rows).await {
+            Ok(merged) => {
+                counts.inserted += merged.inserted;
+                counts.updated += merged.updated;
+            }
+            Err(Failure::Database(error)) => return Err(error.into()),
+            Err(Failure::Unstorable(reason)) => match rows {
+                [row] => unstorable.push(Reject {
+                    id: Some(row.key.join(" ")),
+                    reason,
+                    text: row.text.clone(),
+                    content_hash: row.hash,
+                    answered_at: batch.answered_at,
+                }),
+                several => {
+                    let (first, second) = several.split_at(several.len() / 2);
+                    pending.push(second);
+                    pending.push(first);
+                }
+            },
+        }
+    }
+    counts.tombstoned = rows::tombstone(&mut transaction, table, run.run_id, &batch.gone).await?;
+    if let Some(visited) = &batch.visits {
+        let parents: Vec<(&str, Option<&[u8]>)> = visited
+            .parents
+            .iter()
+            .map(|(id, hash)| (id.as_str(), hash.as_deref()))
+            .collect();
+        visits::note(&mut *transaction, &table.name, visited.at, &parents).await?;
+    }
+    run.env.progress.enter(Phase::BatchMerged);
+    counts.unchanged = read - counts.inserted - counts.updated - unstorable.len() as i64;
+    if !unstorable.is_empty() {
+        let met = rejects::store(
+            &mut *transaction,
+            run.job,
+            run.resource,
+            run.run_id,
+            &unstorable,
+        )
+        .await?;
+        counts.rejected = met as i64;
+    }
+    runs::add(&mut *transaction, run.run_id, counts).await?;
+    transaction.commit().await?;
+    run.env.progress.committed(counts);
+    Ok(())
+}
+
+async fn compare(
+    pool: &PgPool,
+    env: &Environment,
+    table: &Table,
+    batch: Batch,
+) -> Result<(), Error> {
+    let mut transaction = pool.begin_with("begin read only").await?;
+    let known = lookup(&mut transaction, table, &batch.rows).await?;
+    transaction.commit().await?;
+    let mut counts = Counts {
+        read: (batch.rows.len() + batch.rejects.len()) as i64 + batch.unchanged,
+        rejected: batch.rejects.len() as i64,
+        unchanged: batch.unchanged,
+        ..Counts::default()
+    };
+    for row in &batch.rows {
+        match known.get(&row.key) {
+            None => counts.inserted += 1,
+            Some(Some(hash)) if *hash == row.hash => counts.unchanged += 1,
+            Some(Some(_) | None) => counts.updated += 1,
+        }
+    }
+    env.progress.committed(counts);
+    Ok(())
+}
+
+/// Marks rows as gone, with what is below them, and forgets the visits to them.
+pub(super) async fn tombstone(
+    run: &Run<'_>,
+    table: &Table,
+    keys: &[String],
+    below: &[(&str, &str)],
+) -> Result<(), Error> {
+    let mut transaction = run.pool.begin().await?;
+    run.lease.token().fence(&mut transaction).await?;
+    let run_id: Uuid = run.run_id;
+    let ids: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let gone: Vec<Vec<String>> = keys.iter().map(|key| vec![key.clone()]).collect();
+    let mut counts = Counts {
+        tombstoned: rows::tombstone(&mut transaction, table, run_id, &gone).await?,
+        ..Counts::default()
+    };
+    visits::forget(&mut *transaction, &table.name, &ids).await?;
+    for (child, parent_key) in below {
+        counts.tombstoned +=
+            rows::tombstone_below(&mut transaction, child, parent_key, run_id, &ids).await?;
+        visits::forget(&mut *transaction, child, &ids).await?;
+    }
+    runs::add(&mut *transaction, run_id, counts).await?;
+    transaction.commit().await?;
+    run.env.progress.tombstoned(counts);
+    run.env.progress.enter(Phase::Tombstoned);
+    Ok(())
+}

@@ -1,0 +1,309 @@
+//! The users: scanned in windows that prove themselves, compared, merged; the missing settled at the end of a full scan.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::deletions::{Deletions, Settled};
+use super::progress::Phase;
+use super::run::{Moves, Outcome, Run, incomplete, interrupted, judged, too_many_rejects};
+use super::scan::{self, Checkpoint, Reached, Scan};
+use super::scope::Scope;
+use super::write::{self, Destination, Merge};
+use super::{Ended, Environment, Error, Extent, holder_name};
+use crate::job::Job;
+use crate::load::compare;
+use crate::record::Resource;
+use crate::scan::verdict::Verdict;
+use crate::scan::whole::Learned;
+use crate::state::leases::{self, Holder};
+use crate::state::notes::{self, Note};
+use crate::state::runs::{self, Counts, Ending};
+use crate::state::windows;
+use crate::telemetry::field;
+
+/// Runs a job that mirrors the users. `waiting` is told when somebody else holds the lease.
+///
+/// # Errors
+/// Only what kept the run from having a record; a run that failed has one, and that says why.
+pub async fn run(
+    env: &Environment,
+    job: &Job,
+    extent: Extent,
+    waiting: impl FnMut(&Holder),
+) -> Result<Ended, Error> {
+    let session = env.database.connect().await?;
+    let lease = leases::acquire(session, Resource::Users, &holder_name(), waiting).await?;
+    env.progress.enter(Phase::Leased);
+    // Two writers and one for what is said about the run itself.
+    let pool = env.database.pool(write::WRITERS + 1);
+    let run = Run {
+        env,
+        job: &job.name,
+        resource: Resource::Users,
+        run_id: Uuid::now_v7(),
+        lease: &lease,
+        pool: &pool,
+    };
+    let result = match extent {
+        Extent::Confirmed(braked) => run.confirm(braked).await,
+        Extent::AsDue | Extent::Full(_) | Extent::Sample(_) => {
+            let scope = Scope::decide(extent, job.mode, &pool, &job.name).await;
+            match scope {
+                Ok(scope) => run.scan(scope).await,
+                Err(error) => Err(error),
+            }
+        }
+    };
+    pool.close().await;
+    lease.release().await;
+    result
+}
+
+/// Reads and compares, and writes nothing: its session may only read. Counts what a run would have done.
+///
+/// # Errors
+/// As [`run`].
+pub async fn dry_run(
+    env: &Environment,
+    extent: Extent,
+    job: &Job,
+) -> Result<(Counts, Verdict, String), Error> {
+    let pool = env.database.pool(write::WRITERS);
+    let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
+    let destination = Destination::Compare(pool.clone(), Arc::clone(&env.progress));
+    let mut scan = Scan::new(env, &job.name, scope, destination, &pool).await?;
+    let read = scan.read(None).await;
+    pool.close().await;
+    read?;
+    let (verdict, reason) = scan.walk.verdict();
+    Ok((env.progress.counts(), verdict, reason))
+}
+
+impl Run<'_> {
+    /// Reads what the scope says, into the mirror.
+    async fn scan(&self, scope: Scope) -> Result<Ended, Error> {
+        let kept = scope.kept();
+        self.begin(scope.mode(), kept.map(|kept| kept.scan_id))
+            .await?;
+        let worked = self.watched(self.read_and_settle(scope)).await;
+        self.end(worked).await
+    }
+
+    /// Lets the deletions through that a brake held back.
+    async fn confirm(&self, braked: Uuid) -> Result<Ended, Error> {
+        let refused = |why| Error::NothingToConfirm {
+            run_id: braked,
+            why,
+        };
+        let run = runs::get(self.pool, braked)
+            .await?
+            .ok_or(refused("does not exist"))?;
+        let scan_id = run.scan_id.ok_or(refused("was not a full scan"))?;
+        if run.job != self.job || run.status != Ending::Braked.name() {
+            return Err(refused("is not a run of this job that a brake stopped"));
+        }
+        if notes::count(self.pool, scan_id, Note::Missing).await? == 0 {
+            return Err(refused(
+                "holds nothing back any more: a later full scan, or a confirmation, has settled it",
+            ));
+        }
+        self.begin(runs::Mode::Full, Some(scan_id)).await?;
+        let settle = async {
+            let settled = self.deletions(scan_id).ask_for_each().await?;
+            let reason = format!("the deletions that run {braked} held back were confirmed");
+            self.settled(settled, Verdict::Proven, reason).await
+        };
+        let worked = self.watched(settle).await.map(|(ending, mut outcome)| {
+            // How complete the scan was is in the record of the run that read it.
+            let reason = outcome.verdict.take().map(|(_, reason)| reason);
+            outcome.verdict = run.verdict.as_deref().and_then(Verdict::named).zip(reason);
+            (ending, outcome)
+        });
+        if worked
+            .as_ref()
+            .is_ok_and(|(ending, _)| *ending == Ending::Succeeded)
+        {
+            notes::forget(self.pool, scan_id).await?;
+        }
+        self.end(worked).await
+    }
+
+    async fn read_and_settle(&self, scope: Scope) -> Result<(Ending, Outcome), Error> {
+        let env = self.env;
+        let destination = Destination::Merge(Merge::new(
+            self.pool.clone(),
+            self.lease.token(),
+            self.job,
+            self.run_id,
+            scope.kept(),
+            Arc::clone(&env.progress),
+        ));
+        let mut scan = Scan::new(env, self.job, scope, destination, self.pool).await?;
+        let mut checkpoint = Checkpoint {
+            pool: self.pool,
+            lease: self.lease,
+            job: self.job,
+            begin: None,
+        };
+        let mut living = 0;
+        if let Scope::Full {
+            scan_id, resumed, ..
+        } = scope
+        {
+            checkpoint.begin = (!resumed).then_some(scan_id);
+            living = compare::count_living(&mut *self.pool.acquire().await?).await?;
+            scan.cut_by_mirror(self.pool, living).await?;
+        }
+        match scan.read(Some(&mut checkpoint)).await? {
+            Reached::End => {}
+            Reached::Limit => return Ok((Ending::Succeeded, Outcome::default())),
+            Reached::Interruption => return Ok(interrupted()),
+            Reached::TooManyRejects => return Ok(too_many_rejects(env.brakes.max_rejects)),
+        }
+        env.progress.enter(Phase::ScanRead);
+        let (verdict, reason) = scan.walk.verdict();
+        match (scope, verdict) {
+            (Scope::Full { .. }, Verdict::Incomplete) => {
+                Ok((Ending::Failed, incomplete(reason, Moves::Abandoned)))
+            }
+            (Scope::Incremental { .. } | Scope::Sample { .. }, Verdict::Incomplete) => {
+                Ok((Ending::Failed, incomplete(reason, Moves::Nothing)))
+            }
+            (Scope::Sample { .. }, Verdict::Proven | Verdict::Agreed) => {
+                Ok((Ending::Succeeded, judged(verdict, reason)))
+            }
+            (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed) => {
+                let outcome = Outcome {
+                    moves: Moves::Advanced(scan.walk.reader().first_answer()),
+                    ..judged(verdict, reason)
+                };
+                Ok((Ending::Succeeded, outcome))
+            }
+            (
+                Scope::Full {
+                    scan_id,
+                    seen_since,
+                    ..
+                },
+                Verdict::Proven | Verdict::Agreed,
+            ) => {
+                let deletions = self.deletions(scan_id);
+                deletions.note_missing(scan.walk.by_page()).await?;
+                let learned = scan.walk.reader().learned();
+                self.commit_by_page(scan_id, &scan).await?;
+                let settled = deletions.settle(living).await?;
+                if settled == Settled::Interrupted {
+                    return Ok(interrupted());
+                }
+                let (ending, mut outcome) = self.settled(settled, verdict, reason).await?;
+                outcome.missed = match seen_since {
+                    Some(since) => self.missed(scan_id, since, learned).await?,
+                    None => None,
+                };
+                outcome.moves = Moves::Finished(scan_id, scan::to_remember(learned));
+                Ok((ending, outcome))
+            }
+        }
+    }
+
+    fn deletions(&self, scan_id: Uuid) -> Deletions<'_> {
+        Deletions {
+            env: self.env,
+            pool: self.pool,
+            lease: self.lease,
+            run_id: self.run_id,
+            scan_id,
+        }
+    }
+
+    /// What is to be said about the missing.
+    async fn settled(
+        &self,
+        settled: Settled,
+        verdict: Verdict,
+        reason: String,
+    ) -> Result<(Ending, Outcome), Error> {
+        let run_id = self.run_id;
+        let confirm = format!(
+            "If they were really deleted, run `zephr-sync sync {} --confirm-deletes {run_id}`: each is asked for by id before it is marked.",
+            self.job
+        );
+        let braked = |error: String, remedy: String| Outcome {
+            verdict: Some((verdict, reason.clone())),
+            failure: Some((error, remedy)),
+            ..Outcome::default()
+        };
+        Ok(match settled {
+            Settled::Done { alive: 0 } => (Ending::Succeeded, judged(verdict, reason)),
+            Settled::Done { alive } => {
+                let words = format!("{reason}; {alive} whom it did not show exist by id, and stay");
+                (Ending::Succeeded, judged(verdict, words))
+            }
+            Settled::Interrupted => interrupted(),
+            Settled::TooMany { missing, allowed } => (
+                Ending::Braked,
+                braked(
+                    format!(
+                        "{missing} living users of the mirror are missing from the tenant, and {allowed} may be: nobody was marked as deleted"
+                    ),
+                    format!(
+                        "Everything else is up to date. Check in the Zephr console how many users there are, and whether the key pair still sees all of them (its admin user's roles, the tenant). {confirm} If not, do nothing: the next full scan looks again."
+                    ),
+                ),
+            ),
+            Settled::NoWitness { missing, why } => (
+                Ending::Braked,
+                braked(
+                    format!(
+                        "{missing} living users of the mirror are missing from the tenant, and cannot be asked for by id ({why}): nobody was marked as deleted"
+                    ),
+                    format!(
+                        "Everything else is up to date. Give the key pair's admin user a role that may read single users. {confirm}"
+                    ),
+                ),
+            ),
+        })
+    }
+
+    /// Parts that were read by page are committed together, once all of their pages are.
+    async fn commit_by_page(&self, scan_id: Uuid, scan: &Scan<'_>) -> Result<(), Error> {
+        let mut transaction = self.pool.begin().await?;
+        self.lease.token().fence(&mut transaction).await?;
+        windows::commit(
+            &mut *transaction,
+            scan_id,
+            self.run_id,
+            &scan.parts_by_page(),
+        )
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// How many changes incremental runs do not see: those that asking for what changed does not show either.
+    async fn missed(
+        &self,
+        scan_id: Uuid,
+        since: DateTime<Utc>,
+        learned: Learned,
+    ) -> Result<Option<i64>, Error> {
+        let changed = notes::count(self.pool, scan_id, Note::Changed).await?;
+        if changed == 0 {
+            return Ok(Some(0));
+        }
+        match scan::strike_seen(self.env, scan_id, since, learned, self.pool).await? {
+            (Reached::End, Verdict::Proven | Verdict::Agreed) => {}
+            (
+                Reached::Limit | Reached::TooManyRejects | Reached::Interruption | Reached::End,
+                _,
+            ) => return Ok(None),
+        }
+        let missed = notes::count(self.pool, scan_id, Note::Changed).await?;
+        if missed > 0 {
+            tracing::warn!({ field::RUN } = %self.run_id, { field::MISSED } = missed, "changes that incremental runs do not see");
+        }
+        Ok(Some(missed))
+    }
+}
