@@ -197,6 +197,7 @@ impl BehaviourArgs {
             grants: base.grants,
             since: self.since.unwrap_or(base.since),
             ignore_filters: self.ignore_filters,
+            ..base
         }
     }
 }
@@ -224,6 +225,7 @@ impl Args {
                 duplicates: shape.duplicates,
                 same_second: shape.same_second,
                 undated: shape.undated,
+                ..Shape::default()
             },
             behaviour: self.behaviour.resolve(seed),
             max_in_flight: faults.max_in_flight,
@@ -244,6 +246,7 @@ impl Args {
                 updates: drift.drift_updates,
                 creations: drift.drift_creations,
                 deletions: drift.drift_deletions,
+                ..Edits::NONE
             },
             clock_skew: self.clock_skew,
             ..Options::default()

@@ -136,6 +136,7 @@ async fn edits_show_in_truth_and_repeat_from_the_seed() {
         updates: 5,
         creations: 3,
         deletions: 7,
+        ..crate::simulator::Edits::NONE
     };
     assert_eq!(twin.tenant().edit(edits), edited);
     assert_eq!(twin.tenant().truth(), simulator.tenant().truth());
@@ -166,6 +167,7 @@ fn an_emptied_tenant_takes_edits() {
         updates: 0,
         creations: 0,
         deletions: 100,
+        ..crate::simulator::Edits::NONE
     });
     assert_eq!(edited.deleted.len(), 3, "planted people stay");
     assert!((0..5).all(|index| tenant.delete(index)));
@@ -175,7 +177,8 @@ fn an_emptied_tenant_takes_edits() {
             .edit(Edits {
                 updates: 3,
                 creations: 0,
-                deletions: 3
+                deletions: 3,
+                ..crate::simulator::Edits::NONE
             })
             .updated
             .len(),

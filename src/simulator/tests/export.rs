@@ -74,6 +74,7 @@ async fn windows_hold_exactly_their_people_in_every_order_and_envelope() {
                     updates: 20,
                     creations: 10,
                     deletions: 20,
+                    ..crate::simulator::Edits::NONE
                 };
                 simulator.tenant().edit(edits);
                 check_windows(&simulator, &behaviour).await;

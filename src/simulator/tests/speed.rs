@@ -41,6 +41,7 @@ fn a_million_people() {
         updates: 100,
         creations: 100,
         deletions: 100,
+        ..crate::simulator::Edits::NONE
     });
     println!("300 edits {:?}", begin.elapsed());
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
