@@ -121,7 +121,7 @@ impl World<'_> {
         json::raw(
             out,
             match self.awkward_account(index) {
-                Some(AwkwardAccount::EmojiName) => r#" 🏢 "the \\ \"tower\"" \ud83e\udd8a"#,
+                Some(AwkwardAccount::EmojiName) => r#" 🏢 the \\ \"tower\" \ud83e\udd8a"#,
                 Some(AwkwardAccount::NulInName) => r" nul\u0000inside",
                 Some(AwkwardAccount::LoneSurrogate) => r" half \ud800 of",
                 Some(

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::answer::Answer;
+use super::awkward::{self, LONG_ID_FILLER, LONG_ID_PREFIX};
 use super::behaviour::Behaviour;
 use super::business::Scale;
 use super::forms::{self, Wrapping};
@@ -185,14 +186,15 @@ pub(super) fn records(population: &Population, scale: Scale) -> BTreeMap<List, V
     ]);
     if population.is_awkward() {
         for records in lists.values_mut() {
-            make_awkward(records);
+            make_awkward(seed, records);
         }
     }
     lists
 }
 
-/// Makes most records of a list awkward, each in one way, without changing an id others refer to.
-fn make_awkward(records: &mut [Record]) {
+/// Makes most records of a list awkward, each in one way, without changing an id others refer to; and adds one that shows no
+/// id, one whose id is too long for an index, and the first again.
+fn make_awkward(seed: u64, records: &mut Vec<Record>) {
     for (at, record) in records.iter_mut().enumerate() {
         match at % 8 {
             1 => record.set(
@@ -208,6 +210,19 @@ fn make_awkward(records: &mut [Record]) {
             _ => {}
         }
     }
+    let Some(first) = records.first().cloned() else {
+        return;
+    };
+    let mut long = LONG_ID_PREFIX.as_bytes().to_vec();
+    awkward::noise(&mut long, seed, 0, LONG_ID_FILLER);
+    let long = Record::new(String::from_utf8_lossy(&long));
+    let nameless = Record {
+        nameless: true,
+        ..Record::new("nameless")
+    };
+    records.push(long.text("label", "A long id").text("name", "A long id"));
+    records.push(nameless.text("label", "No id").text("name", "No id"));
+    records.push(first);
 }
 
 /// Under which name the records of a list show their id, if they do.

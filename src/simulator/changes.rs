@@ -242,11 +242,15 @@ impl Tenant {
     ) -> Result<bool, serde_json::Error> {
         self.change(|books, _, _| {
             let records = books.records.get_mut(&list).map(Vec::as_mut_slice);
-            let mut records = records.unwrap_or_default().iter_mut();
-            match records.find(|record| record.id == id) {
-                Some(record) => record.set_all(fields).map(|()| true),
-                None => Ok(false),
+            let mut found = false;
+            // An awkward list holds one of them twice.
+            for record in records.unwrap_or_default() {
+                if record.id == id {
+                    record.set_all(fields)?;
+                    found = true;
+                }
             }
+            Ok(found)
         })
     }
 

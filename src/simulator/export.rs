@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::behaviour::{Behaviour, Boundary, Count, Envelope, Links, Since};
 use super::calendar;
 use super::json;
+use super::list::List;
 use super::person::Parts;
 use super::query::Query;
 use super::ranking::{Filter, person};
@@ -90,6 +91,7 @@ pub(super) fn wanted<'a>(call: &'a Call<'_>) -> Result<Wanted<'a>, String> {
         parts: Parts {
             attributes: query.is_true("attributes"),
             grants: query.is_true("grants"),
+            without_grants: call.tenant.hides(List::UserGrants),
             apps: query.get("appIds"),
         },
         page: page.unwrap_or(1),

@@ -154,14 +154,19 @@ impl People<'_> {
             .collect()
     }
 
-    /// Appends the grants of an export item.
-    pub(super) fn write_grants(&self, out: &mut Vec<u8>, index: u32) {
+    /// Appends the grants of an export item, or the form of none.
+    pub(super) fn write_grants(&self, out: &mut Vec<u8>, index: u32, shown: bool) {
         let wrapping = if self.behaviour.grants == Grants::Bare {
             Wrapping::Bare
         } else {
             Wrapping::Results
         };
-        forms::wrapped(out, wrapping, &self.grants(index), |out, grant| {
+        let grants = if shown {
+            self.grants(index)
+        } else {
+            Vec::new()
+        };
+        forms::wrapped(out, wrapping, &grants, |out, grant| {
             self.write_grant(out, index, grant);
         });
     }

@@ -15,6 +15,8 @@ use super::population::Population;
 pub(super) struct Parts<'a> {
     pub attributes: bool,
     pub grants: bool,
+    /// Show no grants where some are.
+    pub without_grants: bool,
     /// The apps whose extended profiles are wanted, as `appIds` names them.
     pub apps: Option<&'a str>,
 }
@@ -129,7 +131,7 @@ impl People<'_> {
         self.user(out, index, parts.attributes);
         if parts.grants {
             json::raw(out, ",\"grants\":");
-            self.write_grants(out, index);
+            self.write_grants(out, index, !parts.without_grants);
         }
         if let Some(apps) = parts.apps {
             json::raw(out, ",\"profiles\":");

@@ -135,7 +135,13 @@ impl World<'_> {
             | List::Credits
             | List::Webhooks
             | List::RequestRules => {
-                if let Some(record) = self.books.records(list).get(place as usize) {
+                let records = self.books.records(list);
+                let record = records.get(place as usize).filter(|record| {
+                    // What is listed twice is one row.
+                    let before = &records[..place as usize];
+                    before.iter().all(|other| other.id != record.id)
+                });
+                if let Some(record) = record {
                     record.write(out, catalog::id_name(self.people.behaviour, list));
                     out.push(b'\n');
                 }
