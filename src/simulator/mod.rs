@@ -41,6 +41,7 @@ mod names;
 mod person;
 mod population;
 mod query;
+mod random_edits;
 mod ranking;
 mod record;
 mod routes;
@@ -51,6 +52,7 @@ mod stats;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod troubles;
 mod truth;
 mod users;
 mod wire;

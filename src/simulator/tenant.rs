@@ -10,11 +10,11 @@ use super::business::{Books, Scale, World};
 use super::edits::{Edited, Edits, Overlay};
 use super::grants::Grant;
 use super::identity::{self, PLANTED};
-use super::list::List;
 use super::mix::{Purpose, draw};
 use super::person::{Parts, People};
 use super::population::{Population, Shape};
 use super::ranking::{By, Filter, Rankings, Selected};
+use super::troubles::Troubles;
 
 /// Where the simulator takes the time from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -35,18 +35,7 @@ pub struct Tenant {
     behaviour: Behaviour,
     clock: Clock,
     state: RwLock<State>,
-    troubles: RwLock<Troubles>,
-}
-
-/// What is wrong with the tenant at the moment, though nobody was edited.
-#[derive(Debug, Clone, Copy, Default)]
-struct Troubles {
-    /// The export shows only those who registered before this second.
-    shown_until: Option<i64>,
-    /// Nobody is found by id.
-    hides_single_users: bool,
-    /// The lists that answer as if they were empty, one bit each.
-    hidden_lists: u32,
+    pub(super) troubles: RwLock<Troubles>,
 }
 
 impl std::fmt::Debug for Tenant {
@@ -76,59 +65,6 @@ impl Tenant {
             state: RwLock::new(state),
             troubles: RwLock::default(),
         }
-    }
-
-    /// Makes the export show only those who registered before this second, as if the others were not there; by id they still are.
-    pub fn show_only_until(&self, second: Option<i64>) {
-        self.troubles
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .shown_until = second;
-    }
-
-    /// Makes nobody be found by id, as for a key pair that may not read single users.
-    pub fn hide_single_users(&self, hidden: bool) {
-        self.troubles
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .hides_single_users = hidden;
-    }
-
-    /// Makes a list answer as if it were empty, in the form it has for none, while what is in it can still be read one by one.
-    pub fn hide_list(&self, list: List, hidden: bool) {
-        let mut troubles = self
-            .troubles
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if hidden {
-            troubles.hidden_lists |= list.bit();
-        } else {
-            troubles.hidden_lists &= !list.bit();
-        }
-    }
-
-    /// Hides these lists and shows all others.
-    pub fn hide_only(&self, lists: &[List]) {
-        self.troubles
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .hidden_lists = lists.iter().fold(0, |all, list| all | list.bit());
-    }
-
-    fn troubles(&self) -> Troubles {
-        *self.troubles.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn hides(&self, list: List) -> bool {
-        self.troubles().hidden_lists & list.bit() != 0
-    }
-
-    pub(super) fn shown_until(&self) -> Option<i64> {
-        self.troubles().shown_until
-    }
-
-    pub(super) fn hides_single_users(&self) -> bool {
-        self.troubles().hides_single_users
     }
 
     /// How it answers the open questions of the contract.
