@@ -32,14 +32,13 @@ pub struct Args {
 const CHANGES: Edits = Edits {
     updates: 20,
     creations: 5,
-    deletions: 0,
+    ..Edits::NONE
 };
 
 /// What happens after the second.
 const DELETIONS: Edits = Edits {
-    updates: 0,
-    creations: 0,
     deletions: 3,
+    ..Edits::NONE
 };
 
 /// Changed users shown.

@@ -1,6 +1,7 @@
 //! The command line: one file per command, its options and its run.
 
 pub mod api;
+pub mod behaviour;
 pub mod check;
 pub mod completions;
 pub mod demo;
@@ -68,7 +69,7 @@ pub enum Command {
     /// Send any request to the Admin API, signed and retried, and print the answer as it came
     Api(api::Args),
     /// Run the Zephr simulator
-    Simulate(simulate::Args),
+    Simulate(Box<simulate::Args>),
     /// Print shell completions
     Completions(completions::Args),
 }
@@ -120,7 +121,7 @@ async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Rejects(command) => rejects::run(&settings, &command, output).await,
         Command::Verify(args) => verify::run(&settings, &args, output).await,
         Command::Api(args) => api::run(&settings, &args).await,
-        Command::Simulate(args) => simulate::run(args, output).await,
+        Command::Simulate(args) => simulate::run(*args, output).await,
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }

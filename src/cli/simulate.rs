@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
+use super::behaviour::BehaviourArgs;
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use crate::lifecycle::Shutdown;
 use crate::simulator::{
-    Behaviour, Boundary, Count, Edits, Envelope, Faults, ForeignKeys, Keys, Links, Lookup,
-    MADE_UP_ACCESS_KEY, MADE_UP_SECRET_KEY, MOST_PEOPLE, Options, Order, RetryAfter, Shape,
-    Simulator, Since,
+    Behaviour, Business, Edits, Faults, Keys, MADE_UP_ACCESS_KEY, MADE_UP_SECRET_KEY, MOST_PEOPLE,
+    Options, RetryAfter, Shape, Simulator,
 };
 
 /// Run a simulated Zephr tenant: of any size, with drift, faults and awkward data
@@ -42,6 +42,9 @@ pub struct Args {
     /// Who the people are
     #[command(flatten)]
     pub shape: ShapeArgs,
+    /// What there is besides people
+    #[command(flatten)]
+    pub business: BusinessArgs,
     /// How many seconds the simulator's clock is ahead of this machine's (negative: behind)
     #[arg(
         long,
@@ -102,45 +105,6 @@ pub struct FaultArgs {
     pub max_in_flight: Option<usize>,
 }
 
-/// Answers to the API's open questions; each one not given is drawn from the seed.
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Behaviour (what is not given is drawn from the seed)")]
-pub struct BehaviourArgs {
-    /// Start from the documented behaviour instead of a drawn one
-    #[arg(long)]
-    pub plain: bool,
-    /// The order of lists
-    #[arg(long, value_enum)]
-    pub order: Option<Order>,
-    /// What surrounds the items of an export page
-    #[arg(long, value_enum)]
-    pub envelope: Option<Envelope>,
-    /// Whether time filters include the instant they name
-    #[arg(long, value_enum)]
-    pub boundary: Option<Boundary>,
-    /// The most items on a page, whatever was asked; 0 for no limit
-    #[arg(long, value_name = "N")]
-    pub rpp_clamp: Option<u32>,
-    /// What meta.count says
-    #[arg(long, value_enum)]
-    pub count: Option<Count>,
-    /// What links holds
-    #[arg(long, value_enum)]
-    pub links: Option<Links>,
-    /// How foreign keys are shown
-    #[arg(long, value_enum)]
-    pub foreign_keys: Option<ForeignKeys>,
-    /// How exact lookups answer
-    #[arg(long, value_enum)]
-    pub lookup: Option<Lookup>,
-    /// What since filters by [default: updated]
-    #[arg(long, value_enum)]
-    pub since: Option<Since>,
-    /// Disregard the time filters
-    #[arg(long)]
-    pub ignore_filters: bool,
-}
-
 /// Edits made after each answer of the export.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Drift (after each answer of the export)")]
@@ -154,6 +118,18 @@ pub struct DriftArgs {
     /// People removed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub drift_deletions: u32,
+    /// Accounts changed (also after each page of accounts)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub drift_accounts: u32,
+    /// Accounts removed (also after each page of accounts)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub drift_account_deletions: u32,
+    /// People who enter or leave an account (also after each page of accounts)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub drift_members: u32,
+    /// People who enter or leave a segment (also after each page of accounts)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub drift_segments: u32,
 }
 
 /// Who the people are.
@@ -174,31 +150,23 @@ pub struct ShapeArgs {
     pub undated: u32,
 }
 
-impl BehaviourArgs {
-    fn resolve(self, seed: u64) -> Behaviour {
-        let base = if self.plain {
-            Behaviour::plain()
-        } else {
-            Behaviour::drawn(seed)
-        };
-        Behaviour {
-            order: self.order.unwrap_or(base.order),
-            envelope: self.envelope.unwrap_or(base.envelope),
-            boundary: self.boundary.unwrap_or(base.boundary),
-            rpp_clamp: match self.rpp_clamp {
-                Some(0) => None,
-                Some(most) => Some(most),
-                None => base.rpp_clamp,
-            },
-            count: self.count.unwrap_or(base.count),
-            links: self.links.unwrap_or(base.links),
-            foreign_keys: self.foreign_keys.unwrap_or(base.foreign_keys),
-            lookup: self.lookup.unwrap_or(base.lookup),
-            grants: base.grants,
-            since: self.since.unwrap_or(base.since),
-            ignore_filters: self.ignore_filters,
-        }
-    }
+/// What there is besides people.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Accounts, segments, events")]
+pub struct BusinessArgs {
+    /// Accounts [default: 3, and one more per 500 users]
+    #[arg(long, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST_PEOPLE)))]
+    pub accounts: Option<u32>,
+    /// Members of an account on average
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub members: u32,
+    /// Segments
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    pub segments: u32,
+    /// Events [default: 3 per user]
+    #[arg(long, value_name = "N")]
+    pub events: Option<u64>,
 }
 
 impl Args {
@@ -209,6 +177,7 @@ impl Args {
             faults,
             drift,
             shape,
+            business,
             ..
         } = self;
         Options {
@@ -224,6 +193,12 @@ impl Args {
                 duplicates: shape.duplicates,
                 same_second: shape.same_second,
                 undated: shape.undated,
+                business: Business {
+                    accounts: business.accounts,
+                    members: business.members,
+                    segments: business.segments,
+                    events: business.events,
+                },
             },
             behaviour: self.behaviour.resolve(seed),
             max_in_flight: faults.max_in_flight,
@@ -244,6 +219,10 @@ impl Args {
                 updates: drift.drift_updates,
                 creations: drift.drift_creations,
                 deletions: drift.drift_deletions,
+                account_changes: drift.drift_accounts,
+                account_deletions: drift.drift_account_deletions,
+                member_changes: drift.drift_members,
+                segment_moves: drift.drift_segments,
             },
             clock_skew: self.clock_skew,
             ..Options::default()

@@ -86,7 +86,8 @@ pub(super) fn of_person(
     change: Option<&Change>,
 ) {
     let awkward = population.awkward(index);
-    let unpatched = change.is_none();
+    let unpatched =
+        change.is_none_or(|change| change.revision == 0 && change.attributes.is_empty());
     match awkward {
         Some(Awkward::AttributesNull) if unpatched => return json::raw(out, "null"),
         Some(Awkward::AttributesArray) if unpatched => return json::raw(out, "[]"),

@@ -142,9 +142,62 @@ impl Awkward {
         )
     }
 
+    /// Whether `user_id` is the person's UUID and nothing else.
+    pub(super) fn has_plain_user_id(self) -> bool {
+        self.has_user_id() && !matches!(self, Self::NumericUserId | Self::LongUserId)
+    }
+
     /// Whether there is a `user_id` that names the person.
     pub(super) fn has_user_id(self) -> bool {
         !matches!(self, Self::NoUserId | Self::NullUserId | Self::EmptyUserId)
+    }
+}
+
+/// One way an account is awkward. An account has at most one, fixed by its index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AwkwardAccount {
+    /// An emoji and quotes in its name.
+    EmojiName,
+    /// `\u0000` in its name.
+    NulInName,
+    /// Half a surrogate pair in its name.
+    LoneSurrogate,
+    /// The list shows it without `account_id`.
+    NoId,
+    /// An id too long for a Postgres index.
+    LongId,
+    /// `number_of_seats` is `"12"`.
+    SeatsAsText,
+    /// `number_of_seats` is more than 64 bits hold.
+    SeatsOutOfRange,
+    /// Booleans are `"true"`.
+    FlagsAsText,
+    /// It and its members are listed twice.
+    Twice,
+    /// Unknown fields.
+    ExtraFields,
+}
+
+const ACCOUNT_KINDS: &[AwkwardAccount] = &[
+    AwkwardAccount::EmojiName,
+    AwkwardAccount::NulInName,
+    AwkwardAccount::LoneSurrogate,
+    AwkwardAccount::NoId,
+    AwkwardAccount::LongId,
+    AwkwardAccount::SeatsAsText,
+    AwkwardAccount::SeatsOutOfRange,
+    AwkwardAccount::FlagsAsText,
+    AwkwardAccount::Twice,
+    AwkwardAccount::ExtraFields,
+];
+
+impl AwkwardAccount {
+    /// How the account at `index` is awkward, if at all, when `percent` of accounts are.
+    pub(super) fn of(seed: u64, index: u32, percent: f64) -> Option<Self> {
+        let draw = draw(seed, Purpose::AwkwardAccount, u64::from(index));
+        let place = draw % 1_000_000;
+        let kind = (draw >> 32) as usize % ACCOUNT_KINDS.len();
+        ((place as f64) < percent * 10_000.0).then(|| ACCOUNT_KINDS[kind])
     }
 }
 

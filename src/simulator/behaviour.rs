@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::forms::{AccountsOrder, EventsFormat, Nothing, Spelling, Wrapping};
 use super::mix::{Choices, Purpose};
 
 /// The order of an unfiltered list; the API documents none.
@@ -137,11 +138,46 @@ pub struct Behaviour {
     pub since: Since,
     /// Time filters are read and disregarded. A malfunction, so never drawn: ask for it.
     pub ignore_filters: bool,
+    /// The order of the account list.
+    pub accounts_order: AccountsOrder,
+    /// Whether the account list shows `created_date` and `modified_date`, which no reference names.
+    pub account_dates: bool,
+    /// What surrounds the members of an account.
+    pub members_wrapping: Wrapping,
+    /// How the fields of members are spelt.
+    pub members_spelling: Spelling,
+    /// What an account without members answers.
+    pub no_members: Nothing,
+    /// What an account without grants answers.
+    pub no_account_grants: Nothing,
+    /// What surrounds the accounts of a user.
+    pub user_accounts_wrapping: Wrapping,
+    /// What surrounds the grants of a user, asked for alone.
+    pub user_grants_wrapping: Wrapping,
+    /// Whether a grant that begins or is taken away counts as an update of its user, which `since` sees.
+    pub grants_touch_users: bool,
+    /// What a user in no segment answers.
+    pub no_user_segments: Nothing,
+    /// Whether the company list shows `company_id`.
+    pub company_ids: bool,
+    /// Whether the products stand in one more array, as the schema declares.
+    pub products_nested: bool,
+    /// Whether entitlements, meters and credits show their `id`.
+    pub catalog_ids: bool,
+    /// What events come as.
+    pub events_format: EventsFormat,
+    /// Whether events show an id.
+    pub event_ids: bool,
+    /// Whether `from` and `to` of events include the instant they name.
+    pub events_boundary: Boundary,
+    /// The most events on a page, whatever was asked.
+    pub events_rpp_clamp: Option<u32>,
 }
 
 impl Behaviour {
     /// The answers the reference suggests: nested envelope with a total and all links, registration order, inclusive
-    /// filters, no limit on `rpp`, foreign keys as a map, lookups and grants under `results`.
+    /// filters, no limit on `rpp`, foreign keys as a map, lookups and grants under `results`; lists as their examples
+    /// show them, 404 where it is documented for none, events as CSV with ids.
     pub const fn plain() -> Self {
         Self {
             order: Order::RegisteredAsc,
@@ -155,6 +191,23 @@ impl Behaviour {
             grants: Grants::Camel,
             since: Since::Updated,
             ignore_filters: false,
+            accounts_order: AccountsOrder::Stable,
+            account_dates: false,
+            members_wrapping: Wrapping::Bare,
+            members_spelling: Spelling::Snake,
+            no_members: Nothing::EmptyList,
+            no_account_grants: Nothing::NotFound,
+            user_accounts_wrapping: Wrapping::Results,
+            user_grants_wrapping: Wrapping::Results,
+            grants_touch_users: true,
+            no_user_segments: Nothing::NotFound,
+            company_ids: false,
+            products_nested: true,
+            catalog_ids: true,
+            events_format: EventsFormat::Csv,
+            event_ids: true,
+            events_boundary: Boundary::Inclusive,
+            events_rpp_clamp: None,
         }
     }
 
@@ -184,9 +237,28 @@ impl Behaviour {
             grants: choices.pick(&[Grants::Camel, Grants::Snake, Grants::Bare]),
             since: Since::Updated,
             ignore_filters: false,
+            accounts_order: choices.pick(&[AccountsOrder::Stable, AccountsOrder::RecentlyModified]),
+            account_dates: choices.chance(50),
+            members_wrapping: choices.pick(&[Wrapping::Bare, Wrapping::Results, Wrapping::Data]),
+            members_spelling: choices.pick(&[Spelling::Snake, Spelling::Camel]),
+            no_members: choices.pick(NOTHINGS),
+            no_account_grants: choices.pick(NOTHINGS),
+            user_accounts_wrapping: choices.pick(&[Wrapping::Bare, Wrapping::Results]),
+            user_grants_wrapping: choices.pick(&[Wrapping::Bare, Wrapping::Results]),
+            grants_touch_users: choices.chance(50),
+            no_user_segments: choices.pick(NOTHINGS),
+            company_ids: choices.chance(50),
+            products_nested: choices.chance(50),
+            catalog_ids: choices.chance(50),
+            events_format: choices.pick(&[EventsFormat::Csv, EventsFormat::Json]),
+            event_ids: choices.chance(50),
+            events_boundary: choices.pick(&[Boundary::Inclusive, Boundary::Exclusive]),
+            events_rpp_clamp: choices.pick(&[None, None, Some(100), Some(500), Some(1000)]),
         }
     }
 }
+
+const NOTHINGS: &[Nothing] = &[Nothing::NotFound, Nothing::EmptyList];
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,11 @@ pub const FIRST_REGISTRATION: u32 = 1_488_326_400;
 /// 2025-07-01T00:00:00Z, after which only edits happen.
 pub const LAST_REGISTRATION: u32 = 1_751_328_000;
 
+/// After which no generated event happened: the end of the time line.
+pub const LAST_EVENT: u32 = LAST_REGISTRATION;
+/// Generated events happened in this many seconds before [`LAST_EVENT`]: 60 days.
+pub const EVENTS_SPAN: u32 = 60 * 86_400;
+
 const HOUR: u32 = 3600;
 /// One marketing campaign this often on average, in hours.
 const CAMPAIGN_EVERY: u64 = 1100;
@@ -102,6 +107,17 @@ pub(super) fn spaced(out: &mut Vec<u8>, seconds: u32) {
     date(out, seconds);
     out.push(b' ');
     time_of_day(out, seconds);
+}
+
+/// Appends `2021-02-24T15:43:28.123Z`, the form of events.
+pub(super) fn instant_millis(out: &mut Vec<u8>, millis: u64) {
+    let seconds = u32::try_from(millis / 1000).unwrap_or(u32::MAX);
+    date(out, seconds);
+    out.push(b'T');
+    time_of_day(out, seconds);
+    out.push(b'.');
+    json::padded(out, millis % 1000, 3);
+    out.push(b'Z');
 }
 
 /// Reads an ISO 8601 filter value as milliseconds since 1970; without a zone it is UTC, without a time midnight.

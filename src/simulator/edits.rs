@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::grants::Grant;
+
 /// Changes to one person.
 #[derive(Debug, Default)]
 pub(super) struct Change {
@@ -14,6 +16,8 @@ pub(super) struct Change {
     pub updated: u32,
     /// Attribute values set through the API.
     pub attributes: BTreeMap<String, Box<RawValue>>,
+    /// The grants, if they were edited.
+    pub grants: Option<Vec<Grant>>,
 }
 
 /// All edits so far.
@@ -35,6 +39,14 @@ pub struct Edits {
     pub creations: u32,
     /// People who are removed. Planted people never are.
     pub deletions: u32,
+    /// Accounts whose seats change.
+    pub account_changes: u32,
+    /// Accounts that are removed.
+    pub account_deletions: u32,
+    /// Times someone enters or leaves an account.
+    pub member_changes: u32,
+    /// Times someone enters or leaves a segment.
+    pub segment_moves: u32,
 }
 
 impl Edits {
@@ -43,13 +55,28 @@ impl Edits {
         updates: 0,
         creations: 0,
         deletions: 0,
+        account_changes: 0,
+        account_deletions: 0,
+        member_changes: 0,
+        segment_moves: 0,
     };
+
+    /// The same without the edits of people.
+    pub(super) fn of_business(self) -> Self {
+        Self {
+            updates: 0,
+            creations: 0,
+            deletions: 0,
+            ..self
+        }
+    }
 }
 
-/// The people an edit touched, by user id.
+/// What an edit touched: people by user id, accounts by account id.
 ///
 /// For awkward people the id is the UUID behind what the export shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Edited {
     /// Whose attributes changed.
     pub updated: Vec<String>,
@@ -57,4 +84,12 @@ pub struct Edited {
     pub created: Vec<String>,
     /// Who was removed.
     pub deleted: Vec<String>,
+    /// Accounts whose seats changed.
+    pub accounts_changed: Vec<String>,
+    /// Accounts that were removed.
+    pub accounts_deleted: Vec<String>,
+    /// Account and user id of those who entered or left an account.
+    pub members_changed: Vec<(String, String)>,
+    /// Who entered or left a segment.
+    pub segments_moved: Vec<String>,
 }

@@ -1,9 +1,10 @@
 //! `GET /v3/user-export` (contract 5.1) in all the shapes it may have.
 
 use super::answer::Answer;
-use super::behaviour::{Boundary, Count, Envelope, Links, Since};
+use super::behaviour::{Behaviour, Boundary, Count, Envelope, Links, Since};
 use super::calendar;
 use super::json;
+use super::list::List;
 use super::person::Parts;
 use super::query::Query;
 use super::ranking::{Filter, person};
@@ -30,7 +31,7 @@ pub(super) fn request(query: &Query) -> ExportRequest {
     }
 }
 
-fn instant(query: &Query, name: &str) -> Result<Option<i64>, String> {
+pub(super) fn instant(query: &Query, name: &str) -> Result<Option<i64>, String> {
     let Some(text) = query.get(name) else {
         return Ok(None);
     };
@@ -39,17 +40,26 @@ fn instant(query: &Query, name: &str) -> Result<Option<i64>, String> {
 }
 
 /// What part of which list is wanted.
-struct Wanted {
-    filter: Filter,
-    parts: Parts,
-    page: u32,
+pub(super) struct Wanted<'a> {
+    pub filter: Filter,
+    parts: Parts<'a>,
+    pub page: u32,
     /// Items on a page, after the limit.
-    rpp: u32,
+    pub rpp: u32,
     /// Neither `rpp` nor `page` was asked.
     unpaged: bool,
 }
 
-fn wanted(call: &Call<'_>) -> Result<Wanted, String> {
+impl Wanted<'_> {
+    /// How many items stand on the pages before.
+    pub(super) fn offset(&self) -> usize {
+        (self.page as usize - 1)
+            .saturating_mul(self.rpp as usize)
+            .min(1 << 40)
+    }
+}
+
+pub(super) fn wanted<'a>(call: &'a Call<'_>) -> Result<Wanted<'a>, String> {
     let query = &call.query;
     let behaviour = call.tenant.behaviour();
     let mut filter = Filter {
@@ -81,6 +91,8 @@ fn wanted(call: &Call<'_>) -> Result<Wanted, String> {
         parts: Parts {
             attributes: query.is_true("attributes"),
             grants: query.is_true("grants"),
+            without_grants: call.tenant.hides(List::UserGrants),
+            apps: query.get("appIds"),
         },
         page: page.unwrap_or(1),
         rpp,
@@ -100,9 +112,7 @@ pub(super) fn export(call: &Call<'_>) -> Answer {
     } else {
         wanted.rpp as usize
     };
-    let offset = (wanted.page as usize - 1)
-        .saturating_mul(wanted.rpp as usize)
-        .min(1 << 40);
+    let offset = wanted.offset();
     call.tenant.page(
         wanted.filter,
         behaviour.order,
@@ -110,14 +120,7 @@ pub(super) fn export(call: &Call<'_>) -> Answer {
         limit,
         |people, selected| {
             let mut out = Vec::with_capacity(selected.rows.len() * ITEM_BYTES + 1024);
-            json::raw(
-                &mut out,
-                match behaviour.envelope {
-                    Envelope::Nested => "{\"results\":[[",
-                    Envelope::Flat => "{\"results\":[",
-                    Envelope::Bare => "[",
-                },
-            );
+            open(&mut out, behaviour);
             for (at, row) in selected.rows.iter().enumerate() {
                 if at > 0 {
                     out.push(b',');
@@ -125,25 +128,13 @@ pub(super) fn export(call: &Call<'_>) -> Answer {
                 let seq_no = (offset + at + 1) as u64;
                 people.item(&mut out, person(*row), Some(seq_no), wanted.parts);
             }
-            json::raw(
-                &mut out,
-                if behaviour.envelope == Envelope::Nested {
-                    "]]"
-                } else {
-                    "]"
-                },
-            );
-            if behaviour.envelope != Envelope::Bare {
-                meta(
-                    &mut out,
-                    behaviour.count,
-                    wanted.rpp,
-                    selected.rows.len(),
-                    selected.total,
-                );
-                links(&mut out, behaviour.links, &wanted, selected.total);
-                out.push(b'}');
-            }
+            let page = Page {
+                number: wanted.page,
+                rpp: wanted.rpp,
+                here: selected.rows.len(),
+                total: selected.total,
+            };
+            close(&mut out, behaviour, &page);
             Answer {
                 users: selected.rows.len() as u32,
                 ..Answer::json(200, out)
@@ -152,11 +143,46 @@ pub(super) fn export(call: &Call<'_>) -> Answer {
     )
 }
 
-fn meta(out: &mut Vec<u8>, count: Count, rpp: u32, here: usize, total: usize) {
+/// What an envelope tells about the page in it.
+pub(super) struct Page {
+    pub number: u32,
+    pub rpp: u32,
+    pub here: usize,
+    pub total: usize,
+}
+
+/// Appends what stands before the items.
+pub(super) fn open(out: &mut Vec<u8>, behaviour: &Behaviour) {
+    json::raw(
+        out,
+        match behaviour.envelope {
+            Envelope::Nested => "{\"results\":[[",
+            Envelope::Flat => "{\"results\":[",
+            Envelope::Bare => "[",
+        },
+    );
+}
+
+/// Appends what stands after the items.
+pub(super) fn close(out: &mut Vec<u8>, behaviour: &Behaviour, page: &Page) {
+    json::raw(
+        out,
+        match behaviour.envelope {
+            Envelope::Nested => "]]",
+            Envelope::Flat => "]",
+            Envelope::Bare => return out.push(b']'),
+        },
+    );
+    meta(out, behaviour.count, page);
+    links(out, behaviour.links, page);
+    out.push(b'}');
+}
+
+fn meta(out: &mut Vec<u8>, count: Count, page: &Page) {
     json::raw(out, ",\"meta\":{");
     let shown = match count {
-        Count::Total => Some(total),
-        Count::Page => Some(here),
+        Count::Total => Some(page.total),
+        Count::Page => Some(page.here),
         Count::Absent => None,
     };
     if let Some(shown) = shown {
@@ -165,7 +191,7 @@ fn meta(out: &mut Vec<u8>, count: Count, rpp: u32, here: usize, total: usize) {
         out.push(b',');
     }
     json::raw(out, "\"rpp\":");
-    json::number(out, u64::from(rpp));
+    json::number(out, u64::from(page.rpp));
     json::raw(out, ",\"paginated\":true}");
 }
 
@@ -186,28 +212,28 @@ fn link(out: &mut Vec<u8>, name: &str, page: Option<u64>, rpp: u32) {
     }
 }
 
-fn links(out: &mut Vec<u8>, links: Links, wanted: &Wanted, total: usize) {
-    let page = u64::from(wanted.page);
-    let last = (total as u64).div_ceil(u64::from(wanted.rpp)).max(1);
+fn links(out: &mut Vec<u8>, links: Links, here: &Page) {
+    let page = u64::from(here.number);
+    let last = (here.total as u64).div_ceil(u64::from(here.rpp)).max(1);
     let next = (page < last).then_some(page + 1);
     match links {
         Links::Absent => {}
         Links::NextOnly => {
             json::raw(out, ",\"links\":{");
             if next.is_some() {
-                link(out, "next", next, wanted.rpp);
+                link(out, "next", next, here.rpp);
             }
             out.push(b'}');
         }
         Links::Full => {
             json::raw(out, ",\"links\":{");
-            link(out, "first", Some(1), wanted.rpp);
+            link(out, "first", Some(1), here.rpp);
             out.push(b',');
-            link(out, "last", Some(last), wanted.rpp);
+            link(out, "last", Some(last), here.rpp);
             out.push(b',');
-            link(out, "previous", (page > 1).then(|| page - 1), wanted.rpp);
+            link(out, "previous", (page > 1).then(|| page - 1), here.rpp);
             out.push(b',');
-            link(out, "next", next, wanted.rpp);
+            link(out, "next", next, here.rpp);
             out.push(b'}');
         }
     }

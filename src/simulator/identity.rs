@@ -24,12 +24,12 @@ pub const PLANTED_PHONES: [&str; PLANTED as usize] = [
     "+44 7700 900004",
 ];
 
-const NODE_BITS: u64 = (1 << 48) - 1;
+pub(super) const NODE_BITS: u64 = (1 << 48) - 1;
 /// Odd, so that multiplying by it is a bijection on 48 bits.
-const SPREAD: u64 = 0x9E37_79B9_7F4B;
+pub(super) const SPREAD: u64 = 0x9E37_79B9_7F4B;
 
 /// The inverse of [`SPREAD`] modulo 2^48, by Newton's method: each step doubles the correct bits.
-const fn unspread() -> u64 {
+pub(super) const fn unspread() -> u64 {
     let mut inverse = SPREAD;
     let mut step = 0;
     while step < 6 {

@@ -68,6 +68,45 @@ pub(super) fn text_field(out: &mut Vec<u8>, name: &str, text: &str) {
     string(out, text);
 }
 
+/// Appends `,"key":` and a value that is JSON already.
+pub(super) fn raw_field(out: &mut Vec<u8>, name: &str, value: &str) {
+    key(out, name);
+    raw(out, value);
+}
+
+/// Appends `,"key":number`.
+pub(super) fn number_field(out: &mut Vec<u8>, name: &str, value: u64) {
+    key(out, name);
+    number(out, value);
+}
+
+/// Appends an object; `fields` writes them with a comma before each.
+pub(super) fn object(out: &mut Vec<u8>, fields: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    fields(out);
+    match out.get_mut(start) {
+        Some(first) => *first = b'{',
+        None => out.push(b'{'),
+    }
+    out.push(b'}');
+}
+
+/// Appends an array; `item` writes one item without a comma.
+pub(super) fn array<T>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = T>,
+    mut item: impl FnMut(&mut Vec<u8>, T),
+) {
+    out.push(b'[');
+    for (at, one) in items.into_iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        item(out, one);
+    }
+    out.push(b']');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

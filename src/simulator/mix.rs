@@ -20,6 +20,22 @@ pub(super) enum Purpose {
     Grants = 14,
     Account = 15,
     Latency = 16,
+    AccountId = 17,
+    Member = 18,
+    AccountGrants = 19,
+    SegmentId = 20,
+    UserSegments = 21,
+    CompanyId = 22,
+    Catalog = 23,
+    RecordId = 24,
+    Event = 25,
+    EventId = 26,
+    EventTime = 27,
+    Session = 28,
+    Profile = 29,
+    AwkwardAccount = 30,
+    BusinessEdit = 31,
+    GrantId = 32,
 }
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;

@@ -3,10 +3,13 @@
 //!
 //! People are a function of seed and index ([`Shape`]), edits lie over them, and lists are sorted arrays kept right under
 //! edits, so paging by number drifts as a database's would. Every open question of the API contract is a field of
-//! [`Behaviour`]. The same port answers `/_simulator/truth`, `stats`, `behaviour`, `edit`, `drift` and `faults`.
+//! [`Behaviour`]. Accounts, members, grants, segments and events are made the same way; the short lists beside them are kept
+//! as they are. The same port answers `/_simulator/truth` and its lists, `stats`, `behaviour`, `edit`, `drift`, `faults`,
+//! `schema` and `hide`.
 //!
 //! ```text
-//! server ─► auth, faults ─► routes ─► export, users, accounts ─► tenant ─► ranking, person ─► population, edits
+//! server ─► auth, faults ─► routes ─► export, users ─────────► tenant ─► ranking, person ─► population, edits
+//!                                  └► accounts, members, grants, segments, catalog, events ─► business
 //! ```
 
 mod accounts;
@@ -15,25 +18,42 @@ mod attributes;
 mod auth;
 mod awkward;
 mod behaviour;
+mod business;
 mod calendar;
+mod catalog;
+mod changes;
 mod control;
 mod edits;
+mod event_export;
+mod events;
 mod export;
 mod faults;
+mod forms;
+mod grants;
 mod identity;
+mod ids;
 mod json;
+mod list;
+mod lists;
+mod members;
 mod mix;
 mod names;
 mod person;
 mod population;
 mod query;
+mod random_edits;
 mod ranking;
+mod record;
 mod routes;
+mod schema;
+mod segments;
 mod server;
 mod stats;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod troubles;
+mod truth;
 mod users;
 mod wire;
 
@@ -49,10 +69,14 @@ pub use auth::{CLOCK_TOLERANCE, Keys, MADE_UP_ACCESS_KEY, MADE_UP_SECRET_KEY};
 pub use behaviour::{
     Behaviour, Boundary, Count, Envelope, ForeignKeys, Grants, Links, Lookup, Order, Since,
 };
-pub use calendar::{FIRST_REGISTRATION, LAST_REGISTRATION};
+pub use business::Business;
+pub use calendar::{EVENTS_SPAN, FIRST_REGISTRATION, LAST_EVENT, LAST_REGISTRATION};
 pub use edits::{Edited, Edits};
 pub use faults::{Fault, Faults, RetryAfter};
+pub use forms::{AccountsOrder, EventsFormat, Nothing, Spelling, Wrapping};
 pub use identity::{PLANTED, PLANTED_EMAILS, PLANTED_PHONES};
+pub use list::{List, UnknownList};
+pub use lists::PROFILE_APPS;
 pub use population::{MOST_PEOPLE, Shape};
 pub use stats::{ExportRequest, Stats};
 pub use tenant::{Clock, Tenant};

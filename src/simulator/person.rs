@@ -2,7 +2,7 @@
 
 use super::attributes;
 use super::awkward::{self, Awkward, LONG_ID_FILLER, LONG_ID_PREFIX, NUMERIC_ID_BASE};
-use super::behaviour::{Behaviour, ForeignKeys, Grants};
+use super::behaviour::{Behaviour, ForeignKeys};
 use super::calendar;
 use super::edits::Overlay;
 use super::identity;
@@ -11,10 +11,14 @@ use super::mix::{Choices, Purpose, draw};
 use super::population::Population;
 
 /// What an export item contains besides the user.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Parts {
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Parts<'a> {
     pub attributes: bool,
     pub grants: bool,
+    /// Show no grants where some are.
+    pub without_grants: bool,
+    /// The apps whose extended profiles are wanted, as `appIds` names them.
+    pub apps: Option<&'a str>,
 }
 
 /// The people as they are now: generated, then edited.
@@ -35,7 +39,8 @@ impl People<'_> {
         index < self.end() && !self.overlay.deleted.contains(&index)
     }
 
-    fn registration(&self, index: u32) -> u32 {
+    /// The second of registration, whether or not it is shown.
+    pub(super) fn registration(&self, index: u32) -> u32 {
         self.population
             .registered(index)
             .or_else(|| {
@@ -109,7 +114,13 @@ impl People<'_> {
     }
 
     /// Appends an export item; `seq_no` is left out where it would be noise.
-    pub(super) fn item(&self, out: &mut Vec<u8>, index: u32, seq_no: Option<u64>, parts: Parts) {
+    pub(super) fn item(
+        &self,
+        out: &mut Vec<u8>,
+        index: u32,
+        seq_no: Option<u64>,
+        parts: Parts<'_>,
+    ) {
         json::raw(out, "{");
         if let Some(seq_no) = seq_no {
             json::raw(out, "\"seq-no\":");
@@ -120,12 +131,16 @@ impl People<'_> {
         self.user(out, index, parts.attributes);
         if parts.grants {
             json::raw(out, ",\"grants\":");
-            self.write_grants(out, index);
+            self.write_grants(out, index, !parts.without_grants);
+        }
+        if let Some(apps) = parts.apps {
+            json::raw(out, ",\"profiles\":");
+            self.profiles(out, index, apps);
         }
         if self.population.awkward(index) == Some(Awkward::ExtraFields) {
             json::raw(
                 out,
-                r#","profiles":{"app":{"theme":"dark"}},"shard":3,"null-field":null"#,
+                r#","extra":{"app":{"theme":"dark"}},"shard":3,"null-field":null"#,
             );
         }
         out.push(b'}');
@@ -354,68 +369,5 @@ impl People<'_> {
             out[start] = open;
         }
         out.push(close);
-    }
-
-    fn write_grants(&self, out: &mut Vec<u8>, index: u32) {
-        let seed = self.population.seed;
-        let mut choices = Choices::new(seed, Purpose::Grants, u64::from(index));
-        let snake = self.behaviour.grants == Grants::Snake;
-        let wrapped = self.behaviour.grants != Grants::Bare;
-        json::raw(out, if wrapped { "{\"results\":[" } else { "[" });
-        for at in 0..choices.below(3) {
-            let id = choices.next();
-            let begin = self
-                .registration(index)
-                .saturating_add(choices.below(1 << 25) as u32);
-            json::raw(out, if at > 0 { ",{" } else { "{" });
-            json::raw(
-                out,
-                if snake {
-                    "\"grant_id\":\""
-                } else {
-                    "\"grantId\":\""
-                },
-            );
-            identity::uuid(out, id & !0xF000 | 0x4000, id.rotate_left(31));
-            json::raw(out, "\",\"user_id\":\"");
-            identity::user_id(out, seed, index);
-            out.push(b'"');
-            let (state, ends) = choices.pick(&[
-                ("active", false),
-                ("active", true),
-                ("expired", true),
-                ("pending", true),
-            ]);
-            json::text_field(out, "expiry_state", state);
-            json::text_field(out, "entitlement_type", "bundle");
-            json::text_field(
-                out,
-                "entitlement_id",
-                choices.pick(&["gold-bundle", "digital-bundle", "trial"]),
-            );
-            json::raw(out, ",\"startTime\":\"");
-            calendar::spaced(out, begin);
-            if ends {
-                json::raw(out, "\",\"endTime\":\"");
-                calendar::spaced(out, begin.saturating_add(365 * 86_400));
-            }
-            json::raw(out, "\"");
-            json::text_field(
-                out,
-                "product_id",
-                choices.pick(&["gold", "digital", "digital-trial"]),
-            );
-            json::raw(
-                out,
-                if snake {
-                    ",\"created_at\":\""
-                } else {
-                    ",\"createdAt\":\""
-                },
-            );
-            calendar::spaced(out, begin);
-            json::raw(out, "\"}");
-        }
-        json::raw(out, if wrapped { "]}" } else { "]" });
     }
 }

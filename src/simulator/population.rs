@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::awkward::Awkward;
+use super::awkward::{Awkward, AwkwardAccount};
+use super::business::Business;
 use super::calendar::{self, LAST_REGISTRATION};
 use super::identity::PLANTED;
 use super::mix::{Purpose, draw};
@@ -24,6 +25,8 @@ pub struct Shape {
     pub same_second: u32,
     /// This many people have no registration date and are in no window.
     pub undated: u32,
+    /// Accounts, segments and events.
+    pub business: Business,
 }
 
 impl Default for Shape {
@@ -35,6 +38,7 @@ impl Default for Shape {
             duplicates: false,
             same_second: 0,
             undated: 0,
+            business: Business::default(),
         }
     }
 }
@@ -107,6 +111,20 @@ impl Population {
             return None;
         }
         Awkward::of(self.seed, index, self.awkward_percent)
+    }
+
+    pub(super) fn awkward_account(&self, index: u32) -> Option<AwkwardAccount> {
+        AwkwardAccount::of(self.seed, index, self.awkward_percent)
+    }
+
+    /// Whether awkward data was asked for at all.
+    pub(super) fn is_awkward(&self) -> bool {
+        self.awkward_percent > 0.0
+    }
+
+    /// Whether a person's UUID is what the API shows as `user_id`, so that other lists may name them.
+    pub(super) fn shows_uuid(&self, index: u32) -> bool {
+        self.awkward(index).is_none_or(Awkward::has_plain_user_id)
     }
 
     /// Whether the export shows a registration date that can be read.

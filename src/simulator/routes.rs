@@ -2,8 +2,15 @@
 
 use super::accounts;
 use super::answer::Answer;
+use super::catalog;
+use super::event_export;
 use super::export;
+use super::grants;
+use super::lists;
+use super::members;
 use super::query::{self, Query};
+use super::schema;
+use super::segments;
 use super::tenant::Tenant;
 use super::users;
 
@@ -32,8 +39,28 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/v3/users/{}", users::read),
     ("DELETE", "/v3/users/{}", users::delete),
     ("PATCH", "/v3/users/{}/attributes", users::patch_attributes),
-    ("GET", "/v3/schema/users", users::schema),
-    ("GET", "/v3/accounts", accounts::list),
+    ("GET", "/v3/users/{}/accounts", members::of_user),
+    ("GET", "/v3/users/{}/grants", grants::of_user),
+    ("GET", "/v3/users/{}/sessions", lists::sessions),
+    ("GET", "/v3/users/{}/profile/{}", lists::profile),
+    ("GET", "/v3/schema/users", schema::read),
+    ("GET", accounts::PATH, accounts::list),
+    ("GET", "/v3/accounts/{}", accounts::read),
+    ("GET", "/v3/accounts/{}/users", members::of_account),
+    ("GET", "/v3/accounts/{}/grants", grants::of_account),
+    ("GET", "/v4/user-export", event_export::export),
+    ("GET", "/v4/users/segments", segments::list),
+    ("GET", "/v4/users/segments/{}", segments::read),
+    ("GET", "/v4/users/{}/segments", segments::of_user),
+    ("GET", "/v3/companies", catalog::companies),
+    ("GET", "/v4/companies/{}", catalog::read_company),
+    ("GET", "/v3/products", catalog::products),
+    ("GET", "/v3/bundles", catalog::bundles),
+    ("GET", "/v3/entitlements", catalog::entitlements),
+    ("GET", "/v3/meters", catalog::meters),
+    ("GET", "/v3/credits", catalog::credits),
+    ("GET", "/v3/webhooks", lists::list_webhooks),
+    ("GET", "/v3/rules/request", lists::list_request_rules),
 ];
 
 /// The parameters of a path if it has the form of a pattern.
@@ -49,6 +76,14 @@ fn fit(pattern: &str, path: &str) -> Option<Vec<String>> {
         }
     }
     parts.next().is_none().then_some(params)
+}
+
+/// The pattern a request is counted under; none for what no operation has.
+pub(super) fn pattern(method: &str, path: &str) -> Option<&'static str> {
+    let (_, pattern, _) = ROUTES
+        .iter()
+        .find(|(wanted, pattern, _)| *wanted == method && fit(pattern, path).is_some())?;
+    Some(pattern)
 }
 
 /// Carries out a request.

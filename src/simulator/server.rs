@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::accounts;
 use super::answer::Answer;
 use super::auth::{Gate, Signed};
 use super::control;
@@ -123,7 +124,8 @@ async fn respond(
     }
     let query = head.uri.query().unwrap_or_default();
     let method = head.method.as_str();
-    let present = server.stats.enter();
+    let route = routes::pattern(method, path).map(|pattern| format!("{method} {pattern}"));
+    let present = server.stats.enter(route);
     let header = head
         .headers
         .get(AUTHORIZATION)
@@ -164,9 +166,14 @@ async fn respond(
         }
         server.answer_under(fault, form, || {
             let answer = routes::route(&server.tenant, method, path, query, &body);
-            if log.is_some() && answer.status == 200 {
+            if answer.status == 200 && (log.is_some() || path == accounts::PATH) {
                 let drift = server.settings().drift;
-                server.tenant.edit(drift);
+                let people_too = log.is_some();
+                server.tenant.edit(if people_too {
+                    drift
+                } else {
+                    drift.of_business()
+                });
             }
             answer
         })

@@ -38,6 +38,8 @@ pub struct Stats {
     pub requests: u64,
     /// Answers by status; a reset connection is in none.
     pub by_status: BTreeMap<u16, u64>,
+    /// Requests by method and pattern of the path, as `GET /v3/accounts/{}/users`, whatever became of them.
+    pub by_route: BTreeMap<String, u64>,
     /// Faults by kind.
     pub faults: BTreeMap<Fault, u64>,
     /// Requests for the export, whatever became of them.
@@ -67,9 +69,12 @@ impl Counter {
     }
 
     /// Counts a request in; the guard counts it out.
-    pub(super) fn enter(&self) -> InFlight<'_> {
+    pub(super) fn enter(&self, route: Option<String>) -> InFlight<'_> {
         let mut stats = self.lock();
         stats.requests += 1;
+        if let Some(route) = route {
+            *stats.by_route.entry(route).or_default() += 1;
+        }
         stats.in_flight += 1;
         stats.peak_in_flight = stats.peak_in_flight.max(stats.in_flight);
         InFlight {
@@ -80,6 +85,11 @@ impl Counter {
 }
 
 impl Stats {
+    /// How many requests a route got, as `GET /v3/accounts/{}/users`.
+    pub fn of_route(&self, route: &str) -> u64 {
+        self.by_route.get(route).copied().unwrap_or_default()
+    }
+
     pub(super) fn export(&mut self, request: ExportRequest) {
         self.export_requests += 1;
         if !request.damaged {

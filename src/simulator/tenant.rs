@@ -6,19 +6,23 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::value::RawValue;
 
 use super::behaviour::{Behaviour, Order};
+use super::business::{Books, Scale, World};
 use super::edits::{Edited, Edits, Overlay};
+use super::grants::Grant;
 use super::identity::{self, PLANTED};
 use super::mix::{Purpose, draw};
 use super::person::{Parts, People};
 use super::population::{Population, Shape};
 use super::ranking::{By, Filter, Rankings, Selected};
+use super::troubles::Troubles;
 
 /// Where the simulator takes the time from.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     overlay: Overlay,
+    books: Books,
     rankings: Rankings,
     /// Edits made so far; the next one is drawn by this number.
     edits: u64,
@@ -27,19 +31,11 @@ struct State {
 /// Everybody in the simulated tenant, to be read and edited by the server and, in process, by tests.
 pub struct Tenant {
     population: Population,
+    scale: Scale,
     behaviour: Behaviour,
     clock: Clock,
     state: RwLock<State>,
-    troubles: RwLock<Troubles>,
-}
-
-/// What is wrong with the tenant at the moment, though nobody was edited.
-#[derive(Debug, Clone, Copy, Default)]
-struct Troubles {
-    /// The export shows only those who registered before this second.
-    shown_until: Option<i64>,
-    /// Nobody is found by id.
-    hides_single_users: bool,
+    pub(super) troubles: RwLock<Troubles>,
 }
 
 impl std::fmt::Debug for Tenant {
@@ -53,43 +49,22 @@ impl std::fmt::Debug for Tenant {
 impl Tenant {
     /// A tenant nobody has edited yet; edits happen at the time `clock` tells.
     pub fn new(shape: &Shape, behaviour: Behaviour, clock: Clock) -> Self {
+        let population = Population::new(shape);
+        let scale = Scale::of(shape);
+        let state = State {
+            overlay: Overlay::default(),
+            books: Books::new(&population, scale, &behaviour),
+            rankings: Rankings::default(),
+            edits: 0,
+        };
         Self {
-            population: Population::new(shape),
+            population,
+            scale,
             behaviour,
             clock,
-            state: RwLock::default(),
+            state: RwLock::new(state),
             troubles: RwLock::default(),
         }
-    }
-
-    /// Makes the export show only those who registered before this second, as if the others were not there; by id they still are.
-    pub fn show_only_until(&self, second: Option<i64>) {
-        self.troubles
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .shown_until = second;
-    }
-
-    /// Makes nobody be found by id, as for a key pair that may not read single users.
-    pub fn hide_single_users(&self, hidden: bool) {
-        self.troubles
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .hides_single_users = hidden;
-    }
-
-    pub(super) fn shown_until(&self) -> Option<i64> {
-        self.troubles
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .shown_until
-    }
-
-    pub(super) fn hides_single_users(&self) -> bool {
-        self.troubles
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .hides_single_users
     }
 
     /// How it answers the open questions of the contract.
@@ -99,11 +74,6 @@ impl Tenant {
 
     pub(super) fn seed(&self) -> u64 {
         self.population.seed
-    }
-
-    /// How many people it started with.
-    pub(super) fn size(&self) -> u32 {
-        self.population.people
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -122,7 +92,7 @@ impl Tenant {
         }
     }
 
-    fn now(&self) -> u32 {
+    pub(super) fn now(&self) -> u32 {
         let since = (self.clock)()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -133,6 +103,22 @@ impl Tenant {
     pub(super) fn look<T>(&self, look: impl FnOnce(People<'_>) -> T) -> T {
         let state = self.read();
         look(self.people(&state.overlay))
+    }
+
+    /// Runs `look` on one consistent state of everything.
+    pub(super) fn world<T>(&self, look: impl FnOnce(World<'_>) -> T) -> T {
+        let state = self.read();
+        look(World {
+            people: self.people(&state.overlay),
+            books: &state.books,
+            scale: self.scale,
+        })
+    }
+
+    /// Runs `change` on what there is besides people.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Books, People<'_>, Scale) -> T) -> T {
+        let state = &mut *self.write();
+        change(&mut state.books, self.people(&state.overlay), self.scale)
     }
 
     /// Selects one page and renders it, both from the same state.
@@ -200,7 +186,7 @@ impl Tenant {
                         None,
                         Parts {
                             attributes: true,
-                            grants: false,
+                            ..Parts::default()
                         },
                     );
                     out.push(b'\n');
@@ -216,6 +202,7 @@ impl Tenant {
         if edits == Edits::NONE {
             return edited;
         }
+        self.edit_business(edits, &mut edited);
         let now = self.now();
         let mut state = self.write();
         let state = &mut *state;
@@ -266,6 +253,29 @@ impl Tenant {
             self.touch(state, index, now, |change| change.attributes.extend(values));
         }
         living
+    }
+
+    /// Edits a person's grants; whether that is an update of the person is for the behaviour to say.
+    pub(super) fn change_grants<T>(
+        &self,
+        index: u32,
+        change: impl FnOnce(&mut Vec<Grant>) -> T,
+    ) -> Option<T> {
+        let now = self.now();
+        let state = &mut *self.write();
+        let people = self.people(&state.overlay);
+        if !people.is_living(index) {
+            return None;
+        }
+        let mut grants = people.grants(index);
+        let seen_at = if self.behaviour.grants_touch_users {
+            now
+        } else {
+            people.updated(index)
+        };
+        let outcome = change(&mut grants);
+        self.touch(state, index, seen_at, |change| change.grants = Some(grants));
+        Some(outcome)
     }
 
     /// Removes one person, planted ones too. False if there is no such person.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::answer::Answer;
-use super::attributes;
 use super::behaviour::{Boundary, Lookup};
 use super::json;
 use super::ranking::{Filter, person};
@@ -112,11 +111,4 @@ pub(super) fn delete(call: &Call<'_>) -> Answer {
         Some(index) if call.tenant.delete(index) => Answer::message(200, "The user was deleted"),
         _ => Answer::error(404, "no such user"),
     }
-}
-
-/// `GET /v3/schema/users`: a bare array.
-pub(super) fn schema(_: &Call<'_>) -> Answer {
-    let mut body = Vec::new();
-    attributes::schema(&mut body);
-    Answer::json(200, body)
 }

@@ -14,6 +14,7 @@ async fn mixed(seed: u64, behaviour: Behaviour) -> Simulator {
         duplicates: true,
         same_second: 700,
         undated: 20,
+        ..Shape::default()
     };
     tenant(Options {
         shape,

@@ -16,6 +16,7 @@ const DRIFT: Edits = Edits {
     updates: 20,
     creations: 5,
     deletions: 5,
+    ..Edits::NONE
 };
 
 const FULL: [&str; 4] = ["sync", "users", "--full", "--json"];

@@ -33,6 +33,7 @@ async fn each_change_keeps_the_version_before_it() {
         updates: 30,
         creations: 4,
         deletions: 6,
+        ..Edits::NONE
     });
     program.run(&["sync", "users"]).await.expect(0);
     simulator.tenant().edit(Edits {

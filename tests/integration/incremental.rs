@@ -70,6 +70,7 @@ async fn a_full_scan_counts_the_changes_that_incremental_runs_do_not_see() {
         updates: 25,
         creations: 5,
         deletions: 0,
+        ..Edits::NONE
     });
     let updated: std::collections::BTreeSet<_> = edited.updated.iter().collect();
     // Only the created are seen.
@@ -106,6 +107,7 @@ async fn what_incremental_runs_see_is_not_counted_as_missed() {
         updates: 25,
         creations: 5,
         deletions: 3,
+        ..Edits::NONE
     });
     let run = program.run(&FULL).await.expect(0).json();
     assert_eq!(run["runs"][0]["rows_missed"], 0, "{run:#}");
@@ -125,6 +127,7 @@ async fn a_full_and_an_incremental_run_started_together_write_each_change_once()
             updates: 40,
             creations: 10,
             deletions: 0,
+            ..Edits::NONE
         });
         let changed: std::collections::BTreeSet<_> =
             edited.updated.iter().chain(&edited.created).collect();

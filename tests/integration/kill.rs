@@ -410,6 +410,7 @@ async fn kill_under_drift(kills: u32, people: u32, most_phases: u64, seed: u64) 
         updates: 3,
         creations: 1,
         deletions: 1,
+        ..Edits::NONE
     });
     for kill in 0..kills {
         let phases = 1 + draw(&mut state) % most_phases;

@@ -33,6 +33,7 @@ async fn a_dry_run_counts_what_a_run_would_do_and_writes_nothing() {
         updates: 10,
         creations: 7,
         deletions: 0,
+        ..Edits::NONE
     });
     let updated: std::collections::BTreeSet<_> = edited.updated.iter().collect();
     let before = snapshot(&mirror).await;
@@ -115,6 +116,7 @@ async fn a_sample_is_stored_and_moves_no_watermark() {
         updates: 5,
         creations: 5,
         deletions: 0,
+        ..Edits::NONE
     });
     program
         .run(&["sync", "users", "--limit", "100"])

@@ -17,6 +17,7 @@ const EDITS: Edits = Edits {
     updates: 40,
     creations: 15,
     deletions: 0,
+    ..Edits::NONE
 };
 
 async fn arrive_as_they_are(number: u32) {

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::simulator::{Edits, Order};
+use crate::simulator::Order;
 
 /// Reads everything by page while people change, and says who was there throughout but was not seen, and how many were
 /// seen twice.
@@ -136,6 +136,7 @@ async fn edits_show_in_truth_and_repeat_from_the_seed() {
         updates: 5,
         creations: 3,
         deletions: 7,
+        ..Edits::NONE
     };
     assert_eq!(twin.tenant().edit(edits), edited);
     assert_eq!(twin.tenant().truth(), simulator.tenant().truth());
@@ -166,6 +167,7 @@ fn an_emptied_tenant_takes_edits() {
         updates: 0,
         creations: 0,
         deletions: 100,
+        ..Edits::NONE
     });
     assert_eq!(edited.deleted.len(), 3, "planted people stay");
     assert!((0..5).all(|index| tenant.delete(index)));
@@ -175,7 +177,8 @@ fn an_emptied_tenant_takes_edits() {
             .edit(Edits {
                 updates: 3,
                 creations: 0,
-                deletions: 3
+                deletions: 3,
+                ..Edits::NONE
             })
             .updated
             .len(),

@@ -70,10 +70,11 @@ async fn windows_hold_exactly_their_people_in_every_order_and_envelope() {
                 let simulator = Simulator::start(options).await.unwrap();
                 // The lists must also be right after edits, with people created now.
                 read_by_page(&Client::of(&simulator), &behaviour, "", 1000).await;
-                let edits = crate::simulator::Edits {
+                let edits = Edits {
                     updates: 20,
                     creations: 10,
                     deletions: 20,
+                    ..Edits::NONE
                 };
                 simulator.tenant().edit(edits);
                 check_windows(&simulator, &behaviour).await;

@@ -1,10 +1,18 @@
 //! The simulator over real HTTP: that it is the tenant the contract describes, and goes wrong only as told.
 
 mod access;
+mod accounts;
+mod awkward;
+mod catalog;
 mod edits;
+mod events;
 mod export;
 mod faults;
+mod grants;
+mod lists;
+mod members;
 mod people;
+mod segments;
 mod speed;
 
 use std::sync::Arc;
@@ -15,7 +23,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Behaviour, Clock, Envelope, MADE_UP_ACCESS_KEY, MADE_UP_SECRET_KEY, Options, Shape, Simulator,
+    Behaviour, Clock, Edits, Envelope, List, MADE_UP_ACCESS_KEY, MADE_UP_SECRET_KEY, Options,
+    Shape, Simulator, Wrapping,
 };
 
 /// 2026-01-01T00:00:00Z: after every registration the generator makes.
@@ -140,6 +149,33 @@ fn truth(simulator: &Simulator) -> Vec<Value> {
         .filter(|line| !line.is_empty())
         .map(|line| serde_json::from_slice(line).unwrap())
         .collect()
+}
+
+/// The rows a perfect copy of a list would hold.
+fn rows(simulator: &Simulator, list: List) -> Vec<Value> {
+    let lines = simulator.tenant().truth_of(list);
+    lines
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect()
+}
+
+/// The text under a name.
+fn text<'a>(row: &'a Value, name: &str) -> &'a str {
+    row[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {name} in {row}"))
+}
+
+/// The items of an unpaged list, whatever it is wrapped in.
+fn unwrapped(wrapping: Wrapping, answer: &Value) -> Vec<Value> {
+    let list = match wrapping {
+        Wrapping::Bare => answer,
+        Wrapping::Results => &answer["results"],
+        Wrapping::Data => &answer["data"],
+    };
+    list.as_array().unwrap().clone()
 }
 
 fn id(item: &Value) -> String {

@@ -37,10 +37,11 @@ fn a_million_people() {
     ask("since, first", "rpp=500&since=2025-06-20T00:00:00Z");
     ask("since, second", "rpp=500&since=2025-06-20T00:00:00Z");
     let begin = Instant::now();
-    tenant.edit(crate::simulator::Edits {
+    tenant.edit(Edits {
         updates: 100,
         creations: 100,
         deletions: 100,
+        ..Edits::NONE
     });
     println!("300 edits {:?}", begin.elapsed());
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
