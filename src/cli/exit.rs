@@ -130,6 +130,7 @@ impl From<sync::Error> for Failure {
             )
             | sync::Error::Api(_)
             | sync::Error::Database(_)
+            | sync::Error::Table(_)
             | sync::Error::Stopped => Exit::Failed,
         };
         Self {

@@ -10,9 +10,11 @@ use super::mirror::{self, Opened};
 use super::output::{Output, table, thousands};
 use crate::config::Settings;
 use crate::job::{self, Job};
+use crate::resource::Step;
 use crate::state::notes::{self, Note};
 use crate::state::runs::Run;
 use crate::state::verifications::{self, Verification};
+use crate::state::visits::Round;
 use crate::state::{checkpoints, leases, rejects, runs};
 
 #[derive(Debug, Serialize)]
@@ -35,6 +37,23 @@ struct JobStatus {
     /// The run whose deletions a brake holds back, and how many they are.
     held_back: Option<HeldBack>,
     last_verification: Option<Verification>,
+    /// What the API tells one parent at a time, and how far the round has come.
+    rounds: Vec<RoundStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct RoundStatus {
+    table: String,
+    parents: String,
+    rows: i64,
+    never_visited: i64,
+    oldest_visit: Option<DateTime<Utc>>,
+    /// Requests of a run.
+    budget: i64,
+    /// Runs until all of them were asked for at least once; none when they were.
+    runs_left: Option<i64>,
+    /// When that will be, as far as the schedule tells.
+    expected_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,12 +100,87 @@ async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document,
             last_run: runs::last_of(&mut connection, &job.name).await?,
             held_back: held_back(&mut connection, &job.name).await?,
             last_verification: verifications::last_of(&mut connection, &job.name).await?,
+            rounds: rounds(&mut connection, job).await?,
         });
     }
     Ok(Document {
         jobs: statuses,
         rejects: rejects::count(&mut connection).await?,
     })
+}
+
+/// Expected ends further away than this many runs are not reckoned out.
+const RUNS_FORESEEN: i64 = 10_000;
+
+async fn rounds(connection: &mut PgConnection, job: &Job) -> Result<Vec<RoundStatus>, sqlx::Error> {
+    let now: DateTime<Utc> = sqlx::query_scalar!(r#"select now() as "now!""#)
+        .fetch_one(&mut *connection)
+        .await?;
+    let mut rounds = Vec::new();
+    for step in &job.steps {
+        let Step::Below(below) = step else {
+            continue;
+        };
+        let round = Round {
+            table: &below.table.name,
+            parents: &below.parents,
+            parent_key: &below.parent_key,
+        };
+        let state = round.state(connection).await?;
+        let runs_left = (state.never_visited > 0)
+            .then(|| (state.never_visited as u64).div_ceil(job.budget.max(1) as u64) as i64);
+        let expected_at = runs_left
+            .filter(|runs| *runs <= RUNS_FORESEEN)
+            .and_then(|runs| {
+                let times = job.next_times(now, runs as usize);
+                times.last().map(|at| at.to_utc())
+            });
+        rounds.push(RoundStatus {
+            table: round.table.to_owned(),
+            parents: round.parents.to_owned(),
+            rows: state.parents,
+            never_visited: state.never_visited,
+            oldest_visit: state.oldest_visit,
+            budget: job.budget,
+            runs_left,
+            expected_at,
+        });
+    }
+    Ok(rounds)
+}
+
+/// How far a round has come, in words.
+fn going_round(job: &str, round: &RoundStatus) -> String {
+    let RoundStatus {
+        table,
+        parents,
+        rows,
+        never_visited,
+        ..
+    } = round;
+    let asked = format!(
+        "{job}: {table} of {} of {} {parents} read",
+        thousands(rows - never_visited),
+        thousands(*rows)
+    );
+    let more = match (round.runs_left, round.expected_at, round.oldest_visit) {
+        (Some(runs), Some(at), _) => format!(
+            "; at {} a run the rest takes {} runs, until {}",
+            thousands(round.budget),
+            thousands(runs),
+            at.format("%Y-%m-%d")
+        ),
+        (Some(runs), None, _) => format!(
+            "; at {} a run the rest takes {} runs",
+            thousands(round.budget),
+            thousands(runs)
+        ),
+        (None, _, Some(at)) => {
+            format!("; none longer ago than {} UTC", at.format("%Y-%m-%d %H:%M"))
+        }
+        (None, _, None) => String::new(),
+    };
+    format!("{asked}{more}.\n")
 }
 
 /// What a run is doing now, as far as its record tells.
@@ -157,7 +251,12 @@ fn text(document: &Document) -> String {
         &rows,
     );
     for status in &document.jobs {
-        if let Some(windows) = status.unfinished_windows {
+        if status.last_run.is_some() {
+            for round in &status.rounds {
+                text.push_str(&going_round(&status.job, round));
+            }
+        }
+        if let Some(windows) = status.unfinished_windows.filter(|windows| *windows > 0) {
             text.push_str(&format!(
                 "{}: a full scan has {} parts committed and is not finished; `zephr-sync sync {}` continues it.\n",
                 status.job,
@@ -167,7 +266,7 @@ fn text(document: &Document) -> String {
         }
         if let Some(held) = &status.held_back {
             text.push_str(&format!(
-                "{}: {} users are missing from the tenant and were not marked as deleted. If they were really deleted: zephr-sync sync {} --confirm-deletes {}\n",
+                "{}: {} rows are missing from the tenant and were not marked as deleted. If they were really deleted: zephr-sync sync {} --confirm-deletes {}\n",
                 status.job,
                 thousands(held.rows),
                 status.job,

@@ -1,5 +1,6 @@
 //! Why a run did not come to its end, and what to do.
 
+use crate::load::define;
 use crate::remedy;
 use crate::state::leases;
 use crate::zephr;
@@ -24,6 +25,9 @@ pub enum Error {
         /// Why not.
         why: &'static str,
     },
+    /// The table of a list is not what its job file says.
+    #[error("the table cannot be used")]
+    Table(#[from] define::Error),
     /// A task of our own ended without a word.
     #[error("a part of the run ended unexpectedly")]
     Stopped,
@@ -50,6 +54,10 @@ impl Error {
             }
             Self::Lease(leases::Error::Unrenewed(_)) => POSTGRES_GONE.into(),
             Self::Lease(leases::Error::Database(error)) | Self::Database(error) => database_remedy(error).into(),
+            Self::Table(define::Error::Database(error)) => database_remedy(error).into(),
+            Self::Table(define::Error::Different { table, .. }) => format!(
+                "Give the job another table name, or drop the old one: drop table {table}. The next run fills it again."
+            ),
             Self::NothingToConfirm { .. } => "`zephr-sync runs` lists the latest runs; a braked one names the command that lets it through.".into(),
             Self::Stopped => "Run the command again; it continues after the last commit. If it persists, please report it.".into(),
         }

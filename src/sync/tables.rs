@@ -18,6 +18,7 @@ use super::run::{Moves, Outcome, Run, interrupted, judged, too_many_rejects};
 use super::scope::Scope;
 use super::{Ended, Environment, Error, Extent, holder_name};
 use crate::job::Job;
+use crate::load::define;
 use crate::record::Resource;
 use crate::remedy::Remedy;
 use crate::resource::{Budgeted, Step};
@@ -341,6 +342,9 @@ impl Run<'_> {
     }
 
     async fn work(&self, job: &Job, plan: Plan) -> Result<(Ending, Outcome), Error> {
+        if self.resource == Resource::List {
+            self.define(job).await?;
+        }
         let work = Work {
             env: self.env,
             job,
@@ -392,6 +396,21 @@ impl Run<'_> {
             ),
         ));
         Ok((Ending::Braked, outcome))
+    }
+
+    /// Makes the tables that only the job file knows.
+    async fn define(&self, job: &Job) -> Result<(), Error> {
+        for step in &job.steps {
+            let (table, path) = match step {
+                Step::List(list) => (&list.table, &list.path),
+                Step::Below(below) => (&below.table, &below.path),
+            };
+            let mut transaction = self.pool.begin().await?;
+            self.lease.token().fence(&mut transaction).await?;
+            define::list(&mut transaction, table, path).await?;
+            transaction.commit().await?;
+        }
+        Ok(())
     }
 
     /// When this run began, by Postgres's clock.

@@ -24,6 +24,7 @@ mod previews;
 mod privacy;
 mod replay;
 mod reports;
+mod resources;
 mod settings;
 mod simulate;
 mod support;

@@ -38,8 +38,10 @@ struct Answer {
 enum Said {
     /// These, and no others.
     These(Vec<Row>, Vec<Reject>),
-    /// There is no such parent, or it cannot be asked for: what is below it is for its own job to settle.
-    Nothing,
+    /// 404: there are none, or there is no such parent.
+    NotFound,
+    /// It cannot be asked for.
+    Unsendable,
 }
 
 impl Work<'_> {
@@ -148,6 +150,7 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Uses nothing but the API: while answers are stored, nobody moves those that are still awaited, and what they held would be held for as long.
     async fn ask(&self, below: &Below, maker: &Rows<'_>, parent: String) -> Result<Answer, Error> {
         let mut rows: Vec<Row> = Vec::new();
         let mut rejects = Vec::new();
@@ -165,21 +168,15 @@ impl Work<'_> {
                 .await;
             let listed = match listed {
                 Err(error) if error.is_unsendable() => {
-                    return Ok(Answer {
-                        parent,
-                        said: Said::Nothing,
-                        at,
-                    });
+                    let said = Said::Unsendable;
+                    return Ok(Answer { parent, said, at });
                 }
                 other => other?,
             };
             let Some(listed) = listed else {
-                if page == 1 && !self.exists(below, &parent).await? {
-                    return Ok(Answer {
-                        parent,
-                        said: Said::Nothing,
-                        at,
-                    });
+                if page == 1 {
+                    let said = Said::NotFound;
+                    return Ok(Answer { parent, said, at });
                 }
                 break;
             };
@@ -208,16 +205,12 @@ impl Work<'_> {
         })
     }
 
-    /// Whether a parent below which there is nothing is there itself. It is asked for only if something would follow from that.
+    /// Whether a parent below which nothing was found is there itself.
     async fn exists(&self, below: &Below, parent: &str) -> Result<bool, Error> {
-        let Some(path) = &below.parent_path else {
-            return Ok(true);
-        };
-        let living = {
-            let mut connection = self.store.pool().acquire().await?;
-            rows::living_below(&mut connection, &below.table, &below.parent_key, &[parent]).await?
-        };
-        Ok(living.is_empty() || self.env.reader.single(path, parent).await?.is_some())
+        match &below.parent_path {
+            Some(path) => Ok(self.env.reader.single(path, parent).await?.is_some()),
+            None => Ok(true),
+        }
     }
 
     async fn store_answers(
@@ -246,15 +239,23 @@ impl Work<'_> {
         let mut visited = Vec::with_capacity(answers.len());
         for answer in answers {
             batch.answered_at = batch.answered_at.min(answer.at).or(answer.at);
+            let of_parent = |key: &Vec<String>| key.get(place) == Some(&answer.parent);
             let (rows, rejects) = match answer.said {
                 Said::These(rows, rejects) => (rows, rejects),
-                Said::Nothing => {
+                // The parent is asked for only if something would follow from that.
+                Said::NotFound
+                    if !living.iter().any(of_parent)
+                        || self.exists(below, &answer.parent).await? =>
+                {
+                    (Vec::new(), Vec::new())
+                }
+                // What is below a parent that is gone goes with it, and whether it is gone is for its own job to settle.
+                Said::NotFound | Said::Unsendable => {
                     visited.push((answer.parent, None));
                     continue;
                 }
             };
             let sent: HashSet<&[String]> = rows.iter().map(|row| row.key.as_slice()).collect();
-            let of_parent = |key: &Vec<String>| key.get(place) == Some(&answer.parent);
             // An item without a key may be one of those that seem to be gone.
             let gone: Vec<Vec<String>> = if rejects.iter().any(|reject| reject.id.is_none()) {
                 Vec::new()

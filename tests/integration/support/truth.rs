@@ -3,6 +3,8 @@
 //! Postgres does the comparing, as `jsonb`: neither the order of keys nor the spelling of a number matters, and nothing of the program's own reading is
 //! trusted.
 
+pub mod lists;
+
 use std::collections::BTreeSet;
 
 use serde::Deserialize;

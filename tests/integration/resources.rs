@@ -1,0 +1,346 @@
+//! Accounts, segments, schema and catalog: each table equals the simulator's truth after a sync, after changes, after deletions and after a kill.
+
+use std::collections::BTreeMap;
+
+use zephr_sync::simulator::{Business, Edits, List, Options, Shape, Simulator};
+
+use crate::support::truth::lists::expect_list;
+use crate::support::{Mirror, Program, tenant};
+
+/// The tables of each job, with the list that says what they should hold.
+const ACCOUNTS: [(List, &str); 3] = [
+    (List::Accounts, "accounts"),
+    (List::AccountUsers, "account_users"),
+    (List::AccountGrants, "account_grants"),
+];
+const SEGMENTS: [(List, &str); 2] = [
+    (List::Segments, "segments"),
+    (List::UserSegments, "user_segments"),
+];
+const SCHEMA: [(List, &str); 1] = [(List::UserSchema, "user_schema")];
+const CATALOG: [(List, &str); 5] = [
+    (List::Products, "products"),
+    (List::Bundles, "bundles"),
+    (List::Entitlements, "entitlements"),
+    (List::Meters, "meters"),
+    (List::Credits, "credits"),
+];
+
+fn shape(people: u32, accounts: u32) -> Shape {
+    Shape {
+        people,
+        business: Business {
+            accounts: Some(accounts),
+            ..Business::default()
+        },
+        ..Shape::default()
+    }
+}
+
+struct Setting {
+    simulator: Simulator,
+    mirror: Mirror,
+    program: Program,
+}
+
+impl Setting {
+    async fn new(options: Options) -> Self {
+        let simulator = tenant(options).await;
+        let mirror = Mirror::new().await;
+        let program = Program::between(&simulator, &mirror);
+        Self {
+            simulator,
+            mirror,
+            program,
+        }
+    }
+
+    async fn expect(&self, tables: &[(List, &'static str)]) {
+        for (list, table) in tables {
+            expect_list(&self.simulator.tenant(), &self.mirror, *list, table).await;
+        }
+    }
+
+    /// Requests by route that a command costs.
+    async fn requests(&self, arguments: &[&str]) -> BTreeMap<String, u64> {
+        let before = self.simulator.stats().by_route;
+        self.program.run(arguments).await.expect(0);
+        let mut after = self.simulator.stats().by_route;
+        after.retain(|route, count| {
+            *count -= before.get(route).copied().unwrap_or(0);
+            *count > 0
+        });
+        after
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_of_every_job_equals_the_tenant() {
+    let setting = Setting::new(Options {
+        shape: shape(300, 40),
+        ..Options::default()
+    })
+    .await;
+    let ended = setting.program.run(&["sync", "--json"]).await.expect(0);
+    let runs = ended.json()["runs"].as_array().expect("runs").clone();
+    let jobs: Vec<_> = runs
+        .iter()
+        .map(|run| run["job"].as_str().expect("a name").to_owned())
+        .collect();
+    assert_eq!(
+        jobs,
+        [
+            "schema", "catalog", "users", "accounts", "events", "segments"
+        ]
+    );
+    for tables in [&ACCOUNTS[..], &SEGMENTS, &SCHEMA, &CATALOG] {
+        setting.expect(tables).await;
+    }
+    // Nothing has changed: nothing is written, and no account is asked for but those of the round.
+    let again = setting
+        .program
+        .run(&["sync", "accounts", "schema", "catalog", "--json"])
+        .await
+        .expect(0);
+    for run in again.json()["runs"].as_array().expect("runs") {
+        assert_eq!(run["rows_inserted"], 0, "{run}");
+        assert_eq!(run["rows_updated"], 0, "{run}");
+        assert_eq!(run["rows_tombstoned"], 0, "{run}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_follow_changes_and_deletions() {
+    let setting = Setting::new(Options {
+        shape: shape(300, 40),
+        ..Options::default()
+    })
+    .await;
+    setting
+        .program
+        .run(&["sync", "users", "accounts"])
+        .await
+        .expect(0);
+    let tenant = setting.simulator.tenant();
+    let accounts = tenant.accounts();
+    assert!(tenant.rename_account(accounts[0], "Another & Co"));
+    assert!(tenant.set_account_seats(accounts[1], 77));
+    assert!(tenant.delete_account(accounts[2]));
+    assert!(tenant.delete_account(accounts[3]));
+    let new = tenant.add_account();
+    assert!(tenant.add_member(new, 5, true));
+    let emptied = accounts[4];
+    for person in tenant.members_of(emptied) {
+        assert!(tenant.remove_member(emptied, person));
+    }
+    assert!(tenant.add_account_grant(accounts[5]).is_some());
+    // Within the budget the round comes to all of so few accounts.
+    setting.program.run(&["sync", "accounts"]).await.expect(0);
+    setting.expect(&ACCOUNTS).await;
+    let gone: i64 = setting
+        .mirror
+        .value("select count(*) from accounts where _zephr_deleted_at is not null")
+        .await;
+    assert_eq!(gone, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incremental_run_asks_for_what_the_list_shows_as_changed_and_goes_round_the_rest() {
+    let setting = Setting::new(Options {
+        shape: shape(200, 60),
+        ..Options::default()
+    })
+    .await;
+    std::fs::create_dir(setting.program.directory().join("jobs")).expect("a directory");
+    let job = "resource = 'accounts'\nmode = 'incremental'\nbudget = 10\n";
+    std::fs::write(setting.program.directory().join("jobs/accounts.toml"), job).expect("a file");
+    setting.program.run(&["sync", "accounts"]).await.expect(0);
+    let tenant = setting.simulator.tenant();
+    for account in tenant.accounts().into_iter().take(3) {
+        assert!(tenant.set_account_seats(account, 999));
+    }
+    let asked = setting.requests(&["sync", "accounts"]).await;
+    let expected = [
+        ("GET /v3/accounts", 1),
+        ("GET /v3/accounts/{}", 3),
+        ("GET /v3/accounts/{}/grants", 13),
+        ("GET /v3/accounts/{}/users", 13),
+    ];
+    assert_eq!(
+        asked,
+        expected
+            .map(|(route, count)| (route.to_owned(), count))
+            .into()
+    );
+    let full = setting.requests(&["sync", "accounts", "--full"]).await;
+    assert_eq!(full["GET /v3/accounts/{}"], 60, "{full:?}");
+    assert_eq!(full["GET /v3/accounts/{}/users"], 60, "{full:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_go_round_the_tenant_and_the_changed_come_first() {
+    let setting = Setting::new(Options {
+        shape: shape(100, 3),
+        ..Options::default()
+    })
+    .await;
+    std::fs::create_dir(setting.program.directory().join("jobs")).expect("a directory");
+    let job = "resource = 'segments'\nmode = 'incremental'\nbudget = 30\nfull_every = 'never'\n";
+    std::fs::write(setting.program.directory().join("jobs/segments.toml"), job).expect("a file");
+    setting.program.run(&["sync", "users"]).await.expect(0);
+    for _ in 0..3 {
+        let asked = setting.requests(&["sync", "segments"]).await;
+        assert_eq!(asked["GET /v4/users/{}/segments"], 30, "{asked:?}");
+    }
+    let status = setting
+        .program
+        .run(&["status", "--json"])
+        .await
+        .expect(0)
+        .json();
+    let job = status["jobs"]
+        .as_array()
+        .expect("jobs")
+        .iter()
+        .find(|job| job["job"] == "segments")
+        .expect("the job")
+        .clone();
+    assert_eq!(job["rounds"][0]["never_visited"], 10, "{job}");
+    assert_eq!(job["rounds"][0]["runs_left"], 1, "{job}");
+    setting.program.run(&["sync", "segments"]).await.expect(0);
+    setting.expect(&SEGMENTS).await;
+
+    // Somebody who changed is asked for before the round comes to them.
+    let tenant = setting.simulator.tenant();
+    let segment = tenant.record_ids(List::Segments).remove(0);
+    let person = (0..100)
+        .find(|index| !tenant.segments_of(*index).contains(&segment))
+        .expect("somebody");
+    tenant.enter_segment(person, &segment);
+    assert!(tenant.update(person));
+    setting
+        .program
+        .run(&["sync", "users", "segments"])
+        .await
+        .expect(0);
+    setting.expect(&SEGMENTS).await;
+
+    let left = tenant.segments_of(person);
+    for segment in &left {
+        tenant.leave_segment(person, segment);
+    }
+    setting
+        .program
+        .run(&["sync", "segments", "--full"])
+        .await
+        .expect(0);
+    setting.expect(&SEGMENTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_brake_holds_back_what_an_empty_list_would_delete() {
+    let setting = Setting::new(Options {
+        shape: shape(300, 40),
+        ..Options::default()
+    })
+    .await;
+    setting
+        .program
+        .run(&["sync", "users", "accounts"])
+        .await
+        .expect(0);
+    let living = "select count(*) from accounts where _zephr_deleted_at is null";
+    let tenant = setting.simulator.tenant();
+    tenant.hide_list(List::Accounts, true);
+    let ended = setting.program.run(&["sync", "accounts"]).await.expect(4);
+    assert!(
+        ended.stderr.contains("--confirm-deletes") || ended.stdout.contains("--confirm-deletes"),
+        "{ended:?}"
+    );
+    assert_eq!(setting.mirror.value::<i64>(living).await, 40);
+
+    // Members of all accounts seem to be gone: the first few may be, the others stay.
+    tenant.hide_only(&[List::AccountUsers]);
+    setting.program.run(&["sync", "accounts"]).await.expect(4);
+    let members = "select count(*) from account_users where _zephr_deleted_at is null";
+    let all = tenant
+        .truth_of(List::AccountUsers)
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count() as i64;
+    let left: i64 = setting.mirror.value(members).await;
+    assert!(left >= all - 10, "{left} of {all}");
+
+    // It was a mistake of the server's: the next run finds everybody again.
+    tenant.hide_only(&[]);
+    setting.program.run(&["sync", "accounts"]).await.expect(0);
+    setting.expect(&ACCOUNTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn confirmed_deletions_go_through() {
+    let setting = Setting::new(Options {
+        shape: shape(300, 40),
+        ..Options::default()
+    })
+    .await;
+    setting
+        .program
+        .run(&["sync", "users", "accounts"])
+        .await
+        .expect(0);
+    let tenant = setting.simulator.tenant();
+    for account in tenant.accounts().into_iter().take(15) {
+        assert!(tenant.delete_account(account));
+    }
+    let braked = setting
+        .program
+        .run(&["sync", "accounts", "--json"])
+        .await
+        .expect(4)
+        .json();
+    let run = braked["runs"][0]["run_id"]
+        .as_str()
+        .expect("a run")
+        .to_owned();
+    setting
+        .program
+        .run(&["sync", "accounts", "--confirm-deletes", &run])
+        .await
+        .expect(0);
+    setting.expect(&ACCOUNTS).await;
+    let again = setting
+        .program
+        .run(&["sync", "accounts", "--confirm-deletes", &run])
+        .await;
+    assert_ne!(again.code, Some(0), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_the_next_run_makes_it_right() {
+    let setting = Setting::new(Options {
+        shape: shape(300, 60),
+        ..Options::default()
+    })
+    .await;
+    let program = Program::between(&setting.simulator, &setting.mirror).telling_phases();
+    program.run(&["sync", "users"]).await.expect(0);
+    program.run(&["sync", "accounts"]).await.expect(0);
+    setting.simulator.tenant().edit(Edits {
+        account_changes: 10,
+        account_deletions: 3,
+        member_changes: 30,
+        ..Edits::NONE
+    });
+    for phases in [1, 2, 3, 4, 6, 8, 11, 14, 18] {
+        let mut running = program.start(&["sync", "accounts", "--full"]);
+        for _ in 0..phases {
+            if !running.until(|line| line.contains(r#""phase":""#)).await {
+                break;
+            }
+        }
+        running.kill().await;
+    }
+    program.run(&["sync", "accounts", "--full"]).await.expect(0);
+    setting.expect(&ACCOUNTS).await;
+}
