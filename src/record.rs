@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::table::Row;
+
 /// Bytes of a row hash. Half a SHA-256: two versions of one user collide once in 2^128, and the covering index stays small.
 pub const HASH_BYTES: usize = 16;
 
@@ -157,6 +159,8 @@ pub struct User {
     pub extra: String,
     /// Keys in other systems, sorted, each once.
     pub foreign_keys: Vec<ForeignKey>,
+    /// What the user may use, as rows of `user_grants`.
+    pub grants: Vec<Row>,
     /// As of the item.
     pub hash: [u8; HASH_BYTES],
     /// What could not be kept as sent.
@@ -170,6 +174,25 @@ pub struct ForeignKey {
     pub system: String,
     /// The key there.
     pub key: String,
+}
+
+/// An event as a row of `user_events`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// When it happened.
+    pub occurred_at: DateTime<Utc>,
+    /// Its identifier, or a hash of its content.
+    pub event_key: String,
+    /// Who did it.
+    pub user_id: Option<String>,
+    /// What it was.
+    pub kind: Option<String>,
+    /// All of its columns, as JSON.
+    pub payload: String,
+    /// As of the item.
+    pub hash: [u8; HASH_BYTES],
+    /// What could not be kept as sent.
+    pub issues: Vec<Issue>,
 }
 
 /// A living user as the mirror holds it.

@@ -9,6 +9,7 @@
 
 mod deletions;
 pub mod error;
+mod events;
 pub mod progress;
 pub mod replay;
 mod run;
@@ -107,11 +108,11 @@ pub async fn run(
 ) -> Result<Ended, Error> {
     match job.resource {
         Resource::Users => users::run(env, job, extent, waiting).await,
+        Resource::Events => events::run(env, job, extent, waiting).await,
         Resource::Schema
         | Resource::Catalog
         | Resource::Accounts
         | Resource::Segments
-        | Resource::Events
         | Resource::List => tables::run(env, job, extent, waiting).await,
     }
 }
@@ -127,11 +128,11 @@ pub async fn dry_run(
 ) -> Result<(Counts, Verdict, String), Error> {
     match job.resource {
         Resource::Users => users::dry_run(env, extent, job).await,
+        Resource::Events => events::dry_run(env, extent, job).await,
         Resource::Schema
         | Resource::Catalog
         | Resource::Accounts
         | Resource::Segments
-        | Resource::Events
         | Resource::List => tables::dry_run(env, job, extent).await,
     }
 }

@@ -151,7 +151,7 @@ impl Night<'_> {
         Environment {
             database: self.mirror.database.clone(),
             before: sync::asked(self.reader),
-            reader: self.reader.clone(),
+            reader: self.reader.with(job.grants, &job.app_ids),
             progress: Arc::new(Progress::default()),
             shutdown: self.shutdown.clone(),
             rpp: self.settings.rpp,

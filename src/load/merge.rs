@@ -1,16 +1,19 @@
-//! Changed users into `users` and `user_foreign_keys`, in bulk, inside the caller's transaction.
+//! Changed users into `users`, `user_foreign_keys` and `user_grants`, in bulk, inside the caller's transaction.
 //!
 //! Rows are locked in key order before anything is written, so two writers cannot deadlock, and compared again under the lock, so that a record that
 //! another writer just wrote is not written twice, and an answer that came earlier does not replace one that came later. What is replaced is kept in
 //! `users_history`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::{Acquire, PgConnection};
 use uuid::Uuid;
 
+use super::rows;
 use crate::record::{HASH_BYTES, User};
+use crate::resource::grants::USER_GRANTS;
+use crate::table::Row;
 
 /// What the merge did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -102,6 +105,7 @@ async fn merge(
         let superseded_at = supersede(connection, &updated).await?;
         upsert(connection, run_id, rows, superseded_at).await?;
         foreign_keys(connection, run_id, rows, &updated).await?;
+        grants(connection, run_id, rows, &updated).await?;
     }
     Ok(Merged {
         inserted: (rows.len() - updated.len()) as i64,
@@ -170,7 +174,7 @@ async fn supersede(
     Ok(Some(at))
 }
 
-/// Marks users as deleted, and their foreign keys with them; answers how many were alive until now.
+/// Marks users as deleted, and their foreign keys and grants with them; answers how many were alive until now.
 ///
 /// # Errors
 /// As sqlx.
@@ -204,8 +208,10 @@ pub async fn tombstone(
         &living as &[&str],
         at,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    let gone = rows::living_below(connection, &USER_GRANTS, "user_id", &living).await?;
+    rows::tombstone(connection, &USER_GRANTS, run_id, &gone).await?;
     Ok(living.len() as i64)
 }
 
@@ -245,6 +251,32 @@ async fn upsert(
 
 fn column<'a, T>(rows: &'a [Extracted], value: impl Fn(&'a User) -> T) -> Vec<T> {
     rows.iter().map(|(user, _)| value(user)).collect()
+}
+
+/// Grants follow their user: those that came are live, those that did not are tombstones.
+async fn grants(
+    connection: &mut PgConnection,
+    run_id: Uuid,
+    rows: &[Extracted],
+    updated: &[&str],
+) -> Result<(), sqlx::Error> {
+    let sent: Vec<&Row> = rows.iter().flat_map(|(user, _)| &user.grants).collect();
+    if !updated.is_empty() {
+        let keys: HashSet<&[String]> = sent.iter().map(|grant| grant.key.as_slice()).collect();
+        let mut gone = rows::living_below(connection, &USER_GRANTS, "user_id", updated).await?;
+        gone.retain(|key| !keys.contains(key.as_slice()));
+        rows::tombstone(connection, &USER_GRANTS, run_id, &gone).await?;
+    }
+    // One statement may not meet a key twice: a grant that two users show is the later one's.
+    let mut sent = sent;
+    sent.reverse();
+    sent.sort_by(|a, b| a.key.cmp(&b.key));
+    sent.dedup_by(|again, kept| again.key == kept.key);
+    if !sent.is_empty() {
+        let answered_at = rows.iter().filter_map(|(_, at)| *at).min();
+        rows::upsert(connection, &USER_GRANTS, run_id, answered_at, &sent).await?;
+    }
+    Ok(())
 }
 
 /// Foreign keys follow their user: those that came are live, those that did not are tombstones.

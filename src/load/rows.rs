@@ -43,7 +43,11 @@ pub async fn merge(
     merged.await.map_err(merge::failure)
 }
 
-async fn upsert(
+/// As [`merge`], without going back where Postgres cannot hold a value.
+///
+/// # Errors
+/// As sqlx.
+pub(super) async fn upsert(
     connection: &mut PgConnection,
     table: &Table,
     run_id: Uuid,
@@ -276,22 +280,22 @@ pub async fn tombstone(
 ///
 /// # Errors
 /// As sqlx.
-pub async fn tombstone_below(
+pub async fn tombstone_orphans(
     connection: &mut PgConnection,
-    table: &str,
+    table: &Table,
+    parents: &str,
     parent_key: &str,
     run_id: Uuid,
-    parents: &[&str],
 ) -> Result<i64, sqlx::Error> {
     let sql = format!(
-        "update {} set _zephr_deleted_at = now(), _zephr_loaded_at = now(), _zephr_run_id = $1
-         where {} = any($2) and _zephr_deleted_at is null",
-        quoted(table),
-        quoted(parent_key),
+        "update {} t set _zephr_deleted_at = now(), _zephr_loaded_at = now(), _zephr_run_id = $1
+         from {} p where p.{key} = t.{key} and p._zephr_deleted_at is not null and t._zephr_deleted_at is null",
+        quoted(&table.name),
+        quoted(parents),
+        key = quoted(parent_key),
     );
     let done = sqlx::query(AssertSqlSafe(sql))
         .bind(run_id)
-        .bind(parents)
         .execute(connection)
         .await?;
     Ok(done.rows_affected() as i64)

@@ -90,6 +90,8 @@ pub struct Asking {
     pub rpp: u64,
     /// Only those updated after it; none means everybody.
     pub since: Option<DateTime<Utc>>,
+    /// Whether there may be records without a date, which are in no window.
+    pub may_be_undated: bool,
 }
 
 /// Reads parts of one scan. Clones share what is learned about the server.

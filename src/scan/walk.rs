@@ -77,7 +77,11 @@ impl<S: Source> Walk<S> {
             plan: Plan::without(&[]),
             parts: Parts::default(),
             by_page: Vec::new(),
-            undated: Undated::Waiting,
+            undated: if asking.may_be_undated {
+                Undated::Waiting
+            } else {
+                Undated::Begun
+            },
             people: 0,
             in_flight: in_flight.max(1),
             asked: JoinSet::new(),

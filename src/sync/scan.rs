@@ -19,6 +19,7 @@ use crate::scan::whole::Learned;
 use crate::scan::window::Window;
 use crate::state::leases::Lease;
 use crate::state::{checkpoints, windows};
+use crate::zephr::read::Events;
 use crate::zephr::{self, Reader};
 
 /// Pages that wait for a writer. A few keep both sides busy; each costs a page of memory.
@@ -29,6 +30,23 @@ impl Source for Reader {
 
     async fn page(&self, query: Query) -> Result<Page, zephr::Error> {
         self.export(query).await
+    }
+}
+
+impl Source for Events {
+    type Error = zephr::Error;
+
+    async fn page(&self, query: Query) -> Result<Page, zephr::Error> {
+        self.page(query).await
+    }
+}
+
+/// What users are asked for, all through a scan.
+pub(super) fn asking_for_users(env: &Environment, since: Option<DateTime<Utc>>) -> Asking {
+    Asking {
+        rpp: env.rpp,
+        since,
+        may_be_undated: true,
     }
 }
 
@@ -65,17 +83,19 @@ impl Checkpoint<'_> {
 }
 
 /// A scan under way.
-pub(super) struct Scan<'a> {
+pub(super) struct Scan<'a, S: Source<Error = zephr::Error>> {
     env: &'a Environment,
     scope: Scope,
-    pub(super) walk: Walk<Reader>,
+    pub(super) walk: Walk<S>,
     destination: Destination,
 }
 
-impl<'a> Scan<'a> {
+impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
     /// A scan of what the scope says, into the destination.
     pub(super) async fn new(
         env: &'a Environment,
+        source: S,
+        asking: Asking,
         job: &str,
         scope: Scope,
         destination: Destination,
@@ -86,11 +106,7 @@ impl<'a> Scan<'a> {
             Scope::Full { .. } | Scope::Sample { .. } => Learned::default(),
             Scope::Incremental { .. } => remembered(checkpoints::learned(pool, job).await?),
         };
-        let asking = Asking {
-            rpp: env.rpp,
-            since: scope.since(),
-        };
-        let mut walk = Walk::new(env.reader.clone(), asking, learned, env.max_in_flight);
+        let mut walk = Walk::new(source, asking, learned, env.max_in_flight);
         if let Scope::Full {
             scan_id,
             resumed: true,
@@ -208,10 +224,7 @@ pub(super) async fn strike_seen(
     learned: Learned,
     pool: &PgPool,
 ) -> Result<(Reached, crate::scan::verdict::Verdict), Error> {
-    let asking = Asking {
-        rpp: env.rpp,
-        since: Some(since),
-    };
+    let asking = asking_for_users(env, Some(since));
     let mut scan = Scan {
         env,
         scope: Scope::Incremental { since },

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::deletions::{Deletions, Settled};
 use super::progress::Phase;
 use super::run::{Moves, Outcome, Run, incomplete, interrupted, judged, too_many_rejects};
-use super::scan::{self, Checkpoint, Reached, Scan};
+use super::scan::{self, Checkpoint, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::write::{self, Destination, Merge};
 use super::{Ended, Environment, Error, Extent, holder_name};
@@ -22,6 +22,7 @@ use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending};
 use crate::state::windows;
 use crate::telemetry::field;
+use crate::zephr::Reader;
 
 /// Runs a job that mirrors the users. `waiting` is told when somebody else holds the lease.
 ///
@@ -73,7 +74,17 @@ pub async fn dry_run(
     let pool = env.database.pool(write::WRITERS);
     let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
     let destination = Destination::Compare(pool.clone(), Arc::clone(&env.progress));
-    let mut scan = Scan::new(env, &job.name, scope, destination, &pool).await?;
+    let asking = asking_for_users(env, scope.since());
+    let mut scan = Scan::new(
+        env,
+        env.reader.clone(),
+        asking,
+        &job.name,
+        scope,
+        destination,
+        &pool,
+    )
+    .await?;
     let read = scan.read(None).await;
     pool.close().await;
     read?;
@@ -140,7 +151,17 @@ impl Run<'_> {
             scope.kept(),
             Arc::clone(&env.progress),
         ));
-        let mut scan = Scan::new(env, self.job, scope, destination, self.pool).await?;
+        let asking = asking_for_users(env, scope.since());
+        let mut scan = Scan::new(
+            env,
+            env.reader.clone(),
+            asking,
+            self.job,
+            scope,
+            destination,
+            self.pool,
+        )
+        .await?;
         let mut checkpoint = Checkpoint {
             pool: self.pool,
             lease: self.lease,
@@ -268,7 +289,7 @@ impl Run<'_> {
     }
 
     /// Parts that were read by page are committed together, once all of their pages are.
-    async fn commit_by_page(&self, scan_id: Uuid, scan: &Scan<'_>) -> Result<(), Error> {
+    async fn commit_by_page(&self, scan_id: Uuid, scan: &Scan<'_, Reader>) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
         windows::commit(

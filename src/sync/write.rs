@@ -1,5 +1,7 @@
 //! The writing side of a run: batches of pages, each merged and committed with its counters and its progress in one transaction.
 
+mod append;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -21,6 +23,7 @@ use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts};
 use crate::state::{rejects, windows};
 use crate::zephr::user;
+pub use append::Append;
 
 /// A second writing connection is worth half as much again; a third only waits for the same two disks and cores.
 pub const WRITERS: u32 = 2;
@@ -38,6 +41,10 @@ pub enum Destination {
     Merge(Merge),
     /// Nowhere: they are compared in a session that may only read.
     Compare(PgPool, Arc<Progress>),
+    /// Into the events.
+    Append(Append),
+    /// Nowhere: the events among them that are not there are counted.
+    Count(PgPool, Arc<Progress>),
     /// Nowhere: who is in them is no longer noted as changed by this scan.
     Strike(PgPool, Uuid),
 }
@@ -88,6 +95,8 @@ impl Destination {
         match self {
             Self::Merge(merge) => merge.write(batch).await,
             Self::Compare(pool, progress) => compare_only(pool, progress, batch).await,
+            Self::Append(append) => append.write(batch).await,
+            Self::Count(pool, progress) => append::count_only(pool, progress, batch).await,
             Self::Strike(pool, scan_id) => strike(pool, *scan_id, batch).await,
         }
     }

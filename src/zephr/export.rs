@@ -13,20 +13,13 @@ use crate::record::{Envelope, Page, Reject};
 /// # Errors
 /// Anything that is not an export is a failure, never an empty page.
 pub fn page(answer: &Answer, ignored: &[String]) -> Result<Page, Failure> {
-    let root = document(answer)?;
-    let (results, envelope) = match json::kind(root) {
-        Kind::Array => (root, Envelope::default()),
-        Kind::Object => enveloped(root)?,
-        kind @ (Kind::Text | Kind::Boolean | Kind::Null | Kind::Number) => {
-            return Err(unexpected(kind.to_string()));
-        }
-    };
+    let (records, envelope) = records_of(answer)?;
     let mut page = Page {
         envelope,
         answered_at: answer.date,
         ..Page::default()
     };
-    for raw in records(results) {
+    for raw in records {
         match user::item(raw, ignored) {
             Ok(item) => page.items.push(item),
             Err(reject) => page.rejects.push(Reject {
@@ -36,6 +29,22 @@ pub fn page(answer: &Answer, ignored: &[String]) -> Result<Page, Failure> {
         }
     }
     Ok(page)
+}
+
+/// The records of an export, of users or of events, and what is around them.
+///
+/// # Errors
+/// Anything that is not an export is a failure.
+pub fn records_of(answer: &Answer) -> Result<(Vec<&RawValue>, Envelope), Failure> {
+    let root = document(answer)?;
+    let (results, envelope) = match json::kind(root) {
+        Kind::Array => (root, Envelope::default()),
+        Kind::Object => enveloped(root)?,
+        kind @ (Kind::Text | Kind::Boolean | Kind::Null | Kind::Number) => {
+            return Err(unexpected(kind.to_string()));
+        }
+    };
+    Ok((records(results), envelope))
 }
 
 /// The records of `[[…]]`, as in every rendered sample, or of `[…]`, if that is a slip of the schema.

@@ -2,12 +2,13 @@
 //!
 //! [`signing`] signs, [`client`] sends, retries and counts, [`governor`] decides how many and how fast, [`error`] names what went wrong and what to do,
 //! [`read`] holds the calls that read, [`export`] turns the export's envelopes into items and [`user`] an item into a record.
-//! [`list`] reads other lists, and [`row`] turns an item of one into a row of its table.
+//! [`event`] reads events, [`list`] other lists, and [`row`] turns an item of one into a row of its table.
 //! [`rejoin`] makes a user of a record again, and [`difference`] compares it with what the API shows.
 
 pub mod client;
 pub mod difference;
 pub mod error;
+pub mod event;
 pub mod export;
 pub mod governor;
 pub mod json;

@@ -39,7 +39,7 @@ impl<'t> Rows<'t> {
         }
     }
 
-    /// Reads an item. `parent` is the column and the key of the row that it was asked for below, if any.
+    /// Reads an item. `parent` is the column and the key of the row that it was sent below, if any: whatever the item itself says there.
     ///
     /// # Errors
     /// An item without a usable key cannot be stored.
@@ -109,7 +109,17 @@ impl<'t> Rows<'t> {
             .columns
             .iter()
             .map(|column| {
-                let (name, value) = find(&fields, column)?;
+                let found = find(&fields, column);
+                if let Some((name, parent)) = parent
+                    && name == column.name
+                {
+                    let same = |(_, value): &(&str, &RawValue)| {
+                        json::text(value).is_some_and(|sent| sent.text == parent)
+                    };
+                    captured.extend(found.filter(same).map(|(name, _)| name));
+                    return Some(parent.to_owned());
+                }
+                let (name, value) = found?;
                 match cell(column.kind, value) {
                     Ok(Cell { text, says_all }) => {
                         if says_all {

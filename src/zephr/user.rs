@@ -8,14 +8,20 @@ use serde_json::value::RawValue;
 
 use super::json::{self, Fields, Kind, Text};
 use super::key::{self, Keyless, MAX_KEY_BYTES};
+use super::row::Rows;
 use super::timestamp;
 use crate::record::{ForeignKey, Issue, Item, Reject, User};
+use crate::resource::grants::USER_GRANTS;
+use crate::table;
 
 /// The column is indexed too; an address has 254 characters at most (RFC 5321), so nothing real is lost.
 const MAX_EMAIL_BYTES: usize = 2_000;
 
 /// Names under which foreign keys were seen; their place in the export is undocumented (contract section 5.1).
 const FOREIGN_KEY_FIELDS: [&str; 2] = ["foreign_keys", "foreignKeys"];
+
+/// Where grants are in an item that was asked for with them.
+const GRANTS_FIELD: &str = "grants";
 
 /// Names of the two parts of a foreign key in the array form (contract section 6).
 const SYSTEM_FIELDS: [&str; 4] = [
@@ -113,6 +119,7 @@ pub fn row(item: &Item) -> User {
         );
     }
     let foreign_keys = row.foreign_keys(&fields, &user);
+    let grants = row.grants(&fields, &item.id);
 
     let captured = Captured {
         registered: item.registered_at.map(timestamp::format),
@@ -134,6 +141,7 @@ pub fn row(item: &Item) -> User {
         attributes: attributes.map(|raw| raw.get().to_owned()),
         extra: row.extra,
         foreign_keys,
+        grants,
         hash: item.hash,
         issues: row.issues,
     }
@@ -255,6 +263,37 @@ impl Row {
         keys.sort();
         keys.dedup();
         keys
+    }
+
+    /// Grants, which come as an object with `results` or as a bare array (contract section 5.1). They stay in `extra` too, which is how the history knows them.
+    fn grants(&mut self, item: &Fields<'_>, user_id: &str) -> Vec<table::Row> {
+        let Some(sent) = item.get(GRANTS_FIELD) else {
+            return Vec::new();
+        };
+        let inner = Fields::of(sent).and_then(|fields| fields.get("results"));
+        let rows = Rows::new(&USER_GRANTS, &[]);
+        let mut grants: Vec<table::Row> = Vec::new();
+        for grant in json::elements(inner.unwrap_or(sent)).unwrap_or_default() {
+            match rows.read(grant, Some(("user_id", user_id))) {
+                Ok(row) if grants.iter().any(|other| other.key == row.key) => {
+                    self.issue(
+                        GRANTS_FIELD,
+                        "holds a grant twice; the first one counts, both are kept in extra",
+                    );
+                }
+                Ok(row) => grants.push(row),
+                Err(reject) => {
+                    self.issue(
+                        GRANTS_FIELD,
+                        &format!(
+                            "holds a grant that has no row ({}); kept in extra",
+                            reject.reason
+                        ),
+                    );
+                }
+            }
+        }
+        grants
     }
 
     fn key_pair(&mut self, path: &str, pair: &RawValue, keys: &mut Vec<ForeignKey>) {

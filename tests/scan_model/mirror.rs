@@ -56,6 +56,7 @@ impl Mirror {
             let asking = Asking {
                 rpp: manner.rpp,
                 since: None,
+                may_be_undated: true,
             };
             let mut walk = Walk::new(server.clone(), asking, Learned::default(), manner.in_flight);
             walk.resume(&committed);

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
 
 use super::list::now;
-use super::store::{Batch, Store, Visits};
+use super::store::{self, Batch, Store, Visits};
 use super::{Amount, Read, Stop, Work};
 use crate::load::rows;
 use crate::record::Reject;
@@ -51,6 +51,11 @@ impl Work<'_> {
             parents: &below.parents,
             parent_key: &below.parent_key,
         };
+        if let Store::Merge(run) = &self.store
+            && !self.plan.is_sample()
+        {
+            store::tombstone_orphans(run, below).await?;
+        }
         let budget = self.job.budget;
         let living = {
             let mut connection = self.store.pool().acquire().await?;

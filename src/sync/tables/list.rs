@@ -11,7 +11,7 @@ use super::store::{self, Batch, Store, Visits};
 use super::{Amount, Read, Stop, Work};
 use crate::load::rows;
 use crate::record::Reject;
-use crate::resource::{List, Paging, Step};
+use crate::resource::{List, Paging};
 use crate::scan::verdict::Verdict;
 use crate::state::notes::{self, Note};
 use crate::state::visits;
@@ -343,19 +343,8 @@ impl Work<'_> {
                     .collect()
             }
         };
-        let below: Vec<(&str, &str)> = self
-            .job
-            .steps
-            .iter()
-            .filter_map(|step| match step {
-                Step::Below(below) if below.parents == list.table.name => {
-                    Some((below.table.name.as_ref(), below.parent_key.as_ref()))
-                }
-                Step::Below(_) | Step::List(_) => None,
-            })
-            .collect();
         for together in gone.chunks(GONE_TOGETHER) {
-            store::tombstone(run, &list.table, together, &below).await?;
+            store::tombstone(run, &list.table, together).await?;
         }
         Ok(())
     }

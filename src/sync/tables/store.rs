@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
-use uuid::Uuid;
 
 use super::super::progress::Phase;
 use super::super::run::Run;
@@ -10,6 +9,7 @@ use super::super::{Environment, Error};
 use crate::load::merge::Failure;
 use crate::load::rows::{self, Known};
 use crate::record::Reject;
+use crate::resource::Below;
 use crate::state::runs::{self, Counts};
 use crate::state::{rejects, visits};
 use crate::table::{Row, Table};
@@ -178,31 +178,47 @@ async fn compare(
     Ok(())
 }
 
-/// Marks rows as gone, with what is below them, and forgets the visits to them.
-pub(super) async fn tombstone(
-    run: &Run<'_>,
-    table: &Table,
-    keys: &[String],
-    below: &[(&str, &str)],
-) -> Result<(), Error> {
+/// Marks rows as gone, and forgets the visits to them.
+pub(super) async fn tombstone(run: &Run<'_>, table: &Table, keys: &[String]) -> Result<(), Error> {
     let mut transaction = run.pool.begin().await?;
     run.lease.token().fence(&mut transaction).await?;
-    let run_id: Uuid = run.run_id;
     let ids: Vec<&str> = keys.iter().map(String::as_str).collect();
     let gone: Vec<Vec<String>> = keys.iter().map(|key| vec![key.clone()]).collect();
-    let mut counts = Counts {
-        tombstoned: rows::tombstone(&mut transaction, table, run_id, &gone).await?,
+    let counts = Counts {
+        tombstoned: rows::tombstone(&mut transaction, table, run.run_id, &gone).await?,
         ..Counts::default()
     };
     visits::forget(&mut *transaction, &table.name, &ids).await?;
-    for (child, parent_key) in below {
-        counts.tombstoned +=
-            rows::tombstone_below(&mut transaction, child, parent_key, run_id, &ids).await?;
-        visits::forget(&mut *transaction, child, &ids).await?;
-    }
-    runs::add(&mut *transaction, run_id, counts).await?;
+    runs::add(&mut *transaction, run.run_id, counts).await?;
     transaction.commit().await?;
-    run.env.progress.tombstoned(counts);
-    run.env.progress.enter(Phase::Tombstoned);
+    tombstoned(run, counts);
     Ok(())
+}
+
+/// Marks what is below parents that are gone as gone with them.
+pub(super) async fn tombstone_orphans(run: &Run<'_>, below: &Below) -> Result<(), Error> {
+    let mut transaction = run.pool.begin().await?;
+    run.lease.token().fence(&mut transaction).await?;
+    let counts = Counts {
+        tombstoned: rows::tombstone_orphans(
+            &mut transaction,
+            &below.table,
+            &below.parents,
+            &below.parent_key,
+            run.run_id,
+        )
+        .await?,
+        ..Counts::default()
+    };
+    runs::add(&mut *transaction, run.run_id, counts).await?;
+    transaction.commit().await?;
+    tombstoned(run, counts);
+    Ok(())
+}
+
+fn tombstoned(run: &Run<'_>, counts: Counts) {
+    if counts.tombstoned > 0 {
+        run.env.progress.tombstoned(counts);
+        run.env.progress.enter(Phase::Tombstoned);
+    }
 }

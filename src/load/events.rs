@@ -1,0 +1,182 @@
+//! Events into `user_events`: appended, never changed; a partition per month, made when its first event comes.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
+use uuid::Uuid;
+
+use super::merge::{self, Failure};
+use crate::record::Event;
+use sqlx::Acquire;
+
+/// Names this part of the database to Postgres's advisory locks: one writer at a time makes partitions.
+const PARTITIONS_LOCK: &str = "zephr-sync: partitions of user_events";
+
+/// Appends events; answers how many were new. One that is there is left alone.
+///
+/// # Errors
+/// [`Failure::Unstorable`] asks the caller to try with fewer until the one is found that cannot be stored.
+pub async fn append(
+    connection: &mut PgConnection,
+    run_id: Uuid,
+    answered_at: Option<DateTime<Utc>>,
+    events: &[Event],
+) -> Result<i64, Failure> {
+    let appended = async {
+        let mut savepoint = connection.begin().await?;
+        let appended = insert(&mut savepoint, run_id, answered_at, events).await?;
+        savepoint.commit().await?;
+        Ok(appended)
+    };
+    appended.await.map_err(merge::failure)
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    run_id: Uuid,
+    answered_at: Option<DateTime<Utc>>,
+    events: &[Event],
+) -> Result<i64, sqlx::Error> {
+    let months = events
+        .iter()
+        .filter_map(|event| event.occurred_at.date_naive().with_day(1))
+        .collect();
+    partitions(connection, months).await?;
+    let issues: Vec<Option<String>> = events
+        .iter()
+        .map(|event| {
+            (!event.issues.is_empty()).then(|| serde_json::json!(event.issues).to_string())
+        })
+        .collect();
+    let done = sqlx::query_file!(
+        "src/load/events/append.sql",
+        run_id,
+        answered_at,
+        &events
+            .iter()
+            .map(|event| event.occurred_at)
+            .collect::<Vec<_>>() as &[DateTime<Utc>],
+        &events
+            .iter()
+            .map(|event| event.event_key.as_str())
+            .collect::<Vec<_>>() as &[&str],
+        &events
+            .iter()
+            .map(|event| event.user_id.as_deref())
+            .collect::<Vec<_>>() as &[Option<&str>],
+        &events
+            .iter()
+            .map(|event| event.kind.as_deref())
+            .collect::<Vec<_>>() as &[Option<&str>],
+        &events
+            .iter()
+            .map(|event| event.payload.as_str())
+            .collect::<Vec<_>>() as &[&str],
+        &events
+            .iter()
+            .map(|event| event.hash.as_slice())
+            .collect::<Vec<_>>() as &[&[u8]],
+        &issues as &[Option<String>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() as i64)
+}
+
+/// How many of these events are there.
+///
+/// # Errors
+/// As sqlx.
+pub async fn known(
+    connection: &mut PgConnection,
+    events: &[(DateTime<Utc>, &str)],
+) -> Result<i64, sqlx::Error> {
+    let (times, keys): (Vec<DateTime<Utc>>, Vec<&str>) = events.iter().copied().unzip();
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from unnest($1::timestamptz[], $2::text[]) as i (occurred_at, event_key)
+           join user_events using (occurred_at, event_key)"#,
+        &times as &[DateTime<Utc>],
+        &keys as &[&str],
+    )
+    .fetch_one(connection)
+    .await
+}
+
+fn partition(month: NaiveDate) -> String {
+    format!("user_events_{:04}_{:02}", month.year(), month.month())
+}
+
+/// Makes the partitions of these months that are not there. Attached rather than created in place: that takes no lock that a reader would wait for.
+async fn partitions(
+    connection: &mut PgConnection,
+    months: BTreeSet<NaiveDate>,
+) -> Result<(), sqlx::Error> {
+    for month in months {
+        let name = partition(month);
+        if exists(connection, &name).await? {
+            continue;
+        }
+        sqlx::query!(
+            "select pg_advisory_xact_lock(hashtext($1))",
+            PARTITIONS_LOCK
+        )
+        .execute(&mut *connection)
+        .await?;
+        if exists(connection, &name).await? {
+            continue;
+        }
+        let Some(next) = month.checked_add_months(Months::new(1)) else {
+            continue;
+        };
+        let words = month.format("%B %Y");
+        let sql = format!(
+            "create table {name} (like user_events including all);
+             comment on table {name} is 'Events of {words} (UTC).';
+             alter table user_events attach partition {name} for values from ('{month} 00:00:00+00') to ('{next} 00:00:00+00');"
+        );
+        connection.execute(AssertSqlSafe(sql)).await?;
+    }
+    Ok(())
+}
+
+async fn exists(connection: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar!(r#"select to_regclass($1) is not null as "found!""#, name)
+        .fetch_one(connection)
+        .await?;
+    Ok(found)
+}
+
+/// Drops the months that ended so long ago, by Postgres's clock; answers which.
+///
+/// # Errors
+/// As sqlx.
+pub async fn drop_before(
+    connection: &mut PgConnection,
+    before: DateTime<Utc>,
+) -> Result<Vec<String>, sqlx::Error> {
+    let names = sqlx::query_scalar!(
+        r#"select c.relname::text as "name!" from pg_inherits i join pg_class c on c.oid = i.inhrelid
+           where i.inhparent = 'user_events'::regclass order by 1"#
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut dropped = Vec::new();
+    for name in names {
+        let month = name
+            .strip_prefix("user_events_")
+            .and_then(|month| NaiveDate::parse_from_str(&format!("{month}_01"), "%Y_%m_%d").ok());
+        let ends = month.and_then(|month| month.checked_add_months(Months::new(1)));
+        // A partition that somebody else made has another name, and is left alone.
+        if let (Some(month), Some(ends)) = (month, ends)
+            && partition(month) == name
+            && ends <= before.date_naive()
+        {
+            connection
+                .execute(AssertSqlSafe(format!("drop table {name}")))
+                .await?;
+            dropped.push(name);
+        }
+    }
+    Ok(dropped)
+}

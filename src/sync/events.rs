@@ -1,0 +1,192 @@
+//! The events: scanned in windows of the time they happened, as users are in windows of their registration, and appended.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::progress::Phase;
+use super::run::{Moves, Outcome, Run, incomplete, interrupted, judged, too_many_rejects};
+use super::scan::{self, Checkpoint, Reached, Scan};
+use super::scope::Scope;
+use super::write::{self, Append, Destination};
+use super::{Ended, Environment, Error, Extent, holder_name};
+use crate::job::Job;
+use crate::load::events;
+use crate::record::Resource;
+use crate::scan::part::Asking;
+use crate::scan::verdict::Verdict;
+use crate::state::leases::{self, Holder};
+use crate::state::runs::{Counts, Ending};
+use crate::telemetry::field;
+use crate::zephr::read::Events;
+
+/// Events per page, more than users: an event is a third of a user's size.
+const RPP_FACTOR: u64 = 4;
+
+/// Runs a job that mirrors the events. `waiting` is told when somebody else holds the lease.
+///
+/// # Errors
+/// Only what kept the run from having a record; a run that failed has one, and that says why.
+pub async fn run(
+    env: &Environment,
+    job: &Job,
+    extent: Extent,
+    waiting: impl FnMut(&Holder),
+) -> Result<Ended, Error> {
+    if let Extent::Confirmed(run_id) = extent {
+        let why = "is of events, and events are never marked as deleted";
+        return Err(Error::NothingToConfirm { run_id, why });
+    }
+    let session = env.database.connect().await?;
+    let lease = leases::acquire(session, Resource::Events, &holder_name(), waiting).await?;
+    env.progress.enter(Phase::Leased);
+    // Two writers and one for what is said about the run itself.
+    let pool = env.database.pool(write::WRITERS + 1);
+    let run = Run {
+        env,
+        job: &job.name,
+        resource: Resource::Events,
+        run_id: Uuid::now_v7(),
+        lease: &lease,
+        pool: &pool,
+    };
+    let result = match Scope::decide(extent, job.mode, &pool, &job.name).await {
+        Ok(scope) => run.events(job, scope).await,
+        Err(error) => Err(error),
+    };
+    pool.close().await;
+    lease.release().await;
+    result
+}
+
+/// Reads and compares, and writes nothing. Counts what a run would have done.
+///
+/// # Errors
+/// As [`run`].
+pub async fn dry_run(
+    env: &Environment,
+    extent: Extent,
+    job: &Job,
+) -> Result<(Counts, Verdict, String), Error> {
+    let pool = env.database.pool(write::WRITERS);
+    let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
+    let keeps_since = keeps_since(job, &pool).await?;
+    let destination = Destination::Count(pool.clone(), Arc::clone(&env.progress));
+    let (source, asking) = reading(env, scope, keeps_since);
+    let mut scan = Scan::new(env, source, asking, &job.name, scope, destination, &pool).await?;
+    let read = scan.read(None).await;
+    pool.close().await;
+    read?;
+    let (verdict, reason) = scan.walk.verdict();
+    Ok((env.progress.counts(), verdict, reason))
+}
+
+/// What is read, and from when on: what retention would remove is not read to begin with.
+fn reading(
+    env: &Environment,
+    scope: Scope,
+    keeps_since: Option<DateTime<Utc>>,
+) -> (Events, Asking) {
+    let asking = Asking {
+        rpp: env.rpp * RPP_FACTOR,
+        since: scope.since().max(keeps_since),
+        may_be_undated: false,
+    };
+    (Events::new(env.reader.clone()), asking)
+}
+
+/// Events older than this are not kept, by Postgres's clock.
+async fn keeps_since(job: &Job, pool: &sqlx::PgPool) -> Result<Option<DateTime<Utc>>, Error> {
+    let Some(retention) = job.retention else {
+        return Ok(None);
+    };
+    let now: DateTime<Utc> = sqlx::query_scalar!(r#"select now() as "now!""#)
+        .fetch_one(pool)
+        .await?;
+    Ok(now.checked_sub_signed(
+        chrono::TimeDelta::from_std(retention).unwrap_or(chrono::TimeDelta::MAX),
+    ))
+}
+
+impl Run<'_> {
+    async fn events(&self, job: &Job, scope: Scope) -> Result<Ended, Error> {
+        self.begin(scope.mode(), scope.kept().map(|kept| kept.scan_id))
+            .await?;
+        let worked = self.watched(self.read_events(job, scope)).await;
+        self.end(worked).await
+    }
+
+    async fn read_events(&self, job: &Job, scope: Scope) -> Result<(Ending, Outcome), Error> {
+        let env = self.env;
+        let keeps_since = keeps_since(job, self.pool).await?;
+        let destination = Destination::Append(Append {
+            pool: self.pool.clone(),
+            token: self.lease.token(),
+            job: self.job.into(),
+            run_id: self.run_id,
+            scan_id: scope.kept().map(|kept| kept.scan_id),
+            progress: Arc::clone(&env.progress),
+        });
+        let (source, asking) = reading(env, scope, keeps_since);
+        let mut scan =
+            Scan::new(env, source, asking, self.job, scope, destination, self.pool).await?;
+        let begin = match scope {
+            Scope::Full {
+                scan_id,
+                resumed: false,
+                ..
+            } => Some(scan_id),
+            Scope::Full { .. } | Scope::Incremental { .. } | Scope::Sample { .. } => None,
+        };
+        let mut checkpoint = Checkpoint {
+            pool: self.pool,
+            lease: self.lease,
+            job: self.job,
+            begin,
+        };
+        match scan.read(Some(&mut checkpoint)).await? {
+            Reached::End => {}
+            Reached::Limit => return Ok((Ending::Succeeded, Outcome::default())),
+            Reached::Interruption => return Ok(interrupted()),
+            Reached::TooManyRejects => return Ok(too_many_rejects(env.brakes.max_rejects)),
+        }
+        env.progress.enter(Phase::ScanRead);
+        let (verdict, reason) = scan.walk.verdict();
+        let moves = match (scope, verdict) {
+            (Scope::Full { .. }, Verdict::Incomplete) => {
+                return Ok((Ending::Failed, incomplete(reason, Moves::Abandoned)));
+            }
+            (Scope::Incremental { .. } | Scope::Sample { .. }, Verdict::Incomplete) => {
+                return Ok((Ending::Failed, incomplete(reason, Moves::Nothing)));
+            }
+            (Scope::Sample { .. }, Verdict::Proven | Verdict::Agreed) => Moves::Nothing,
+            (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed) => {
+                Moves::Advanced(scan.walk.reader().first_answer())
+            }
+            (Scope::Full { scan_id, .. }, Verdict::Proven | Verdict::Agreed) => {
+                Moves::Finished(scan_id, scan::to_remember(scan.walk.reader().learned()))
+            }
+        };
+        if let Some(before) = keeps_since {
+            self.retire(before).await?;
+        }
+        let outcome = Outcome {
+            moves,
+            ..judged(verdict, reason)
+        };
+        Ok((Ending::Succeeded, outcome))
+    }
+
+    /// Drops the months that ended before.
+    async fn retire(&self, before: DateTime<Utc>) -> Result<(), Error> {
+        let mut transaction = self.pool.begin().await?;
+        self.lease.token().fence(&mut transaction).await?;
+        let dropped = events::drop_before(&mut transaction, before).await?;
+        transaction.commit().await?;
+        for name in dropped {
+            tracing::info!({ field::RUN } = %self.run_id, { field::TABLE } = name, "events older than the retention were dropped");
+        }
+        Ok(())
+    }
+}

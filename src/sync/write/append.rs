@@ -1,0 +1,119 @@
+//! Batches of events: appended and committed with their counters and their progress in one transaction.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::super::Error;
+use super::super::progress::{Phase, Progress};
+use super::{Batch, STATEMENT};
+use crate::load::events;
+use crate::load::merge::Failure;
+use crate::record::{Event, Item, Resource};
+use crate::state::leases::Token;
+use crate::state::runs::{self, Counts};
+use crate::state::{rejects, windows};
+use crate::zephr::{event, user};
+
+/// An event with the time at which the API answered with it.
+type Answered = (Item, Option<DateTime<Utc>>);
+
+/// What an appending writer needs.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// Sessions.
+    pub pool: PgPool,
+    /// The lease.
+    pub token: Token,
+    /// Name of the job.
+    pub job: Arc<str>,
+    /// The run.
+    pub run_id: Uuid,
+    /// The scan whose progress is kept, if it is.
+    pub scan_id: Option<Uuid>,
+    /// Where people and logs see how it goes.
+    pub progress: Arc<Progress>,
+}
+
+impl Append {
+    pub(super) async fn write(&self, mut batch: Batch) -> Result<(), Error> {
+        let mut counts = Counts {
+            read: batch.rows as i64,
+            ..Counts::default()
+        };
+        let mut transaction = self.pool.begin().await?;
+        self.token.fence(&mut transaction).await?;
+        let mut unstorable = std::mem::take(&mut batch.rejects);
+        let done = std::mem::take(&mut batch.done);
+        let items = batch.items();
+        let answered_at = items.iter().filter_map(|(_, at)| *at).min();
+        self.progress.enter(Phase::BatchCompared);
+        let mut pending: Vec<&[Answered]> =
+            items.chunks(STATEMENT).rev().collect();
+        while let Some(items) = pending.pop() {
+            let rows: Vec<Event> = items
+                .iter()
+                .filter_map(|(item, _)| Some(event::row(item, item.registered_at?)))
+                .collect();
+            match events::append(&mut transaction, self.run_id, answered_at, &rows).await {
+                Ok(inserted) => counts.inserted += inserted,
+                Err(Failure::Database(error)) => return Err(error.into()),
+                Err(Failure::Unstorable(reason)) => match items {
+                    [(item, at)] => unstorable.push(user::reject(item, *at, reason)),
+                    several => {
+                        let (first, second) = several.split_at(several.len() / 2);
+                        pending.push(second);
+                        pending.push(first);
+                    }
+                },
+            }
+        }
+        self.progress.enter(Phase::BatchMerged);
+        counts.unchanged = counts.read - counts.inserted - unstorable.len() as i64;
+        if !unstorable.is_empty() {
+            let met = rejects::store(
+                &mut *transaction,
+                &self.job,
+                Resource::Events,
+                self.run_id,
+                &unstorable,
+            )
+            .await?;
+            counts.rejected = met as i64;
+        }
+        if let Some(scan_id) = self.scan_id
+            && !done.is_empty()
+        {
+            windows::commit(&mut *transaction, scan_id, self.run_id, &done).await?;
+        }
+        runs::add(&mut *transaction, self.run_id, counts).await?;
+        transaction.commit().await?;
+        self.progress.committed(counts);
+        Ok(())
+    }
+}
+
+/// Counts what would be appended.
+pub(super) async fn count_only(
+    pool: &PgPool,
+    progress: &Progress,
+    batch: Batch,
+) -> Result<(), Error> {
+    let mut counts = Counts {
+        read: batch.rows as i64,
+        rejected: batch.rejects.len() as i64,
+        ..Counts::default()
+    };
+    let items = batch.items();
+    let events: Vec<(DateTime<Utc>, &str)> = items
+        .iter()
+        .filter_map(|(item, _)| Some((item.registered_at?, item.id.as_str())))
+        .collect();
+    let known = events::known(&mut *pool.acquire().await?, &events).await?;
+    counts.inserted = events.len() as i64 - known;
+    counts.unchanged = counts.read - counts.inserted - counts.rejected;
+    progress.committed(counts);
+    Ok(())
+}
