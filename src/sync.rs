@@ -9,6 +9,7 @@
 
 mod deletions;
 pub mod error;
+mod privacy;
 pub mod progress;
 pub mod replay;
 mod scan;
@@ -26,6 +27,7 @@ use crate::job::Job;
 use crate::lifecycle::Shutdown;
 use crate::load::compare;
 use crate::postgres::connect::Database;
+use crate::privacy::Policy;
 use crate::record::Resource;
 use crate::scan::verdict::{Proof, Verdict};
 use crate::scan::walk::Part;
@@ -33,7 +35,7 @@ use crate::scan::whole::Learned;
 use crate::state::leases::{self, Holder, Lease};
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending, Traffic};
-use crate::state::{checkpoints, windows};
+use crate::state::{checkpoints, erasures, windows};
 use crate::telemetry::field;
 use crate::zephr::Reader;
 use deletions::{Deletions, Settled};
@@ -71,6 +73,8 @@ pub struct Environment {
     pub max_in_flight: usize,
     /// What stops a run gone wrong.
     pub brakes: Brakes,
+    /// What of a record may be kept; the reader keeps to it.
+    pub privacy: Policy,
 }
 
 /// What stops a run gone wrong.
@@ -151,7 +155,8 @@ pub async fn dry_run(
 ) -> Result<(Counts, Verdict, String), Error> {
     let pool = env.database.pool(write::WRITERS);
     let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
-    let destination = Destination::Compare(pool.clone(), Arc::clone(&env.progress));
+    let erased = Arc::new(erasures::erased(&pool, env.privacy.key()).await?);
+    let destination = Destination::Compare(pool.clone(), Arc::clone(&env.progress), erased);
     let mut scan = Scan::new(env, &job.name, scope, destination, &pool).await?;
     let read = scan.read(None).await;
     pool.close().await;
@@ -161,7 +166,7 @@ pub async fn dry_run(
 }
 
 /// Host and process, for people who wonder who holds a lease.
-fn holder_name() -> String {
+pub(crate) fn holder_name() -> String {
     let host = rustix::system::uname()
         .nodename()
         .to_string_lossy()
@@ -304,14 +309,18 @@ impl Run<'_> {
 
     async fn read_and_settle(&self, scope: Scope) -> Result<(Ending, Outcome), Error> {
         let env = self.env;
-        let destination = Destination::Merge(Merge::new(
+        let schema = env.database.schemas().data();
+        privacy::follow(self.pool, self.lease.token(), schema, &env.privacy).await?;
+        let erased = erasures::erased(self.pool, env.privacy.key()).await?;
+        let merge = Merge::new(
             self.pool.clone(),
             self.lease.token(),
             self.job,
             self.run_id,
             scope.kept(),
             Arc::clone(&env.progress),
-        ));
+        );
+        let destination = Destination::Merge(merge.without(erased));
         let mut scan = Scan::new(env, self.job, scope, destination, self.pool).await?;
         let mut checkpoint = Checkpoint {
             pool: self.pool,

@@ -14,6 +14,7 @@ use crate::lifecycle::Shutdown;
 use crate::postgres::connect::Schemas;
 use crate::simulator::{Edits, Options, Shape, Simulator};
 use crate::state::leases::Holder;
+use crate::state::privacy::Access;
 use crate::state::runs::{self, Run};
 use crate::sync::{self, Extent, Start};
 use crate::zephr::{BaseUrl, KeyPair};
@@ -198,9 +199,16 @@ impl Night<'_> {
     async fn sync(&self, extent: Extent, connection: &mut PgConnection) -> Result<Run, Failure> {
         let keys = self.simulator.keys();
         let keys = KeyPair::new(keys.access.clone().into(), keys.secret.clone().into());
+        let policy = self.mirror.policy(self.settings, Access::Write).await?;
         let base = BaseUrl::parse(&self.simulator.base_url())
             .map_err(|error| Failure::new(error.to_string(), ""))?;
-        let env = environment(self.settings, (base, keys), self.mirror, self.shutdown)?;
+        let env = environment(
+            self.settings,
+            (base, keys),
+            self.mirror,
+            self.shutdown,
+            policy,
+        )?;
         let waiting = |holder: &Holder| self.output.note(&format!("waiting for {}", holder.name));
         let job = job::chosen(job::built_in()?, &["users".to_owned()])?.remove(0);
         let ended = watched(

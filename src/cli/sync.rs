@@ -15,9 +15,11 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::job::{self, Job};
 use crate::lifecycle::Shutdown;
+use crate::privacy::Policy;
 use crate::record::Resource;
 use crate::scan::verdict::Verdict;
 use crate::state::leases::Holder;
+use crate::state::privacy::Access;
 use crate::state::runs::{self, Ending, Run};
 use crate::sync::progress::{Progress, State};
 use crate::sync::{self, Ended, Environment, Extent, Start};
@@ -105,7 +107,8 @@ async fn run_jobs(
         .iter()
         .flat_map(|job| args.extents().into_iter().map(move |extent| (job, extent)));
     for (job, extent) in each {
-        let mut env = environment(settings, settings.api()?, mirror, shutdown)?;
+        let policy = mirror.policy(settings, Access::Write).await?;
+        let mut env = environment(settings, settings.api()?, mirror, shutdown, policy)?;
         env.brakes = settings.brakes.of_job(job);
         let ended = run_job(&env, job, extent, output).await?;
         exit = exit.worst(exit_of(&ended));
@@ -130,6 +133,7 @@ pub fn environment(
     (base, keys): (BaseUrl, KeyPair),
     mirror: &Opened,
     shutdown: &Shutdown,
+    policy: Policy,
 ) -> Result<Environment, Failure> {
     let client = Client::new(base, keys, Clock::system(), settings.limits).map_err(|_| {
         Failure::new(
@@ -139,7 +143,8 @@ pub fn environment(
     })?;
     Ok(Environment {
         database: mirror.database.clone(),
-        reader: Reader::new(client, settings.ignored.clone()),
+        reader: Reader::new(client, settings.ignored.clone()).under(&policy),
+        privacy: policy,
         progress: Arc::new(Progress::default()),
         shutdown: shutdown.clone(),
         rpp: settings.rpp,
@@ -323,7 +328,8 @@ async fn dry_run(
     let mut previews = Vec::new();
     let mut exit = Exit::Done;
     for job in jobs {
-        let env = environment(settings, settings.api()?, mirror, shutdown)?;
+        let policy = mirror.policy(settings, Access::ReadOnly).await?;
+        let env = environment(settings, settings.api()?, mirror, shutdown, policy)?;
         let preview = sync::dry_run(&env, args.extent(), job);
         let (counts, verdict, reason) = watched(preview, &env.progress, &job.name).await?;
         if shutdown.is_requested() {

@@ -2,9 +2,12 @@
 //!
 //! [`compare`] asks the mirror, from least to most, whether anything is new: a digest per window, then hashes. [`merge`] writes what is, with its foreign keys,
 //! inside the caller's transaction. [`freshness`] tells how late something was
-//! heard of, and [`sample`] draws some of what is there, to be compared with the API.
+//! heard of, and [`sample`] draws some of what is there, to be compared with the API. [`redact`] rewrites what is stored for new privacy settings, and [`erase`]
+//! removes a person.
 
 pub mod compare;
+pub mod erase;
 pub mod freshness;
 pub mod merge;
+pub mod redact;
 pub mod sample;

@@ -2,6 +2,7 @@
 //!
 //! [`signing`] signs, [`client`] sends, retries and counts, [`governor`] decides how many and how fast, [`error`] names what went wrong and what to do,
 //! [`read`] holds the calls that read, [`export`] turns the export's envelopes into items and [`user`] an item into a record.
+//! [`redact`] takes out of a record what may not be kept, before anything is made of it.
 //! [`rejoin`] makes a user of a record again, and [`difference`] compares it with what the API shows.
 
 pub mod client;
@@ -12,6 +13,7 @@ pub mod governor;
 pub mod json;
 pub mod list;
 pub mod read;
+pub mod redact;
 pub mod rejoin;
 pub mod signing;
 pub mod timestamp;

@@ -12,7 +12,8 @@ use super::client::{Client, Request, Sent};
 use super::error::Error;
 use super::export;
 use super::governor::Snapshot;
-use super::timestamp;
+use super::{timestamp, user};
+use crate::privacy::{Policy, Rules};
 use crate::record::{Page, Query};
 
 /// Reads a tenant.
@@ -20,6 +21,7 @@ use crate::record::{Page, Query};
 pub struct Reader {
     client: Client,
     ignored: Vec<String>,
+    rules: Arc<Rules>,
     /// Whether the export has answered before; a 404 is then no mistake in the address.
     export_exists: Arc<AtomicBool>,
     /// The API's clock, as far as its answers have told it.
@@ -59,8 +61,17 @@ impl Reader {
         Self {
             client,
             ignored,
+            rules: Arc::default(),
             export_exists: Arc::default(),
             clock: Arc::default(),
+        }
+    }
+
+    /// Takes of each user only what this policy lets it keep.
+    pub fn under(self, policy: &Policy) -> Self {
+        Self {
+            rules: Arc::new(user::rules(policy)),
+            ..self
         }
     }
 
@@ -99,7 +110,9 @@ impl Reader {
         let request = Request::get(target(query));
         let mut page = self
             .client
-            .call(&request, |answer| export::page(answer, &self.ignored))
+            .call(&request, |answer| {
+                export::page(answer, &self.ignored, &self.rules)
+            })
             .await?;
         page.answered_at = page.answered_at.map(|date| self.arrived(date));
         self.export_exists.store(true, Ordering::Relaxed);
