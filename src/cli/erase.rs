@@ -19,7 +19,7 @@ pub struct Args {
     /// The person: a user_id, or what --by says
     #[arg(required_unless_present_any = ["list", "forget"])]
     user: Option<String>,
-    /// What names the person: user_id, email, username or foreign_key:<system>
+    /// What names the person: user_id, email, username or foreign_key:SYSTEM
     #[arg(long, value_name = "WHAT", default_value = "user_id", value_parser = by)]
     by: By,
     /// Remove them; without it only what would be removed is shown
