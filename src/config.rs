@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::postgres::connect::{Database, SchemaError, Schemas, UrlError};
+use crate::privacy::{self, Choices, HashKey};
 use crate::sync::Brakes;
 use crate::telemetry::LogFormat;
 use crate::toml_file;
@@ -29,7 +30,7 @@ const DEFAULT_DELETE_FRACTION: f64 = 0.02;
 /// More records than a person looks through: then something is wrong with all of them.
 const DEFAULT_MAX_REJECTS: u64 = 10_000;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 21] = [
     "tenant",
     "base_url",
     "access_key",
@@ -48,6 +49,9 @@ const KEYS: [&str; 18] = [
     "ignore_fields",
     "max_delete_fraction",
     "max_rejects",
+    "hash_key",
+    "hash_key_file",
+    "privacy",
 ];
 
 /// Settings as flags give them. Secrets have no flag: process arguments are visible to everybody on the machine.
@@ -114,6 +118,10 @@ struct File {
     ignore_fields: Option<Vec<String>>,
     max_delete_fraction: Option<f64>,
     max_rejects: Option<u64>,
+    hash_key: Option<SecretString>,
+    hash_key_file: Option<PathBuf>,
+    #[serde(default)]
+    privacy: toml::Table,
 }
 
 /// Settings that are right as far as they can be checked without a network.
@@ -143,6 +151,10 @@ pub struct Settings {
     pub ignored: Vec<String>,
     /// What stops a run gone wrong.
     pub brakes: Brakes,
+    /// What is hashed or dropped.
+    pub privacy: Choices,
+    /// The key of the hashes; none when zephr-sync is to make one.
+    pub hash_key: Option<HashKey>,
 }
 
 /// Where the mirror is.
@@ -185,6 +197,9 @@ pub enum Error {
     /// Both ways of saying where the API is.
     #[error("both a tenant and a base URL are set; keep one of ZEPHR_TENANT and ZEPHR_BASE_URL")]
     TwoBases,
+    /// What is hashed or dropped.
+    #[error(transparent)]
+    Privacy(#[from] privacy::Error),
     /// The schema's name.
     #[error("schema: {0}")]
     Schema(#[from] SchemaError),
@@ -273,6 +288,18 @@ impl Settings {
             file.database_url,
             file.database_url_file,
         )?;
+        let hash_key = secret(
+            ("ZEPHR_SYNC_HASH_KEY", "ZEPHR_SYNC_HASH_KEY_FILE"),
+            file.hash_key,
+            file.hash_key_file,
+        )?;
+        let hash_key = hash_key.as_ref().map(HashKey::given).transpose();
+        let hash_key = hash_key.map_err(|short| Error::Value {
+            name: "ZEPHR_SYNC_HASH_KEY",
+            message: short.to_string(),
+        })?;
+        // Tables of jobs with `resource = "list"` go into the second argument, once there are such jobs.
+        let privacy = Choices::parse(&file.privacy, &[])?;
         let schema = flags
             .schema
             .or_else(|| variable("ZEPHR_SYNC_SCHEMA"))
@@ -387,6 +414,8 @@ impl Settings {
                 max_delete_fraction,
                 max_rejects,
             },
+            privacy,
+            hash_key,
         })
     }
 

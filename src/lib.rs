@@ -10,20 +10,22 @@
 //! them.
 //!
 //! - [`cli`]: one file per command; [`config`] holds the settings, [`telemetry`] the logs, [`lifecycle`] the signals
-//! - [`sync`]: one sync run, the flow; [`verify`]: comparing the mirror with the API
+//! - [`sync`]: one sync run, the flow; [`verify`]: comparing the mirror with the API; [`erase`]: removing a person
 //! - [`zephr`]: the Admin API; [`scan`]: reading the export whole; [`load`]: the data tables; [`state`]: our own bookkeeping
 //! - [`postgres`]: connections, migrations, the private cluster
 //! - [`simulator`]: a stateful Zephr with faults and drift, for the demo, tests and benchmarks; it knows none of the others
 //! - [`resource`]: what is mirrored beside users and events, described
-//! - [`job`], [`record`], [`table`], [`remedy`], [`clock`], [`toml_file`]: the words that all share
+//! - [`job`], [`privacy`], [`record`], [`table`], [`remedy`], [`clock`], [`toml_file`]: the words that all share
 
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod erase;
 pub mod job;
 pub mod lifecycle;
 pub mod load;
 pub mod postgres;
+pub mod privacy;
 pub mod record;
 pub mod remedy;
 pub mod resource;

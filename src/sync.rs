@@ -10,6 +10,7 @@
 mod deletions;
 pub mod error;
 mod events;
+mod privacy;
 pub mod progress;
 pub mod replay;
 mod run;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 use crate::job::Job;
 use crate::lifecycle::Shutdown;
 use crate::postgres::connect::Database;
+use crate::privacy::Policy;
 use crate::record::Resource;
 use crate::scan::verdict::{Proof, Verdict};
 use crate::scan::walk::Part;
@@ -64,6 +66,8 @@ pub struct Environment {
     pub brakes: Brakes,
     /// What the API had been asked before this run: the client is shared by all jobs of a tenant.
     pub before: Traffic,
+    /// What of a record may be kept; the reader keeps to it.
+    pub privacy: Policy,
 }
 
 /// What stops a run gone wrong.
@@ -138,7 +142,7 @@ pub async fn dry_run(
 }
 
 /// Host and process, for people who wonder who holds a lease.
-fn holder_name() -> String {
+pub(crate) fn holder_name() -> String {
     let host = rustix::system::uname()
         .nodename()
         .to_string_lossy()

@@ -16,10 +16,11 @@ use sqlx::PgPool;
 
 use crate::load::{compare, sample};
 use crate::postgres::connect::Database;
+use crate::privacy::Rules;
 use crate::record::{Mirrored, Resource};
 use crate::remedy;
-use crate::state::rejects;
 use crate::state::verifications::{self, Difference, Found, Verification};
+use crate::state::{erasures, rejects};
 use crate::zephr::difference::{self, Compared};
 use crate::zephr::{self, Reader};
 
@@ -35,6 +36,8 @@ pub struct Environment<'a> {
     pub reader: &'a Reader,
     /// Fields that do not count as a change, by their path.
     pub ignored: &'a [String],
+    /// What of a record may be kept.
+    pub rules: &'a Rules,
     /// Requests in flight at most.
     pub max_in_flight: usize,
     /// Where people see how it goes.
@@ -67,6 +70,8 @@ pub struct Verified {
     pub stored: Verification,
     /// Records that the last full run and those after it could not store: the API counts them, and the mirror holds them as rejects.
     pub rows_kept_aside: i64,
+    /// People who were erased, and whom the API still had when it was last read.
+    pub rows_erased: i64,
     /// The paths of the fields that were compared.
     pub fields_compared: Vec<String>,
     /// The paths of the fields that only one side ever shows, so that there was nothing to compare.
@@ -78,7 +83,7 @@ pub struct Verified {
 impl Verified {
     /// Whether both sides have as many records; none when the API does not say how many it has.
     pub fn counts_agree(&self) -> Option<bool> {
-        let here = self.stored.rows_mirror + self.rows_kept_aside;
+        let here = self.stored.rows_mirror + self.rows_kept_aside + self.rows_erased;
         self.stored.rows_api.map(|there| there == here)
     }
 
@@ -137,6 +142,7 @@ async fn verify(
     // Of somebody whose newest record cannot be stored, the mirror has the one before.
     let there_too = sample::count_living_of(&mut connection, &ids).await?;
     let rows_kept_aside = aside.without_id + ids.len() as i64 - there_too;
+    let rows_erased = erasures::count_met_lately(&mut *connection).await?;
     let drawn = sample::draw(&mut connection, size).await?;
     drop(connection);
     let rows_api = env.reader.total().await?.map(|total| total as i64);
@@ -171,6 +177,7 @@ async fn verify(
     Ok(Verified {
         stored: verifications::store(pool, job, &found).await?,
         rows_kept_aside,
+        rows_erased,
         fields_compared: tallied.compared,
         fields_one_sided: tallied.one_sided,
         last_read_at,
@@ -195,7 +202,10 @@ enum Answer {
 
 async fn ask(env: &Environment<'_>, row: Mirrored) -> Result<(String, Answer), Error> {
     let answer = match env.reader.user(&row.user_id).await {
-        Ok(Some(shown)) => Answer::Compared(difference::users(&row, &shown, env.ignored)),
+        Ok(Some(shown)) => {
+            let compared = difference::users(&row, &shown, env.ignored, env.rules);
+            Answer::Compared(compared)
+        }
         Ok(None) => Answer::Gone,
         Err(error) if error.is_unsendable() => Answer::Unaskable,
         Err(error) => return Err(error.into()),

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use serde_json::value::RawValue;
+use zephr_sync::privacy::Rules;
 use zephr_sync::record::User;
 use zephr_sync::zephr::user;
 
@@ -52,7 +53,7 @@ fn batch(lines: &[&str]) -> Result<Batch, Box<dyn Error>> {
     };
     for line in lines {
         let raw: &RawValue = serde_json::from_str(line)?;
-        let item = user::item(raw, &[]).map_err(|reject| reject.reason)?;
+        let item = user::item(raw, &[], &Rules::default()).map_err(|reject| reject.reason)?;
         let hash = format!("\\x{}", hex::encode(item.hash));
         write(
             &mut batch.documents,

@@ -7,7 +7,7 @@ use crate::job;
 use crate::postgres::{migrate, private};
 use crate::remedy::chain;
 use crate::simulator;
-use crate::state::leases;
+use crate::state::{leases, privacy};
 use crate::sync;
 use crate::verify;
 use crate::zephr;
@@ -153,6 +153,18 @@ impl From<verify::Error> for Failure {
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         sync::Error::from(error).into()
+    }
+}
+
+impl From<privacy::KeyError> for Failure {
+    fn from(error: privacy::KeyError) -> Self {
+        let remedy = error.remedy();
+        match error {
+            privacy::KeyError::Database(error) => error.into(),
+            other @ (privacy::KeyError::Differs { .. } | privacy::KeyError::NotGiven) => {
+                Self::usage(chain(&other), remedy)
+            }
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use crate::config::{Mirror, Settings};
 use crate::postgres::connect::{Database, Schemas};
 use crate::postgres::migrate;
 use crate::postgres::private::PrivateCluster;
+use crate::privacy::Policy;
+use crate::state::privacy::{self, Access};
 
 use super::exit::Failure;
 use super::output::Output;
@@ -59,6 +61,16 @@ impl Opened {
             ));
         }
         Ok(migrated)
+    }
+
+    /// The privacy settings with the key of this mirror's hashes.
+    ///
+    /// # Errors
+    /// The key is not the one that was used before.
+    pub async fn policy(&self, settings: &Settings, access: Access) -> Result<Policy, Failure> {
+        let mut connection = self.database.connect().await?;
+        let (choices, given) = (&settings.privacy, settings.hash_key.as_ref());
+        Ok(privacy::policy(&mut connection, choices, given, access).await?)
     }
 
     /// How to reach it with psql, when it is the private one.

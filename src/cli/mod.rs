@@ -5,6 +5,7 @@ pub mod behaviour;
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod erase;
 pub mod exit;
 pub mod init;
 pub mod migrate;
@@ -66,6 +67,8 @@ pub enum Command {
     Rejects(rejects::Command),
     /// Compare counts and sampled records with the API, field by field
     Verify(verify::Args),
+    /// Remove a person from the mirror for good, and keep them out
+    Erase(erase::Args),
     /// Send any request to the Admin API, signed and retried, and print the answer as it came
     Api(api::Args),
     /// Run the Zephr simulator
@@ -120,6 +123,7 @@ async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Runs(args) => runs::run(&settings, &args, output).await,
         Command::Rejects(command) => rejects::run(&settings, &command, output).await,
         Command::Verify(args) => verify::run(&settings, &args, output).await,
+        Command::Erase(args) => erase::run(&settings, &args, output).await,
         Command::Api(args) => api::run(&settings, &args).await,
         Command::Simulate(args) => simulate::run(*args, output).await,
         Command::Completions(args) => Ok(completions::run(&args)),

@@ -18,6 +18,7 @@ use crate::lifecycle::Shutdown;
 use crate::record::Resource;
 use crate::scan::verdict::Verdict;
 use crate::state::leases::Holder;
+use crate::state::privacy::Access;
 use crate::state::runs::{self, Ending, Run};
 use crate::sync::progress::{Progress, State};
 use crate::sync::{self, Ended, Environment, Extent, Start};
@@ -141,23 +142,28 @@ impl Night<'_> {
     /// # Errors
     /// As [`sync::run`].
     pub async fn run_job(&self, job: &Job, extent: Extent) -> Result<Ended, Failure> {
-        let env = self.environment(job);
+        let env = self.environment(job, Access::Write).await?;
         let running = sync::run(&env, job, extent, waiting(self.output, job.resource));
         Ok(watched(running, &env.progress, &job.name).await?)
     }
 
     /// What a run of a job works with.
-    pub fn environment(&self, job: &Job) -> Environment {
-        Environment {
+    ///
+    /// # Errors
+    /// The key of the mirror's hashes is not the one that was used before.
+    pub async fn environment(&self, job: &Job, access: Access) -> Result<Environment, Failure> {
+        let policy = self.mirror.policy(self.settings, access).await?;
+        Ok(Environment {
             database: self.mirror.database.clone(),
             before: sync::asked(self.reader),
-            reader: self.reader.with(job.grants, &job.app_ids),
+            reader: self.reader.with(job.grants, &job.app_ids).under(&policy),
+            privacy: policy,
             progress: Arc::new(Progress::default()),
             shutdown: self.shutdown.clone(),
             rpp: self.settings.rpp,
             max_in_flight: self.settings.limits.max_in_flight,
             brakes: self.settings.brakes.of_job(job),
-        }
+        })
     }
 }
 
@@ -332,7 +338,7 @@ impl Night<'_> {
         let mut previews = Vec::new();
         let mut exit = Exit::Done;
         for job in jobs {
-            let env = self.environment(job);
+            let env = self.environment(job, Access::ReadOnly).await?;
             let preview = sync::dry_run(&env, job, args.extent());
             let (counts, verdict, reason) = watched(preview, &env.progress, &job.name).await?;
             if self.shutdown.is_requested() {

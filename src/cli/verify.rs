@@ -13,10 +13,11 @@ use crate::config::Settings;
 use crate::job::{self, Job};
 use crate::lifecycle::Shutdown;
 use crate::record::Resource;
+use crate::state::privacy::Access;
 use crate::state::verifications::{Difference, Verification};
 use crate::telemetry::field;
 use crate::verify::{self, Environment, Progress, Verified};
-use crate::zephr::Reader;
+use crate::zephr::{Reader, user};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -52,6 +53,7 @@ struct Shown {
     #[serde(flatten)]
     stored: Verification,
     rows_kept_aside: i64,
+    rows_erased: i64,
     fields_compared: Vec<String>,
     fields_one_sided: Vec<String>,
     remedy: Option<String>,
@@ -108,12 +110,13 @@ async fn compare(night: Night<'_>, args: &Args, jobs: &[Job]) -> Result<Exit, Fa
     let mut exit = Exit::Done;
     let mut verifications = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let env = night.environment(job);
+        let env = night.environment(job, Access::Write).await?;
         let progress = Progress::default();
         let env = Environment {
             database: &env.database,
             reader: &env.reader,
             ignored: &settings.ignored,
+            rules: &user::rules(&env.privacy),
             max_in_flight: env.max_in_flight,
             progress: &progress,
         };
@@ -204,6 +207,7 @@ fn shown(job: &Job, verified: Verified) -> Shown {
     Shown {
         stored: verified.stored,
         rows_kept_aside: verified.rows_kept_aside,
+        rows_erased: verified.rows_erased,
         fields_compared: verified.fields_compared,
         fields_one_sided: verified.fields_one_sided,
         remedy,
@@ -294,6 +298,9 @@ fn counted(verified: &Verified) -> String {
             " and {} kept aside as rejects",
             thousands(verified.rows_kept_aside)
         ));
+    }
+    if verified.rows_erased > 0 {
+        here.push_str(&format!(" and {} erased", thousands(verified.rows_erased)));
     }
     let Some(there) = verified.stored.rows_api.map(thousands) else {
         return format!("{here}; the API does not say how many it has");

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use crate::record::{Reject, Resource};
+use crate::record::{HASH_BYTES, Reject, Resource};
 
 /// A reject as it is stored. Field names are column names.
 #[derive(Debug, Clone, Serialize)]
@@ -130,6 +130,7 @@ pub async fn met_lately(
 pub struct Kept {
     pub reject_id: i64,
     pub record: String,
+    pub content_hash: Vec<u8>,
     pub extracted_at: DateTime<Utc>,
 }
 
@@ -146,7 +147,7 @@ pub async fn oldest(
     let (at, reject_id) = after.unzip();
     sqlx::query_as!(
         Kept,
-        "select reject_id, record, extracted_at from rejects
+        "select reject_id, record, content_hash, extracted_at from rejects
          where resource = $1 and (extracted_at, reject_id) > (coalesce($2::timestamptz, '-infinity'), coalesce($3::bigint, 0))
          order by extracted_at, reject_id limit $4",
         resource.name(),
@@ -156,6 +157,33 @@ pub async fn oldest(
     )
     .fetch_all(executor)
     .await
+}
+
+/// Writes what may be kept of rejects, and their new content hashes where they have some.
+///
+/// # Errors
+/// As sqlx.
+pub async fn rewrite(
+    executor: impl PgExecutor<'_>,
+    rewritten: &[(i64, String, Option<[u8; HASH_BYTES]>)],
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<i64> = rewritten.iter().map(|(id, _, _)| *id).collect();
+    let records: Vec<&str> = rewritten.iter().map(|(_, text, _)| text.as_str()).collect();
+    let hashes: Vec<Option<&[u8]>> = rewritten
+        .iter()
+        .map(|(_, _, hash)| hash.as_ref().map(<[u8; HASH_BYTES]>::as_slice))
+        .collect();
+    sqlx::query!(
+        "update rejects r set record = i.record, content_hash = coalesce(i.content_hash, r.content_hash)
+         from unnest($1::bigint[], $2::text[], $3::bytea[]) as i (reject_id, record, content_hash)
+         where r.reject_id = i.reject_id",
+        &ids,
+        &records as &[&str],
+        &hashes as &[Option<&[u8]>],
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
 }
 
 /// Forgets rejects that are settled.

@@ -10,12 +10,13 @@ use super::run::{Moves, Outcome, Run, incomplete, interrupted, judged, too_many_
 use super::scan::{self, Checkpoint, Reached, Scan};
 use super::scope::Scope;
 use super::write::{self, Append, Destination};
-use super::{Ended, Environment, Error, Extent, holder_name};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy};
 use crate::job::Job;
 use crate::load::events;
 use crate::record::Resource;
 use crate::scan::part::Asking;
 use crate::scan::verdict::Verdict;
+use crate::state::erasures;
 use crate::state::leases::{self, Holder};
 use crate::state::runs::{Counts, Ending};
 use crate::telemetry::field;
@@ -93,7 +94,7 @@ fn reading(
         since: scope.since().max(keeps_since),
         may_be_undated: false,
     };
-    (Events::new(env.reader.clone()), asking)
+    (Events::new(env.reader.clone(), &env.privacy), asking)
 }
 
 /// Events older than this are not kept, by Postgres's clock.
@@ -120,7 +121,10 @@ impl Run<'_> {
     async fn read_events(&self, job: &Job, scope: Scope) -> Result<(Ending, Outcome), Error> {
         let env = self.env;
         let keeps_since = keeps_since(job, self.pool).await?;
+        let schema = env.database.schemas().data();
+        privacy::follow(self.pool, self.lease.token(), schema, &env.privacy).await?;
         let destination = Destination::Append(Append {
+            erased: Arc::new(erasures::erased(self.pool, env.privacy.key()).await?),
             pool: self.pool.clone(),
             token: self.lease.token(),
             job: self.job.into(),

@@ -15,11 +15,13 @@ use uuid::Uuid;
 
 use super::progress::{Phase, Progress};
 use super::write::Merge;
-use super::{Error, RECORD_TIMEOUT, holder_name};
+use super::{Error, RECORD_TIMEOUT, holder_name, privacy};
 use crate::lifecycle::Shutdown;
 use crate::load::freshness;
 use crate::postgres::connect::Database;
+use crate::privacy::{Erased, Policy, Rules};
 use crate::record::{Item, Resource};
+use crate::state::erasures;
 use crate::state::leases::{self, Holder, Lease};
 use crate::state::rejects::{self, Kept};
 use crate::state::runs::{self, Counts, Ending, Mode};
@@ -39,6 +41,8 @@ pub struct Environment<'a> {
     pub database: &'a Database,
     /// Fields of a record that do not count as a change, by their path.
     pub ignored: &'a [String],
+    /// What of a record may be kept.
+    pub privacy: &'a Policy,
     /// Where people and logs see how it goes.
     pub progress: &'a Progress,
     /// Whether to stop.
@@ -165,12 +169,16 @@ impl Replay<'_> {
     }
 
     async fn all(&self, tally: &mut Tally) -> Result<Ending, Error> {
+        let env = self.env;
+        let schema = env.database.schemas().data();
+        privacy::follow(self.pool, self.lease.token(), schema, env.privacy).await?;
+        let erased = erasures::erased(self.pool, env.privacy.key()).await?;
         let mut place = None;
         loop {
             if self.env.shutdown.is_requested() {
                 return Ok(Ending::Interrupted);
             }
-            place = self.batch(place, tally).await?;
+            place = self.batch(place, tally, &erased).await?;
             if place.is_none() {
                 return Ok(Ending::Succeeded);
             }
@@ -178,11 +186,17 @@ impl Replay<'_> {
     }
 
     /// Settles the next batch, and answers where it ended; none when there was nothing left.
-    async fn batch(&self, after: Option<Place>, tally: &mut Tally) -> Result<Option<Place>, Error> {
+    async fn batch(
+        &self,
+        after: Option<Place>,
+        tally: &mut Tally,
+        erased: &Erased,
+    ) -> Result<Option<Place>, Error> {
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
         let kept = rejects::oldest(&mut *transaction, Resource::Users, after, BATCH).await?;
-        let mut batch = Batch::read(kept, self.env.ignored);
+        let rules = user::rules(self.env.privacy);
+        let mut batch = Batch::read(kept, self.env.ignored, &rules);
         let Some(last) = batch.last else {
             return Ok(None);
         };
@@ -194,7 +208,8 @@ impl Replay<'_> {
         let known = freshness::known_at(&mut transaction, &ids).await?;
         let mut settled = Vec::with_capacity(batch.items.len());
         batch.items.retain(|(reject_id, item, at)| {
-            let newer = known.get(&item.id).is_none_or(|known| known < at);
+            // Who was erased is not let in by this door either.
+            let newer = known.get(&item.id).is_none_or(|known| known < at) && !erased.is(&item.id);
             if !newer {
                 settled.push(*reject_id);
             }
@@ -256,13 +271,13 @@ struct Batch {
 
 impl Batch {
     /// Reads rejects in their order, up to the second one of a user: that one is newer, and is settled once the older one is.
-    fn read(kept: Vec<Kept>, ignored: &[String]) -> Self {
+    fn read(kept: Vec<Kept>, ignored: &[String], rules: &Rules) -> Self {
         let mut batch = Self::default();
         let mut users = HashSet::new();
         for reject in kept {
             let raw: Result<&RawValue, _> = serde_json::from_str(&reject.record);
             let read = match raw {
-                Ok(raw) => user::item(raw, ignored).map_err(|reject| reject.reason),
+                Ok(raw) => user::item(raw, ignored, rules).map_err(|reject| reject.reason),
                 Err(_) => Err("the record is not JSON".to_owned()),
             };
             match read {
@@ -287,6 +302,7 @@ mod tests {
         Kept {
             reject_id,
             record: record.into(),
+            content_hash: vec![],
             extracted_at: DateTime::UNIX_EPOCH,
         }
     }
@@ -302,7 +318,7 @@ mod tests {
             kept(5, &record("a")),
             kept(6, &record("c")),
         ];
-        let batch = Batch::read(rejects, &[]);
+        let batch = Batch::read(rejects, &[], &Rules::default());
         let ids: Vec<i64> = batch
             .items
             .iter()

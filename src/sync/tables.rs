@@ -16,17 +16,18 @@ use uuid::Uuid;
 use super::progress::Phase;
 use super::run::{Moves, Outcome, Run, interrupted, judged, too_many_rejects};
 use super::scope::Scope;
-use super::{Ended, Environment, Error, Extent, holder_name};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy};
 use crate::job::Job;
 use crate::load::define;
+use crate::privacy::Erased;
 use crate::record::Resource;
 use crate::remedy::Remedy;
 use crate::resource::{Budgeted, Step};
 use crate::scan::verdict::Verdict;
-use crate::state::checkpoints;
 use crate::state::leases::{self, Holder};
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending};
+use crate::state::{checkpoints, erasures};
 use crate::zephr;
 use store::Store;
 
@@ -79,6 +80,7 @@ pub async fn dry_run(
             job,
             store: Store::Compare { pool: &pool, env },
             plan: plan?,
+            erased: erasures::erased(&pool, env.privacy.key()).await?,
         };
         work.all().await
     };
@@ -245,6 +247,8 @@ struct Work<'a> {
     job: &'a Job,
     store: Store<'a>,
     plan: Plan,
+    /// Who must not come back.
+    erased: Erased,
 }
 
 impl Work<'_> {
@@ -342,6 +346,8 @@ impl Run<'_> {
     }
 
     async fn work(&self, job: &Job, plan: Plan) -> Result<(Ending, Outcome), Error> {
+        let schema = self.env.database.schemas().data();
+        privacy::follow(self.pool, self.lease.token(), schema, &self.env.privacy).await?;
         if self.resource == Resource::List {
             self.define(job).await?;
         }
@@ -350,6 +356,7 @@ impl Run<'_> {
             job,
             store: Store::Merge(self),
             plan,
+            erased: erasures::erased(self.pool, self.env.privacy.key()).await?,
         };
         let read = work.all().await?;
         match read.stopped {

@@ -11,7 +11,7 @@ use super::run::{Moves, Outcome, Run, incomplete, interrupted, judged, too_many_
 use super::scan::{self, Checkpoint, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::write::{self, Destination, Merge};
-use super::{Ended, Environment, Error, Extent, holder_name};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy};
 use crate::job::Job;
 use crate::load::compare;
 use crate::record::Resource;
@@ -20,7 +20,7 @@ use crate::scan::whole::Learned;
 use crate::state::leases::{self, Holder};
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending};
-use crate::state::windows;
+use crate::state::{erasures, windows};
 use crate::telemetry::field;
 use crate::zephr::Reader;
 
@@ -73,7 +73,8 @@ pub async fn dry_run(
 ) -> Result<(Counts, Verdict, String), Error> {
     let pool = env.database.pool(write::WRITERS);
     let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
-    let destination = Destination::Compare(pool.clone(), Arc::clone(&env.progress));
+    let erased = Arc::new(erasures::erased(&pool, env.privacy.key()).await?);
+    let destination = Destination::Compare(pool.clone(), Arc::clone(&env.progress), erased);
     let asking = asking_for_users(env, scope.since());
     let mut scan = Scan::new(
         env,
@@ -143,14 +144,18 @@ impl Run<'_> {
 
     async fn read_and_settle(&self, scope: Scope) -> Result<(Ending, Outcome), Error> {
         let env = self.env;
-        let destination = Destination::Merge(Merge::new(
+        let schema = env.database.schemas().data();
+        privacy::follow(self.pool, self.lease.token(), schema, &env.privacy).await?;
+        let erased = erasures::erased(self.pool, env.privacy.key()).await?;
+        let merge = Merge::new(
             self.pool.clone(),
             self.lease.token(),
             self.job,
             self.run_id,
             scope.kept(),
             Arc::clone(&env.progress),
-        ));
+        );
+        let destination = Destination::Merge(merge.without(erased));
         let asking = asking_for_users(env, scope.since());
         let mut scan = Scan::new(
             env,

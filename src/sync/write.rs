@@ -14,6 +14,7 @@ use super::Error;
 use super::progress::{Phase, Progress};
 use crate::load::compare::{self, Group, Range};
 use crate::load::merge::{self, Extracted, Failure};
+use crate::privacy::Erased;
 use crate::record::{Item, Reject, Resource};
 use crate::scan::part::Fetched;
 use crate::scan::verdict::Proof;
@@ -21,7 +22,7 @@ use crate::scan::walk::Part;
 use crate::state::leases::Token;
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts};
-use crate::state::{rejects, windows};
+use crate::state::{erasures, rejects, windows};
 use crate::zephr::user;
 pub use append::Append;
 
@@ -40,7 +41,7 @@ pub enum Destination {
     /// Into the mirror.
     Merge(Merge),
     /// Nowhere: they are compared in a session that may only read.
-    Compare(PgPool, Arc<Progress>),
+    Compare(PgPool, Arc<Progress>, Arc<Erased>),
     /// Into the events.
     Append(Append),
     /// Nowhere: the events among them that are not there are counted.
@@ -58,6 +59,7 @@ pub struct Merge {
     run_id: Uuid,
     scan: Option<Kept>,
     progress: Arc<Progress>,
+    erased: Arc<Erased>,
 }
 
 /// A scan whose progress is kept.
@@ -86,6 +88,15 @@ impl Merge {
             run_id,
             scan,
             progress,
+            erased: Arc::default(),
+        }
+    }
+
+    /// Leaves out who was erased.
+    pub fn without(self, erased: Erased) -> Self {
+        Self {
+            erased: Arc::new(erased),
+            ..self
         }
     }
 }
@@ -94,7 +105,9 @@ impl Destination {
     async fn write(&self, batch: Batch) -> Result<(), Error> {
         match self {
             Self::Merge(merge) => merge.write(batch).await,
-            Self::Compare(pool, progress) => compare_only(pool, progress, batch).await,
+            Self::Compare(pool, progress, erased) => {
+                compare_only(pool, progress, erased, batch).await
+            }
             Self::Append(append) => append.write(batch).await,
             Self::Count(pool, progress) => append::count_only(pool, progress, batch).await,
             Self::Strike(pool, scan_id) => strike(pool, *scan_id, batch).await,
@@ -229,6 +242,31 @@ impl Batch {
         self.rejects.append(&mut page.rejects);
     }
 
+    /// Leaves out who was erased, before anything is compared: a window is then as it was, and nobody in it new. Answers who was met.
+    fn without(&mut self, erased: &Erased) -> Vec<[u8; 32]> {
+        let mut met = Vec::new();
+        if erased.is_empty() {
+            return met;
+        }
+        let mut stays = |id: &str| match erased.find(id) {
+            Some(hash) => {
+                met.push(hash);
+                false
+            }
+            None => true,
+        };
+        let windows = self.windows.iter_mut().map(|group| &mut group.items);
+        let pages = self.pages.iter_mut().map(|(items, _)| items);
+        for items in windows.chain(pages) {
+            items.retain(|item| stays(&item.id));
+        }
+        self.rejects.retain(|reject| {
+            let id = reject.id.clone().or_else(|| user::claimed_id(&reject.text));
+            id.is_none_or(|id| stays(&id))
+        });
+        met
+    }
+
     /// Who was sent without a registration date, in whole windows.
     fn undated(&self) -> Vec<String> {
         let items = self.windows.iter().flat_map(|group| &group.items);
@@ -267,6 +305,7 @@ impl Merge {
         };
         let mut transaction = self.pool.begin().await?;
         self.token.fence(&mut transaction).await?;
+        let erased = batch.without(&self.erased);
         let undated = batch.undated();
         let missing = compare::changed(&mut transaction, &mut batch.windows).await?;
         self.progress.enter(Phase::BatchCompared);
@@ -298,7 +337,11 @@ impl Merge {
             .await?;
         }
         self.progress.enter(Phase::BatchMerged);
-        counts.unchanged = counts.read - counts.inserted - counts.updated - unstorable.len() as i64;
+        let left_out = (unstorable.len() + erased.len()) as i64;
+        counts.unchanged = counts.read - counts.inserted - counts.updated - left_out;
+        if !erased.is_empty() {
+            erasures::met(&mut *transaction, self.run_id, &erased).await?;
+        }
         if !unstorable.is_empty() {
             let met = rejects::store(
                 &mut *transaction,
@@ -383,7 +426,13 @@ async fn strike(pool: &PgPool, scan_id: Uuid, batch: Batch) -> Result<(), Error>
     Ok(notes::strike(pool, scan_id, Note::Changed, &ids).await?)
 }
 
-async fn compare_only(pool: &PgPool, progress: &Progress, mut batch: Batch) -> Result<(), Error> {
+async fn compare_only(
+    pool: &PgPool,
+    progress: &Progress,
+    erased: &Erased,
+    mut batch: Batch,
+) -> Result<(), Error> {
+    let erased = batch.without(erased).len() as i64;
     let mut counts = Counts {
         read: batch.rows as i64,
         rejected: batch.rejects.len() as i64,
@@ -397,7 +446,7 @@ async fn compare_only(pool: &PgPool, progress: &Progress, mut batch: Batch) -> R
     let known = compare::known(&mut transaction, &ids, &hashes).await?;
     counts.updated = known.different;
     counts.inserted = items.len() as i64 - known.different - known.equal;
-    counts.unchanged = counts.read - counts.inserted - counts.updated - counts.rejected;
+    counts.unchanged = counts.read - counts.inserted - counts.updated - counts.rejected - erased;
     transaction.commit().await?;
     progress.committed(counts);
     Ok(())

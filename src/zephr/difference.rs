@@ -6,7 +6,8 @@
 use serde_json::value::RawValue;
 
 use super::json::{self, Fields, Kind};
-use super::{rejoin, timestamp};
+use super::{redact, rejoin, timestamp};
+use crate::privacy::Rules;
 use crate::record::Mirrored;
 
 /// What came of comparing one user, by the paths of its fields.
@@ -22,14 +23,15 @@ pub struct Compared {
     pub only_api: Vec<String>,
 }
 
-/// Compares. What `ignored` names does not count, and neither does what the mirror had to replace.
-pub fn users(mirrored: &Mirrored, shown: &RawValue, ignored: &[String]) -> Compared {
+/// Compares what may be kept under the rules. What `ignored` names does not count, and neither does what the mirror had to replace.
+pub fn users(mirrored: &Mirrored, shown: &RawValue, ignored: &[String], rules: &Rules) -> Compared {
     let here = rejoin::user(mirrored);
     let here: &RawValue = serde_json::from_str(&here).unwrap_or(RawValue::NULL);
     // Brought into the form in which a record goes into the mirror, at the depth it has there.
     let item = format!(r#"{{"user":{}}}"#, shown.get());
     let item: &RawValue = serde_json::from_str(&item).unwrap_or(RawValue::NULL);
-    let item = json::canonical(item, &[], []).text;
+    let item = redact::apply(item, rules, &mut Vec::new());
+    let item = json::canonical(&item, &[], []).text;
     let item: &RawValue = serde_json::from_str(&item).unwrap_or(RawValue::NULL);
     let there = Fields::of(item).unwrap_or_default().get("user");
     let mut comparison = Comparison {
@@ -248,7 +250,12 @@ mod tests {
 
     fn compare(mirrored: &Mirrored, shown: &str, ignored: &[&str]) -> Compared {
         let ignored: Vec<String> = ignored.iter().map(|path| (*path).to_owned()).collect();
-        let mut compared = users(mirrored, serde_json::from_str(shown).unwrap(), &ignored);
+        let mut compared = users(
+            mirrored,
+            serde_json::from_str(shown).unwrap(),
+            &ignored,
+            &Rules::default(),
+        );
         compared.equal.retain(|path| path != "user.user_id");
         compared
     }

@@ -9,7 +9,8 @@ use super::error::Failure;
 use super::export;
 use super::json::{self, Fields, Kind};
 use super::key::{self, MAX_KEY_BYTES};
-use super::timestamp;
+use super::{redact, timestamp};
+use crate::privacy::{Policy, Rules};
 use crate::record::{Event, Issue, Item, Page, Reject};
 
 /// What the columns are called that are needed, without case and punctuation.
@@ -31,11 +32,29 @@ const TIME_NAMES: [&str; 9] = [
 /// Years in which events are believed to have happened: each month is a partition, and a date that is a mistake must not make one.
 const YEARS: std::ops::Range<i32> = 1990..2100;
 
+/// What may be kept of an event. Its type may come under several names.
+pub fn rules(policy: &Policy) -> Rules {
+    policy.for_table("user_events", |column| match column {
+        "type" => [
+            "event_type",
+            "eventType",
+            "event-type",
+            "type",
+            "event_name",
+            "eventName",
+            "event",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        other => vec![other.to_owned()],
+    })
+}
+
 /// Reads a page. The content type is not trusted: the first byte decides.
 ///
 /// # Errors
 /// Anything that is neither is a failure, never an empty page.
-pub fn page(answer: &Answer, ignored: &[String]) -> Result<Page, Failure> {
+pub fn page(answer: &Answer, ignored: &[String], rules: &Rules) -> Result<Page, Failure> {
     let body = answer
         .body
         .strip_prefix(b"\xEF\xBB\xBF")
@@ -49,7 +68,7 @@ pub fn page(answer: &Answer, ignored: &[String]) -> Result<Page, Failure> {
             let (records, envelope) = export::records_of(answer)?;
             page.envelope = envelope;
             for raw in records {
-                add(&mut page, raw, ignored);
+                add(&mut page, raw, ignored, rules);
             }
         }
         Some(b'<') => return Err(Failure::NotJson("HTML or XML".into())),
@@ -59,7 +78,7 @@ pub fn page(answer: &Answer, ignored: &[String]) -> Result<Page, Failure> {
         None => {}
         Some(_) => {
             for raw in from_csv(body)? {
-                add(&mut page, &raw, ignored);
+                add(&mut page, &raw, ignored, rules);
             }
         }
     }
@@ -121,8 +140,8 @@ fn from_csv(body: &[u8]) -> Result<Vec<Box<RawValue>>, Failure> {
     Ok(rows)
 }
 
-fn add(page: &mut Page, raw: &RawValue, ignored: &[String]) {
-    match item(raw, ignored) {
+fn add(page: &mut Page, raw: &RawValue, ignored: &[String], rules: &Rules) {
+    match item(raw, ignored, rules) {
         Ok(item) => page.items.push(item),
         Err(reject) => page.rejects.push(Reject {
             answered_at: page.answered_at,
@@ -132,8 +151,12 @@ fn add(page: &mut Page, raw: &RawValue, ignored: &[String]) {
 }
 
 /// Reads an event: its identifier, or a hash of its content where it shows none, and when it happened.
-fn item(raw: &RawValue, ignored: &[String]) -> Result<Item, Reject> {
-    let canonical = json::canonical(raw, ignored, []);
+fn item(raw: &RawValue, ignored: &[String], rules: &Rules) -> Result<Item, Reject> {
+    let mut issues = Vec::new();
+    let kept = redact::apply(raw, rules, &mut issues);
+    let raw: &RawValue = &kept;
+    let mut canonical = json::canonical(raw, ignored, []);
+    canonical.issues.append(&mut issues);
     let reject = |reason: String| Reject {
         id: None,
         reason,
@@ -246,6 +269,7 @@ mod tests {
                 body: body.to_owned().into(),
             },
             &[],
+            &Rules::default(),
         )
     }
 

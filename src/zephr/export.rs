@@ -6,13 +6,14 @@ use super::client::Answer;
 use super::error::Failure;
 use super::json::{self, Fields, Kind};
 use super::user;
+use crate::privacy::Rules;
 use crate::record::{Envelope, Page, Reject};
 
 /// Reads a page.
 ///
 /// # Errors
 /// Anything that is not an export is a failure, never an empty page.
-pub fn page(answer: &Answer, ignored: &[String]) -> Result<Page, Failure> {
+pub fn page(answer: &Answer, ignored: &[String], rules: &Rules) -> Result<Page, Failure> {
     let (records, envelope) = records_of(answer)?;
     let mut page = Page {
         envelope,
@@ -20,7 +21,7 @@ pub fn page(answer: &Answer, ignored: &[String]) -> Result<Page, Failure> {
         ..Page::default()
     };
     for raw in records {
-        match user::item(raw, ignored) {
+        match user::item(raw, ignored, rules) {
             Ok(item) => page.items.push(item),
             Err(reject) => page.rejects.push(Reject {
                 answered_at: answer.date,
@@ -146,6 +147,7 @@ mod tests {
                 body: body.to_owned().into(),
             },
             &[],
+            &Rules::default(),
         )
     }
 

@@ -14,7 +14,8 @@ use super::event;
 use super::export;
 use super::governor::Snapshot;
 use super::list::{self, Listed};
-use super::timestamp;
+use super::{timestamp, user};
+use crate::privacy::{Policy, Rules};
 use crate::record::{Page, Query};
 
 /// Reads a tenant.
@@ -24,6 +25,7 @@ pub struct Reader {
     ignored: Vec<String>,
     /// What the export is asked for beside the users, as it stands in the query.
     more: String,
+    rules: Arc<Rules>,
     /// Whether the export has answered before; a 404 is then no mistake in the address.
     export_exists: Arc<AtomicBool>,
     /// The API's clock, as far as its answers have told it.
@@ -64,6 +66,7 @@ impl Reader {
             client,
             ignored,
             more: String::new(),
+            rules: Arc::default(),
             export_exists: Arc::default(),
             clock: Arc::default(),
         }
@@ -83,6 +86,14 @@ impl Reader {
         Self {
             more,
             ..self.clone()
+        }
+    }
+
+    /// Takes of each user only what this policy lets it keep.
+    pub fn under(self, policy: &Policy) -> Self {
+        Self {
+            rules: Arc::new(user::rules(policy)),
+            ..self
         }
     }
 
@@ -127,7 +138,9 @@ impl Reader {
         let request = Request::get(target(query, &self.more));
         let mut page = self
             .client
-            .call(&request, |answer| export::page(answer, &self.ignored))
+            .call(&request, |answer| {
+                export::page(answer, &self.ignored, &self.rules)
+            })
             .await?;
         page.answered_at = page.answered_at.map(|date| self.arrived(date));
         self.export_exists.store(true, Ordering::Relaxed);
@@ -267,12 +280,18 @@ fn escaped(key: &str) -> String {
 
 /// Reads the events of a tenant: the v4 export in events mode, by the time they happened (contract section 5.2).
 #[derive(Debug, Clone)]
-pub struct Events(Reader);
+pub struct Events {
+    reader: Reader,
+    rules: Arc<Rules>,
+}
 
 impl Events {
-    /// Through this reader.
-    pub fn new(reader: Reader) -> Self {
-        Self(reader)
+    /// Through this reader, keeping of each event only what this policy lets it keep.
+    pub fn new(reader: Reader, policy: &Policy) -> Self {
+        Self {
+            reader,
+            rules: Arc::new(event::rules(policy)),
+        }
     }
 
     /// One page. What users are asked for by registration, events are asked for by the time they happened. A 404 means that there are none, once the API is known
@@ -281,11 +300,13 @@ impl Events {
     /// # Errors
     /// As [`Client::call`]; what is not an export is an error.
     pub async fn page(&self, query: Query) -> Result<Page, Error> {
-        let Self(reader) = self;
+        let Self { reader, rules } = self;
         let request = Request::get(events_target(query));
         let read = reader
             .client
-            .call(&request, |answer| event::page(answer, &reader.ignored))
+            .call(&request, |answer| {
+                event::page(answer, &reader.ignored, rules)
+            })
             .await;
         match read {
             Err(error) if error.is_not_found() => {

@@ -12,7 +12,15 @@ use super::json::{self, Fields};
 use super::timestamp;
 use crate::record::Mirrored;
 
-/// The `user` of the item from which the row was made, as JSON text.
+/// The item from which the row was made, as JSON text.
+pub fn record(row: &Mirrored) -> String {
+    let extra: &RawValue = serde_json::from_str(&row.extra).unwrap_or(RawValue::NULL);
+    let mut item = Fields::of(extra).map(object).unwrap_or_default();
+    put(&mut item, "user", Some(user(row)));
+    written(&item)
+}
+
+/// The `user` of that item.
 pub fn user(row: &Mirrored) -> String {
     let extra: &RawValue = serde_json::from_str(&row.extra).unwrap_or(RawValue::NULL);
     let item = Fields::of(extra).unwrap_or_default();
@@ -102,11 +110,12 @@ fn written(object: &BTreeMap<String, String>) -> String {
 mod tests {
     use super::super::user;
     use super::*;
+    use crate::privacy::Rules;
 
     /// The row of an item, as the mirror holds it.
     fn row(item: &str) -> Mirrored {
         let raw: &RawValue = serde_json::from_str(item).unwrap();
-        let user = user::row(&user::item(raw, &[]).unwrap());
+        let user = user::row(&user::item(raw, &[], &Rules::default()).unwrap());
         Mirrored {
             user_id: user.user_id,
             email: user.email,
@@ -134,6 +143,7 @@ mod tests {
         ] {
             let item = format!(r#"{{"grants":[],"seq-no":7,"user":{sent}}}"#);
             assert_eq!(super::user(&row(&item)), sent);
+            assert_eq!(record(&row(&item)), item);
         }
     }
 

@@ -5,7 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::json::{self, Fields, Kind as Sent, Text};
 use super::key::{self, Keyless};
-use super::timestamp;
+use super::{redact, timestamp};
+use crate::privacy::{Policy, Rules};
 use crate::record::{HASH_BYTES, Issue, Reject};
 use crate::table::{Column, Kind, Row, Table, WithoutKey};
 
@@ -14,13 +15,23 @@ use crate::table::{Column, Kind, Row, Table, WithoutKey};
 pub struct Rows<'t> {
     table: &'t Table,
     ignored: &'t [String],
+    /// What of an item may be kept.
+    rules: Rules,
     /// Goes into every hash, so that rows are made anew when the table is described differently.
     layout: [u8; HASH_BYTES],
 }
 
 impl<'t> Rows<'t> {
     /// For this table; `ignored` names the fields of an item that do not count as a change.
-    pub fn new(table: &'t Table, ignored: &'t [String]) -> Self {
+    pub fn new(table: &'t Table, ignored: &'t [String], policy: &Policy) -> Self {
+        let places = |name: &str| {
+            let columns = table.all_columns().filter(|column| column.name == name);
+            columns
+                .flat_map(|column| column.sent_as.iter().map(ToString::to_string))
+                .collect()
+        };
+        let rules = policy.for_table(&table.name, places);
+
         let mut layout = Sha256::new();
         for column in table.all_columns() {
             layout.update(column.name.as_bytes());
@@ -35,6 +46,7 @@ impl<'t> Rows<'t> {
         Self {
             table,
             ignored,
+            rules,
             layout: first_half(layout),
         }
     }
@@ -44,7 +56,10 @@ impl<'t> Rows<'t> {
     /// # Errors
     /// An item without a usable key cannot be stored.
     pub fn read(&self, raw: &RawValue, parent: Option<(&str, &str)>) -> Result<Row, Reject> {
-        let canonical = json::canonical(raw, self.ignored, []);
+        let mut issues = Vec::new();
+        let kept = redact::apply(raw, &self.rules, &mut issues);
+        let mut canonical = json::canonical(&kept, self.ignored, []);
+        canonical.issues.append(&mut issues);
         let mut hasher = Sha256::new();
         hasher.update(self.layout);
         if let Some((_, key)) = parent {
@@ -57,7 +72,7 @@ impl<'t> Rows<'t> {
         made.map_err(|Keyless { id, reason }| Reject {
             id,
             reason,
-            text: raw.get().to_owned(),
+            text: kept.get().to_owned(),
             content_hash: hash,
             answered_at: None,
         })
@@ -285,7 +300,7 @@ mod tests {
     );
 
     fn read(json: &str) -> Result<Row, Reject> {
-        Rows::new(&THINGS, &[]).read(
+        Rows::new(&THINGS, &[], &Policy::default()).read(
             serde_json::from_str(json).unwrap(),
             Some(("owner_id", "o1")),
         )
@@ -356,7 +371,7 @@ mod tests {
     fn the_hash_tells_content_parent_and_layout_apart() {
         let raw: &RawValue = serde_json::from_str(r#"{"id":"a"}"#).unwrap();
         let hash = |table: &Table, parent| {
-            Rows::new(table, &[])
+            Rows::new(table, &[], &Policy::default())
                 .read(raw, Some(("owner_id", parent)))
                 .unwrap()
                 .hash
@@ -377,7 +392,7 @@ mod tests {
             ..THINGS.clone()
         };
         let raw: &RawValue = serde_json::from_str(r#"{"label":"x"}"#).unwrap();
-        let row = Rows::new(&table, &[])
+        let row = Rows::new(&table, &[], &Policy::default())
             .read(raw, Some(("owner_id", "o")))
             .unwrap();
         assert_eq!(row.key[1].len(), 2 * HASH_BYTES);

@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use super::json::{self, Fields, Kind, Text};
 use super::key::{self, Keyless, MAX_KEY_BYTES};
 use super::row::Rows;
-use super::timestamp;
-use crate::record::{ForeignKey, Issue, Item, Reject, User};
+use super::{redact, timestamp};
+use crate::privacy::{Policy, Rules, USERS};
+use crate::record::{ForeignKey, HASH_BYTES, Issue, Item, Reject, User};
 use crate::resource::grants::USER_GRANTS;
 use crate::table;
 
@@ -32,12 +33,29 @@ const SYSTEM_FIELDS: [&str; 4] = [
 ];
 const KEY_FIELDS: [&str; 4] = ["key", "foreign_key", "foreign-key", "foreignKey"];
 
-/// Reads an item of the export. `ignored` names the fields that do not count as a change.
+/// What the privacy settings mean for an item of the export.
+pub fn rules(policy: &Policy) -> Rules {
+    policy.for_table(USERS, |column| {
+        let place = match column {
+            "email" => "user.identifiers.email_address".to_owned(),
+            "username" => "user.identifiers.username".to_owned(),
+            other => format!("user.{other}"),
+        };
+        vec![place]
+    })
+}
+
+/// Reads an item of the export. `ignored` names the fields that do not count as a change, and `rules` what of it may be kept.
 ///
 /// # Errors
 /// A record without a usable `user_id` cannot be stored.
-pub fn item(raw: &RawValue, ignored: &[String]) -> Result<Item, Reject> {
-    let canonical = json::canonical(raw, ignored, ["user.user_id", "user.registered"]);
+pub fn item(raw: &RawValue, ignored: &[String], rules: &Rules) -> Result<Item, Reject> {
+    let sent = raw;
+    let mut issues = Vec::new();
+    let kept = redact::apply(sent, rules, &mut issues);
+    let raw = kept.as_ref();
+    let mut canonical = json::canonical(raw, ignored, ["user.user_id", "user.registered"]);
+    canonical.issues.append(&mut issues);
     let [id, registered] = canonical.wanted;
     match key(raw, id) {
         Ok(id) => Ok(Item {
@@ -53,9 +71,35 @@ pub fn item(raw: &RawValue, ignored: &[String]) -> Result<Item, Reject> {
             id,
             reason,
             text: raw.get().to_owned(),
-            content_hash: canonical.hash,
+            content_hash: if rules.is_empty() {
+                canonical.hash
+            } else {
+                // Two records that differ only in what may not be kept are two.
+                veiled(&json::canonical(sent, ignored, []).hash, rules)
+            },
             answered_at: None,
         }),
+    }
+}
+
+/// The content hash that a reject has under rules, from the one it would have without any.
+pub fn veiled(hash: &[u8], rules: &Rules) -> [u8; HASH_BYTES] {
+    let mut veiled = [0; HASH_BYTES];
+    if let Some(hash) = rules.veil(hash) {
+        veiled.copy_from_slice(&hash[..HASH_BYTES]);
+    }
+    veiled
+}
+
+/// Whom a record that cannot be stored says it is about, in whatever form; none where it does not say.
+pub fn claimed_id(record: &str) -> Option<String> {
+    let raw: &RawValue = serde_json::from_str(record).ok()?;
+    let user = Fields::of(raw)?.get("user").and_then(Fields::of)?;
+    let id = user.get("user_id")?;
+    match json::kind(id) {
+        Kind::Text => json::text(id).map(|id| id.text.into_owned()),
+        Kind::Number => Some(id.get().to_owned()),
+        Kind::Object | Kind::Array | Kind::Boolean | Kind::Null => None,
     }
 }
 
@@ -271,7 +315,7 @@ impl Row {
             return Vec::new();
         };
         let inner = Fields::of(sent).and_then(|fields| fields.get("results"));
-        let rows = Rows::new(&USER_GRANTS, &[]);
+        let rows = Rows::new(&USER_GRANTS, &[], &Policy::default());
         let mut grants: Vec<table::Row> = Vec::new();
         for grant in json::elements(inner.unwrap_or(sent)).unwrap_or_default() {
             match rows.read(grant, Some(("user_id", user_id))) {
@@ -385,12 +429,12 @@ mod tests {
 
     fn user(json: &str) -> User {
         let raw: &RawValue = serde_json::from_str(json).unwrap();
-        row(&item(raw, &["seq-no".to_owned()]).unwrap())
+        row(&item(raw, &["seq-no".to_owned()], &Rules::default()).unwrap())
     }
 
     fn reason(json: &str) -> String {
         let raw: &RawValue = serde_json::from_str(json).unwrap();
-        item(raw, &[]).unwrap_err().reason
+        item(raw, &[], &Rules::default()).unwrap_err().reason
     }
 
     #[test]

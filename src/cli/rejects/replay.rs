@@ -9,6 +9,7 @@ use super::super::sync::{waiting, watched};
 use crate::config::Settings;
 use crate::lifecycle::Shutdown;
 use crate::record::Resource;
+use crate::state::privacy::Access;
 use crate::state::rejects;
 use crate::state::runs::{self, Ending, Run};
 use crate::sync::progress::Progress;
@@ -47,6 +48,7 @@ pub async fn run(settings: &Settings, mirror: &Opened, output: Output) -> Result
     let env = Environment {
         database: &mirror.database,
         ignored: &settings.ignored,
+        privacy: &mirror.policy(settings, Access::Write).await?,
         progress: &progress,
         shutdown: &shutdown,
     };

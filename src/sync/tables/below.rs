@@ -140,7 +140,7 @@ impl Work<'_> {
         }
         // Not later than the requests: a parent that changes meanwhile is asked for again.
         let at = now(self.store.pool()).await?;
-        let maker = Rows::new(&below.table, self.env.reader.ignored());
+        let maker = Rows::new(&below.table, self.env.reader.ignored(), &self.env.privacy);
         let maker = &maker;
         let answers = stream::iter(parents)
             .map(|parent| self.ask(below, maker, parent))
@@ -287,6 +287,6 @@ impl Work<'_> {
                 parents: visited,
             });
         }
-        Ok(self.store.commit(&below.table, batch).await?)
+        Ok(self.store.commit(&below.table, batch, &self.erased).await?)
     }
 }

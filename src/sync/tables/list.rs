@@ -180,7 +180,7 @@ impl Work<'_> {
             answered_at: listed.answered_at,
             ..Batch::default()
         };
-        let maker = Rows::new(&list.table, self.env.reader.ignored());
+        let maker = Rows::new(&list.table, self.env.reader.ignored(), &self.env.privacy);
         let mut shown: Vec<(Box<RawValue>, Row)> = Vec::new();
         for raw in listed.items {
             match maker.read(&raw, None) {
@@ -207,7 +207,7 @@ impl Work<'_> {
                     .await?
             }
         }
-        Ok(self.store.commit(&list.table, batch).await?)
+        Ok(self.store.commit(&list.table, batch, &self.erased).await?)
     }
 
     /// Asks for the detail of those that are new or shown differently than when they were last asked for; on a full run, of all.

@@ -8,6 +8,7 @@ use super::super::run::Run;
 use super::super::{Environment, Error};
 use crate::load::merge::Failure;
 use crate::load::rows::{self, Known};
+use crate::privacy::Erased;
 use crate::record::Reject;
 use crate::resource::Below;
 use crate::state::runs::{self, Counts};
@@ -34,6 +35,8 @@ pub(super) struct Batch {
     /// Rows, each key once.
     pub(super) rows: Vec<Row>,
     pub(super) rejects: Vec<Reject>,
+    /// Items about people who were erased.
+    pub(super) left_out: i64,
     /// Items that are known to be equal without having been made into rows.
     pub(super) unchanged: i64,
     /// The API's clock when it answered with them.
@@ -59,13 +62,40 @@ impl Store<'_> {
         }
     }
 
-    pub(super) async fn commit(&self, table: &Table, mut batch: Batch) -> Result<(), Error> {
+    /// Stores a batch, without those rows that are about people who were erased; they count as read.
+    pub(super) async fn commit(
+        &self,
+        table: &Table,
+        mut batch: Batch,
+        erased: &Erased,
+    ) -> Result<(), Error> {
+        let before = batch.rows.len();
+        if !erased.is_empty() {
+            batch
+                .rows
+                .retain(|row| !user_of(table, row).is_some_and(|user| erased.is(user)));
+        }
+        batch.left_out = (before - batch.rows.len()) as i64;
         once_each(&mut batch.rows);
         match self {
             Self::Merge(run) => merge(run, table, batch).await,
             Self::Compare { pool, env } => compare(pool, env, table, batch).await,
         }
     }
+}
+
+/// Whom a row is about, if the table says that.
+fn user_of<'r>(table: &Table, row: &'r Row) -> Option<&'r str> {
+    let cells = row
+        .key
+        .iter()
+        .map(Some)
+        .chain(row.cells.iter().map(Option::as_ref));
+    table
+        .all_columns()
+        .zip(cells)
+        .find(|(column, _)| column.name == "user_id")
+        .and_then(|(_, cell)| cell.map(String::as_str))
 }
 
 /// Of a key that was sent twice the last counts.
@@ -85,7 +115,7 @@ async fn lookup(
 }
 
 async fn merge(run: &Run<'_>, table: &Table, batch: Batch) -> Result<(), Error> {
-    let read = (batch.rows.len() + batch.rejects.len()) as i64 + batch.unchanged;
+    let read = (batch.rows.len() + batch.rejects.len()) as i64 + batch.unchanged + batch.left_out;
     let mut counts = Counts {
         read,
         ..Counts::default()
@@ -134,7 +164,8 @@ async fn merge(run: &Run<'_>, table: &Table, batch: Batch) -> Result<(), Error> 
         visits::note(&mut *transaction, &table.name, visited.at, &parents).await?;
     }
     run.env.progress.enter(Phase::BatchMerged);
-    counts.unchanged = read - counts.inserted - counts.updated - unstorable.len() as i64;
+    let others = unstorable.len() as i64 + batch.left_out;
+    counts.unchanged = read - counts.inserted - counts.updated - others;
     if !unstorable.is_empty() {
         let met = rejects::store(
             &mut *transaction,
@@ -162,7 +193,7 @@ async fn compare(
     let known = lookup(&mut transaction, table, &batch.rows).await?;
     transaction.commit().await?;
     let mut counts = Counts {
-        read: (batch.rows.len() + batch.rejects.len()) as i64 + batch.unchanged,
+        read: (batch.rows.len() + batch.rejects.len()) as i64 + batch.unchanged + batch.left_out,
         rejected: batch.rejects.len() as i64,
         unchanged: batch.unchanged,
         ..Counts::default()

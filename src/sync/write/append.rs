@@ -11,6 +11,7 @@ use super::super::progress::{Phase, Progress};
 use super::{Batch, STATEMENT};
 use crate::load::events;
 use crate::load::merge::Failure;
+use crate::privacy::Erased;
 use crate::record::{Event, Item, Resource};
 use crate::state::leases::Token;
 use crate::state::runs::{self, Counts};
@@ -33,6 +34,8 @@ pub struct Append {
     pub run_id: Uuid,
     /// The scan whose progress is kept, if it is.
     pub scan_id: Option<Uuid>,
+    /// Who must not come back.
+    pub erased: Arc<Erased>,
     /// Where people and logs see how it goes.
     pub progress: Arc<Progress>,
 }
@@ -50,13 +53,21 @@ impl Append {
         let items = batch.items();
         let answered_at = items.iter().filter_map(|(_, at)| *at).min();
         self.progress.enter(Phase::BatchCompared);
-        let mut pending: Vec<&[Answered]> =
-            items.chunks(STATEMENT).rev().collect();
+        let mut left_out = 0;
+        let mut pending: Vec<&[Answered]> = items.chunks(STATEMENT).rev().collect();
         while let Some(items) = pending.pop() {
-            let rows: Vec<Event> = items
+            let mut rows: Vec<Event> = items
                 .iter()
                 .filter_map(|(item, _)| Some(event::row(item, item.registered_at?)))
                 .collect();
+            let before = rows.len();
+            rows.retain(|event| {
+                !event
+                    .user_id
+                    .as_deref()
+                    .is_some_and(|user| self.erased.is(user))
+            });
+            left_out += (before - rows.len()) as i64;
             match events::append(&mut transaction, self.run_id, answered_at, &rows).await {
                 Ok(inserted) => counts.inserted += inserted,
                 Err(Failure::Database(error)) => return Err(error.into()),
@@ -71,7 +82,7 @@ impl Append {
             }
         }
         self.progress.enter(Phase::BatchMerged);
-        counts.unchanged = counts.read - counts.inserted - unstorable.len() as i64;
+        counts.unchanged = counts.read - counts.inserted - unstorable.len() as i64 - left_out;
         if !unstorable.is_empty() {
             let met = rejects::store(
                 &mut *transaction,

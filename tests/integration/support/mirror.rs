@@ -91,6 +91,43 @@ impl Mirror {
             .expect(sql);
     }
 
+    /// Every row of every table of both schemas, a line each: table and row. What is in none of them is not in the database.
+    pub async fn everything(&self) -> Vec<String> {
+        let tables = "select format('%I.%I', table_schema, table_name), table_name::text from information_schema.tables
+            where table_schema in ('zephr', 'zephr_sync') and table_type = 'BASE TABLE'";
+        let mut lines: Vec<String> = Vec::new();
+        for table in self.rows(tables).await {
+            let (sql, name): (String, String) = (table.get(0), table.get(1));
+            let rows = format!("select '{name} ' || to_jsonb(t)::text from {sql} t");
+            lines.extend(
+                self.rows(&rows)
+                    .await
+                    .iter()
+                    .map(|row| row.get::<String, _>(0)),
+            );
+        }
+        lines.sort_unstable();
+        lines
+    }
+
+    /// Fails the test if any of these is anywhere in the database.
+    #[track_caller]
+    pub fn expect_nowhere<'a>(&'a self, needles: &'a [&'a str]) -> impl Future<Output = ()> + 'a {
+        let caller = std::panic::Location::caller();
+        async move {
+            let lines = self.everything().await;
+            assert!(lines.len() > 10, "{caller}: hardly anything was searched");
+            for needle in needles {
+                let found = lines.iter().find(|line| line.contains(needle));
+                assert!(
+                    found.is_none(),
+                    "{caller}: {needle} is in {}",
+                    found.map_or("", |line| line)
+                );
+            }
+        }
+    }
+
     /// Waits until nobody else is connected.
     pub async fn alone(&self) {
         let others = "select count(*) from pg_stat_activity

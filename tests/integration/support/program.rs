@@ -46,6 +46,12 @@ impl Program {
         self
     }
 
+    /// With this settings file.
+    pub fn configured(self, text: &str) -> Self {
+        std::fs::write(self.directory.path().join("zephr-sync.toml"), text).expect("a file");
+        self
+    }
+
     /// Its current directory.
     pub fn directory(&self) -> &std::path::Path {
         self.directory.path()

@@ -1,0 +1,96 @@
+//! Where the bookkeeping names a person: the places that an erasure clears.
+
+use sqlx::PgConnection;
+
+use super::erasures::Removed;
+
+/// The forms in which the text of a record or an answer holds an identifier: as JSON text, and as a number of `user_id` where it is one.
+fn forms(user_id: &str) -> Vec<String> {
+    let mut forms = vec![serde_json::Value::from(user_id).to_string()];
+    if user_id.parse::<f64>().is_ok() {
+        for space in ["", " "] {
+            for end in [",", "}", " "] {
+                forms.push(format!("\"user_id\":{space}{user_id}{end}"));
+            }
+        }
+    }
+    forms
+}
+
+/// How many rows there are, by table; tables without any are left out.
+///
+/// # Errors
+/// As sqlx.
+pub async fn count(connection: &mut PgConnection, user_id: &str) -> Result<Removed, sqlx::Error> {
+    let forms = forms(user_id);
+    let counted = sqlx::query_file!("src/state/traces/count.sql", user_id, &forms)
+        .fetch_all(connection)
+        .await?;
+    Ok(counted
+        .into_iter()
+        .filter(|row| row.rows > 0)
+        .map(|row| (row.name, row.rows))
+        .collect())
+}
+
+/// Takes attributes out of the before-images of bulk updates, or all of them. A hash is no value that could be set again, so hashed ones go too.
+///
+/// # Errors
+/// As sqlx.
+pub async fn drop_images(
+    connection: &mut PgConnection,
+    attributes: &[String],
+    all: bool,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update bulk_rows set
+             old_values = case when $2 then null else old_values - $1::text[] end,
+             new_values = case when $2 then null else new_values - $1::text[] end
+         where $2 or old_values ?| $1 or new_values ?| $1",
+        attributes,
+        all,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Removes them. Of comparisons and answers about many people only what is about this one goes.
+///
+/// # Errors
+/// As sqlx.
+pub async fn remove(connection: &mut PgConnection, user_id: &str) -> Result<(), sqlx::Error> {
+    let forms = forms(user_id);
+    sqlx::query!(
+        "delete from rejects where record_id = $1 or exists (select from unnest($2::text[]) form where strpos(record, form) > 0)",
+        user_id,
+        &forms,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!("delete from scan_notes where record_id = $1", user_id)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("delete from visits where parent_id = $1", user_id)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("delete from bulk_rows where user_id = $1", user_id)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!(
+        "update bulk_chunks set answer = null where exists (select from unnest($1::text[]) form where strpos(answer, form) > 0)",
+        &forms,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "update verifications set differences = (
+             select coalesce(jsonb_agg(d), '[]') from jsonb_array_elements(differences) d where d ->> 'user_id' <> $1
+         )
+         where differences @> jsonb_build_array(jsonb_build_object('user_id', $1::text))",
+        user_id,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,16 @@
+-- Rows of the bookkeeping about a user ($1), by table. $2 are the forms in which text holds the identifier.
+select 'rejects' as "name!", count(*) as "rows!"
+from rejects
+where record_id = $1 or exists (select from unnest($2::text[]) form where strpos(record, form) > 0)
+union all
+select 'scan_notes', count(*) from scan_notes where record_id = $1
+union all
+select 'visits', count(*) from visits where parent_id = $1
+union all
+select 'bulk_rows', count(*) from bulk_rows where user_id = $1
+union all
+select 'bulk_chunks', count(*) from bulk_chunks where exists (select from unnest($2::text[]) form where strpos(answer, form) > 0)
+union all
+select 'verifications', count(*)
+from verifications
+where differences @> jsonb_build_array(jsonb_build_object('user_id', $1::text))
