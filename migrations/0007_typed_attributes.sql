@@ -89,7 +89,7 @@ comment on function attribute_datetime is 'The instant that an attribute''s valu
 create function attribute_misfit(type text, value text) returns text
     language sql stable parallel safe
     return case
-        when btrim(value) = '' then null
+        when value is null or btrim(value) = '' then null
         when type = 'numeric' then case when attribute_number(value) is null then 'not a number' end
         when type = 'boolean' then case when attribute_boolean(value) is null then 'neither true nor false' end
         when type = 'date' then case when attribute_date(value) is null then 'not a day as 2021-02-24, or one that never was' end

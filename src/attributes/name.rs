@@ -246,7 +246,7 @@ mod tests {
             ("user_id", "user_id_attribute"),
             ("USER-ID", "user_id_attribute"),
             ("", "attribute_e3b0c4"),
-            ("🦊", "attribute_ed1cbb"),
+            ("🦊", "attribute_0a9f72"),
         ] {
             assert_eq!(named(slug), name);
         }

@@ -229,3 +229,6 @@ fn meaning(attribute: &Attribute) -> String {
     }
     parts.join(". ")
 }
+
+#[cfg(test)]
+mod tests;
