@@ -92,20 +92,37 @@ async fn every_word_of_sql_makes_a_column_that_needs_no_quotes() {
     let words: Vec<String> = words.iter().map(|row| row.get(0)).collect();
     let attributes: Vec<(&str, &str)> = words.iter().map(|word| (word.as_str(), "text")).collect();
     schema(&mirror, &attributes).await;
+    let person: serde_json::Map<String, serde_json::Value> = words
+        .iter()
+        .map(|word| (word.clone(), format!("value of {word}").into()))
+        .collect();
+    users(&mirror, &[person.into()]).await;
     let named = mirror
-        .rows("select column_name from attribute_columns")
+        .rows("select slug, column_name from attribute_columns")
         .await;
     assert_eq!(named.len(), words.len());
     let mut connection = mirror.connect().await;
     for row in named {
-        let column: String = row.get(0);
-        // A table from it has each of the names too, and in an expression it is the column and not something else.
-        let sql = format!("create temp table made as select {column} from user_attributes where {column} = 'x' order by u.{column}")
-            .replace("from user_attributes", "from user_attributes u");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("{sql}; drop table made")))
+        let (word, column): (String, String) = (row.get(0), row.get(1));
+        // A table made from the view has each of the names too, and what looks like the column is it: `session_user` would be somebody else.
+        let sql = format!(
+            "create temp table made as select {column} from user_attributes u where {column} <> '' order by u.{column};
+             create temp table told as select {column} as it from made"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
             .execute(&mut connection)
             .await
             .expect(&column);
+        let it: String = sqlx::query_scalar("select it from told")
+            .persistent(false)
+            .fetch_one(&mut connection)
+            .await
+            .expect(&column);
+        assert_eq!(it, format!("value of {word}"));
+        sqlx::raw_sql("drop table made, told")
+            .execute(&mut connection)
+            .await
+            .expect("they go");
     }
 }
 
