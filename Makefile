@@ -41,8 +41,8 @@ sql: ## Regenerate .sqlx after a change to a query or a migration
 	scripts/prepare-sql
 
 .PHONY: tables
-tables: ## Rewrite docs/tables.md from the comments in the database
-	$(WITH_POSTGRES) env ZEPHR_TEST_WRITE_DOCS=1 cargo nextest run --locked --test integration tables::
+tables: ## Rewrite docs/tables.md and the names in docs/attributes.md from the database
+	$(WITH_POSTGRES) env ZEPHR_TEST_WRITE_DOCS=1 cargo nextest run --locked --test integration tables:: attributes::odd::
 
 .PHONY: check-sql
 check-sql: ## Check that the committed .sqlx is what `make sql` would write

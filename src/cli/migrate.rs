@@ -26,6 +26,9 @@ pub async fn run(settings: &Settings, output: Output) -> Result<Exit, Failure> {
     let database = mirror.database.place();
     mirror.close().await?;
     let migrated = result?;
+    for note in &migrated.attributes.notes {
+        output.note(&note.to_string());
+    }
     let document = Migrated {
         database,
         schema: settings.schemas.data().to_owned(),

@@ -4,6 +4,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::connect::{Database, Schemas};
+use crate::attributes::{self, Refreshed};
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
@@ -41,6 +42,8 @@ pub struct Migrated {
     pub applied: Vec<i64>,
     /// The version the schema has.
     pub version: i64,
+    /// The view that follows the tenant's own schema.
+    pub attributes: Refreshed,
     /// What somebody with more rights has to run for analysts to read; none when it is in place.
     pub role_sql: Option<String>,
 }
@@ -77,6 +80,10 @@ pub async fn run(database: &Database) -> Result<Migrated, Error> {
             other => Error::Migration(other),
         })?;
     let after = applied(&mut connection).await?;
+    // It is there from the first migration on, whatever was read so far, and a version that builds it otherwise does so now.
+    let mut transaction = connection.begin().await?;
+    let attributes = attributes::refresh(&mut transaction).await?;
+    transaction.commit().await?;
     let role_sql = grant(&mut connection, schemas).await?;
     connection.close().await?;
     Ok(Migrated {
@@ -85,6 +92,7 @@ pub async fn run(database: &Database) -> Result<Migrated, Error> {
             .into_iter()
             .filter(|version| !before.contains(version))
             .collect(),
+        attributes,
         role_sql,
     })
 }
@@ -189,6 +197,7 @@ pub fn grants(schemas: &Schemas) -> String {
     format!(
         r#"grant usage on schema "{data}" to "{reader}";
 grant select on all tables in schema "{data}" to "{reader}";
+grant execute on all functions in schema "{data}" to "{reader}";
 alter default privileges in schema "{data}" grant select on tables to "{reader}";"#
     )
 }

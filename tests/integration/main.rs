@@ -2,6 +2,7 @@
 //! survive. One file per promise; `support` starts things.
 
 mod api;
+mod attributes;
 mod awkward;
 mod behaviours;
 mod check;
