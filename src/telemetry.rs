@@ -36,6 +36,8 @@ pub mod field {
     pub const WAIT_MS: &str = "wait_ms";
     /// A named moment of a run.
     pub const PHASE: &str = "phase";
+    /// Something people should know, in words.
+    pub const NOTE: &str = "note";
     /// A table of the mirror.
     pub const TABLE: &str = "table";
 }

@@ -140,11 +140,17 @@ async fn partitions(
     Ok(())
 }
 
+/// Asked of the tables and not of `to_regclass`, which may answer from a cache that does not know yet what the other writer has just committed.
 async fn exists(connection: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
-    let found = sqlx::query_scalar!(r#"select to_regclass($1) is not null as "found!""#, name)
-        .fetch_one(connection)
-        .await?;
-    Ok(found)
+    sqlx::query_scalar!(
+        r#"select exists (
+               select from pg_inherits i join pg_class c on c.oid = i.inhrelid
+               where i.inhparent = 'user_events'::regclass and c.relname = $1
+           ) as "found!""#,
+        name,
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// Drops the months that ended so long ago, by Postgres's clock; answers which.

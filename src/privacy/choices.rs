@@ -155,6 +155,11 @@ fn check(name: &str, action: Action, defined: &[&str]) -> Result<(), Error> {
             "`{name}`: {table} follows users; write `users.{column}`"
         )));
     }
+    if table == tables::GRANTS && action != Action::Keep {
+        return Err(Error(format!(
+            "`{name}`: grants are read from their users' records and stay there; write `users.extra.grants` = \"drop\" to keep none, or leave out `grants = true` in the job"
+        )));
+    }
     let Some(known) = Table::named(table) else {
         if defined.contains(&table) {
             return Ok(());

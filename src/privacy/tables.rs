@@ -23,6 +23,9 @@ pub struct Table {
     columns: &'static [(&'static str, Kind)],
 }
 
+/// Its rows are made of what stands in their users' records.
+pub const GRANTS: &str = "user_grants";
+
 /// Tables and views that hold what `users` holds, and follow its settings.
 pub const FOLLOW_USERS: [&str; 4] = [
     "users_history",
@@ -57,20 +60,19 @@ pub const TABLES: &[Table] = &[
         columns: &[("user_id", Key), ("system", Key), ("key", Key)],
     },
     Table {
-        // A grant is part of its user's record, so users.extra.grants is the place to name; here nothing can be taken out of it.
-        name: "user_grants",
+        name: GRANTS,
         columns: &[
             ("grant_id", Key),
             ("user_id", Key),
-            ("account_id", Key),
-            ("entitlement_type", Key),
-            ("entitlement_id", Key),
-            ("product_id", Key),
-            ("expiry_state", Key),
-            ("start_time", Key),
-            ("end_time", Key),
-            ("created_at", Key),
-            ("extra", Key),
+            ("account_id", Text),
+            ("entitlement_type", Text),
+            ("entitlement_id", Text),
+            ("product_id", Text),
+            ("expiry_state", Text),
+            ("start_time", TIME),
+            ("end_time", TIME),
+            ("created_at", TIME),
+            ("extra", Json),
         ],
     },
     Table {
@@ -230,7 +232,7 @@ pub const TABLES: &[Table] = &[
             ("unit", Text),
             ("limit_value", NUMERIC),
             ("cycle", Text),
-            ("period", NUMERIC),
+            ("period", Text),
             ("timezone", Text),
             ("extra", Json),
         ],

@@ -13,7 +13,7 @@ pub enum Error {
     Api(#[from] zephr::Error),
     /// The lease.
     #[error("the lease was not to be had")]
-    Lease(#[from] leases::Error),
+    Lease(#[source] leases::Error),
     /// Postgres.
     #[error("Postgres failed")]
     Database(#[from] sqlx::Error),
@@ -31,6 +31,17 @@ pub enum Error {
     /// A task of our own ended without a word.
     #[error("a part of the run ended unexpectedly")]
     Stopped,
+}
+
+impl From<leases::Error> for Error {
+    fn from(error: leases::Error) -> Self {
+        match error {
+            leases::Error::Database(error) => Self::Database(error),
+            other @ (leases::Error::Busy { .. }
+            | leases::Error::Lost(_)
+            | leases::Error::Unrenewed(_)) => Self::Lease(other),
+        }
+    }
 }
 
 /// What to do when it does not answer.

@@ -17,6 +17,7 @@ use super::progress::Phase;
 use super::run::{Moves, Outcome, Run, interrupted, judged, too_many_rejects};
 use super::scope::Scope;
 use super::{Ended, Environment, Error, Extent, holder_name, privacy};
+use crate::attributes;
 use crate::job::Job;
 use crate::load::define;
 use crate::privacy::Erased;
@@ -28,6 +29,7 @@ use crate::state::leases::{self, Holder};
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending};
 use crate::state::{checkpoints, erasures};
+use crate::telemetry::field;
 use crate::zephr;
 use store::Store;
 
@@ -370,7 +372,7 @@ impl Run<'_> {
         }
         self.env.progress.enter(Phase::ScanRead);
         if self.resource == Resource::Schema {
-            self.store_schema().await?;
+            self.follow_schema().await?;
         }
         let (verdict, reason) = read.verdict();
         let mut outcome = judged(verdict, reason);
@@ -426,8 +428,15 @@ impl Run<'_> {
         run.map(|run| run.started_at).ok_or(Error::Stopped)
     }
 
-    /// Lets what depends on the tenant's schema follow it.
-    async fn store_schema(&self) -> Result<(), Error> {
+    /// Lets the typed view of the attributes follow the tenant's schema.
+    async fn follow_schema(&self) -> Result<(), Error> {
+        let mut transaction = self.pool.begin().await?;
+        self.lease.token().fence(&mut transaction).await?;
+        let refreshed = attributes::refresh(&mut transaction).await?;
+        transaction.commit().await?;
+        for note in refreshed.notes {
+            tracing::warn!({ field::RUN } = %self.run_id, { field::NOTE } = %note, "user_attributes is not all that the schema says");
+        }
         Ok(())
     }
 }

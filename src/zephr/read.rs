@@ -28,6 +28,8 @@ pub struct Reader {
     rules: Arc<Rules>,
     /// Whether the export has answered before; a 404 is then no mistake in the address.
     export_exists: Arc<AtomicBool>,
+    /// Whether anything has answered before.
+    answered: Arc<AtomicBool>,
     /// The API's clock, as far as its answers have told it.
     clock: Arc<Mutex<Option<Told>>>,
 }
@@ -68,6 +70,7 @@ impl Reader {
             more: String::new(),
             rules: Arc::default(),
             export_exists: Arc::default(),
+            answered: Arc::default(),
             clock: Arc::default(),
         }
     }
@@ -119,7 +122,9 @@ impl Reader {
     pub async fn export(&self, query: Query) -> Result<Page, Error> {
         match self.page(query).await {
             Err(error) if error.is_not_found() => {
-                self.must_exist().await?;
+                if !self.export_exists.load(Ordering::Relaxed) {
+                    self.page(ONE_RECORD).await?;
+                }
                 Ok(Page::default())
             }
             other => other,
@@ -128,7 +133,7 @@ impl Reader {
 
     /// Makes sure, once, that there is an API behind the address: a 404 from something else says nothing.
     async fn must_exist(&self) -> Result<(), Error> {
-        if !self.export_exists.load(Ordering::Relaxed) {
+        if !self.answered.load(Ordering::Relaxed) {
             self.page(ONE_RECORD).await?;
         }
         Ok(())
@@ -144,6 +149,7 @@ impl Reader {
             .await?;
         page.answered_at = page.answered_at.map(|date| self.arrived(date));
         self.export_exists.store(true, Ordering::Relaxed);
+        self.answered.store(true, Ordering::Relaxed);
         Ok(page)
     }
 
@@ -232,6 +238,7 @@ impl Reader {
             }
             Err(error) => Err(error),
             Ok(mut listed) => {
+                self.answered.store(true, Ordering::Relaxed);
                 listed.answered_at = listed.answered_at.map(|date| self.arrived(date));
                 Ok(Some(listed))
             }

@@ -15,7 +15,7 @@ async fn mirrored() -> (Simulator, Mirror, Program, String) {
     let program = Program::between(&simulator, &mirror).with("ZEPHR_SYNC_LOG", "trace");
     program.run(&FULL).await.expect(0);
     simulator.tenant().update(1);
-    program.run(&["sync"]).await.expect(0);
+    program.run(&["sync", "users"]).await.expect(0);
     let id = simulator.tenant().user_id(1);
     let there = format!("select count(*) from users where user_id = '{id}' and email = '{EMAIL}'");
     assert_eq!(mirror.value::<i64>(&there).await, 1);
@@ -107,7 +107,13 @@ async fn an_erased_person_is_nowhere_and_does_not_come_back() {
     assert_eq!(verified["verifications"][0]["rows_erased"], 1);
     assert_eq!(verified["verifications"][0]["rows_api"], 300);
     simulator.tenant().update(1);
-    let incremental = run_of(&program.run(&["sync", "--json"]).await.expect(0).json());
+    let incremental = run_of(
+        &program
+            .run(&["sync", "users", "--json"])
+            .await
+            .expect(0)
+            .json(),
+    );
     assert_eq!(incremental["mode"], "incremental");
     for command in [&FULL[..], &["sync", "users", "--restart", "--json"]] {
         let run = run_of(&program.run(command).await.expect(0).json());
@@ -120,7 +126,7 @@ async fn an_erased_person_is_nowhere_and_does_not_come_back() {
         assert_eq!(counts.map(|count| &run[count]), [0, 0, 0, 299], "{run:#}");
     }
     let dry = program
-        .run(&["sync", "--full", "--dry-run", "--json"])
+        .run(&["sync", "users", "--full", "--dry-run", "--json"])
         .await
         .expect(0)
         .json();

@@ -57,7 +57,7 @@ async fn a_dry_run_counts_what_a_run_would_do_and_writes_nothing() {
 async fn a_dry_run_does_not_even_make_the_schema() {
     let (simulator, mirror) = (people(10).await, Mirror::new().await);
     let document = Program::between(&simulator, &mirror)
-        .run(&["sync", "--dry-run", "--json"])
+        .run(&["sync", "users", "--dry-run", "--json"])
         .await
         .expect(1)
         .json();

@@ -89,7 +89,7 @@ async fn nothing_that_is_said_or_kept_shows_a_secret_or_a_reader() {
             .with("ZEPHR_SYNC_LOG_FORMAT", format)
             .with("ZEPHR_SYNC_RPP", "100");
         said.add(&program.run(&["check"]).await.expect(0));
-        said.add(&program.run(&["sync", "--full"]).await.expect(3));
+        said.add(&program.run(&["sync", "users", "--full"]).await.expect(3));
         simulator.tenant().update(0);
         said.add(&program.run(&["sync"]).await);
         simulator.set_faults(Faults {
@@ -100,13 +100,13 @@ async fn nothing_that_is_said_or_kept_shows_a_secret_or_a_reader() {
             reset: 3.0,
             ..Faults::default()
         });
-        said.add(&program.run(&["sync", "--full", "--json"]).await);
+        said.add(&program.run(&["sync", "users", "--full", "--json"]).await);
         simulator.set_faults(Faults::default());
         for command in [
             &["status"][..],
             &["runs", "--json"],
             &["rejects", "list"],
-            &["sync", "--dry-run", "--full"],
+            &["sync", "users", "--dry-run", "--full"],
             &[
                 "api",
                 "GET",
@@ -123,12 +123,12 @@ async fn nothing_that_is_said_or_kept_shows_a_secret_or_a_reader() {
         let wrong = Program::between(&simulator, &mirror)
             .with("ZEPHR_SYNC_LOG", "trace")
             .with("ZEPHR_SECRET_KEY", format!("{SECRET_KEY}-not"));
-        said.add(&wrong.run(&["sync"]).await.expect(1));
+        said.add(&wrong.run(&["sync", "users"]).await.expect(1));
         let killed = {
             let mut running = program
                 .telling_phases()
                 .with("ZEPHR_SYNC_LOG", "trace")
-                .start(&["sync", "--full", "--restart"]);
+                .start(&["sync", "users", "--full", "--restart"]);
             assert!(running.until_phase(Phase::BatchMerged, 1).await);
             running.kill().await
         };
@@ -137,7 +137,7 @@ async fn nothing_that_is_said_or_kept_shows_a_secret_or_a_reader() {
     let late = self::simulator(900).await;
     let skewed = Program::between(&late, &mirror)
         .with("ZEPHR_SYNC_LOG", "trace")
-        .run(&["sync"])
+        .run(&["sync", "users"])
         .await
         .expect(1);
     assert!(skewed.stderr.contains("clock"), "{}", skewed.stderr);
@@ -166,7 +166,7 @@ async fn nothing_that_is_said_or_kept_shows_a_secret_or_a_reader() {
 
     let program = Program::between(&simulator, &mirror).with("ZEPHR_SYNC_LOG", "trace");
     cluster.stop_hard(rustix::process::Signal::QUIT);
-    said.add(&program.run(&["sync"]).await.expect(1));
+    said.add(&program.run(&["sync", "users"]).await.expect(1));
     cluster.start_again().await;
     cluster.remove().await;
 

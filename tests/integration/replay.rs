@@ -239,7 +239,10 @@ async fn what_has_no_key_remains_and_a_second_replay_changes_nothing() {
     assert_eq!(mirror.value::<String>(kept).await, before);
     // The replay is no run of the job: what was last read is still told.
     let status = program.run(&["status", "--json"]).await.expect(0).json();
-    assert_eq!(status["jobs"][0]["last_run"]["mode"], "full");
+    assert_eq!(
+        crate::support::status_of(&status, "users")["last_run"]["mode"],
+        "full"
+    );
     assert_eq!(
         truth::mirrored(&mirror).await.len(),
         truth::keys(&simulator.tenant()).len() + 1

@@ -9,16 +9,16 @@ async fn status_tells_how_each_job_last_went() {
     let before = program.run(&["status", "--json"]).await.expect(0).json();
     assert_eq!(
         (
-            &before["jobs"][0]["job"],
-            before["jobs"][0]["last_run"].is_null()
+            &crate::support::status_of(&before, "users")["job"],
+            crate::support::status_of(&before, "users")["last_run"].is_null()
         ),
         (&"users".into(), true)
     );
 
-    program.run(&["sync"]).await.expect(0);
+    program.run(&["sync", "users"]).await.expect(0);
 
     let after = program.run(&["status", "--json"]).await.expect(0).json();
-    let users = &after["jobs"][0];
+    let users = &crate::support::status_of(&after, "users");
     assert_eq!(
         (
             &users["last_run"]["status"],
@@ -44,7 +44,12 @@ async fn runs_lists_the_latest_first_and_shows_one_by_its_identifier() {
     let mut ids = Vec::new();
     for _ in 0..3 {
         ids.push(
-            program.run(&["sync", "--json"]).await.expect(0).json()["runs"][0]["run_id"].clone(),
+            program
+                .run(&["sync", "users", "--json"])
+                .await
+                .expect(0)
+                .json()["runs"][0]["run_id"]
+                .clone(),
         );
     }
     ids.reverse();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use zephr_sync::simulator::{Business, Edits, List, Options, Shape, Simulator};
 
 use crate::support::truth::lists::expect_list;
-use crate::support::{Mirror, Program, tenant};
+use crate::support::{Mirror, Program, status_of, tenant};
 
 /// The tables of each job, with the list that says what they should hold.
 const ACCOUNTS: [(List, &str); 3] = [
@@ -198,13 +198,7 @@ async fn segments_go_round_the_tenant_and_the_changed_come_first() {
         .await
         .expect(0)
         .json();
-    let job = status["jobs"]
-        .as_array()
-        .expect("jobs")
-        .iter()
-        .find(|job| job["job"] == "segments")
-        .expect("the job")
-        .clone();
+    let job = status_of(&status, "segments");
     assert_eq!(job["rounds"][0]["never_visited"], 10, "{job}");
     assert_eq!(job["rounds"][0]["runs_left"], 1, "{job}");
     setting.program.run(&["sync", "segments"]).await.expect(0);

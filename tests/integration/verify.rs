@@ -103,7 +103,7 @@ async fn after_a_sync_everything_is_equal_and_that_is_kept_and_shown() {
     );
 
     let status = program.run(&["status", "--json"]).await.expect(0).json();
-    let last = &status["jobs"][0]["last_verification"];
+    let last = &crate::support::status_of(&status, "users")["last_verification"];
     assert_eq!(last["verification_id"], shown["verification_id"]);
     let status = program.run(&["status"]).await.expect(0).stdout;
     assert!(

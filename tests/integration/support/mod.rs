@@ -12,3 +12,9 @@ pub use cluster::Cluster;
 pub use mirror::Mirror;
 pub use program::{Ended, Program};
 pub use tenant::{people, start as tenant};
+
+/// What `status --json` says of a job.
+pub fn status_of<'a>(status: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
+    let jobs = status["jobs"].as_array().expect("jobs");
+    jobs.iter().find(|job| job["job"] == name).expect("the job")
+}
