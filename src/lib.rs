@@ -14,12 +14,14 @@
 //! - [`zephr`]: the Admin API; [`scan`]: reading the export whole; [`load`]: the data tables; [`state`]: our own bookkeeping
 //! - [`postgres`]: connections, migrations, the private cluster
 //! - [`simulator`]: a stateful Zephr with faults and drift, for the demo, tests and benchmarks; it knows none of the others
+//! - [`dbt`]: a dbt project on top of the mirror, as `init --dbt` writes it
 //! - [`resource`]: what is mirrored beside users and events, described
 //! - [`job`], [`record`], [`table`], [`remedy`], [`clock`], [`toml_file`]: the words that all share
 
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dbt;
 pub mod job;
 pub mod lifecycle;
 pub mod load;
