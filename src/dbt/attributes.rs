@@ -41,7 +41,9 @@ fn about(parts: [Option<String>; 3]) -> String {
     let mut said: Vec<&String> = Vec::new();
     for (place, part) in parts.iter().enumerate() {
         let again = said.iter().any(|other| other.contains(part.as_str()))
-            || parts[place + 1..].iter().any(|other| other.contains(part.as_str()));
+            || parts[place + 1..]
+                .iter()
+                .any(|other| other.contains(part.as_str()));
         if !again {
             said.push(part);
         }

@@ -36,10 +36,7 @@ const ATTRIBUTES: &str = "user_attributes";
 
 /// The files that are the same for everybody, but for the names of schemas in them.
 const FIXED: [(&str, &str); 6] = [
-    (
-        "dbt_project.yml",
-        include_str!("project/dbt_project.yml"),
-    ),
+    ("dbt_project.yml", include_str!("project/dbt_project.yml")),
     ("profiles.yml", include_str!("project/profiles.yml")),
     ("README.md", include_str!("project/README.md")),
     (".gitignore", include_str!("project/gitignore")),
@@ -57,7 +54,11 @@ const FIXED: [(&str, &str); 6] = [
 pub fn project(schemas: &Schemas, jobs: &[Job], attributes: &[Column]) -> Vec<File> {
     let mut relations = with_attributes(page::relations(), attributes);
     for job in jobs.iter().filter(|job| job.resource == Resource::List) {
-        relations.extend(job.steps.iter().map(|step| page::described(&job.name, step)));
+        relations.extend(
+            job.steps
+                .iter()
+                .map(|step| page::described(&job.name, step)),
+        );
     }
     let mut files: Vec<File> = FIXED
         .iter()
@@ -175,7 +176,7 @@ fn source(yaml: &mut Yaml, relation: &Relation, jobs: &[Job]) {
         yaml.line(5, "loaded_at_query: >-");
         yaml.line(6, query);
     }
-    columns(yaml, relation.columns.iter(), relation.quoted, |_, _| {});
+    columns(yaml, 4, relation.columns.iter(), relation.quoted, |_, _| {});
 }
 
 /// A text in SQL that dbt renders first; job names are file names and may hold anything.
@@ -194,18 +195,22 @@ fn literal(text: &str) -> String {
 
 fn columns<'a>(
     yaml: &mut Yaml,
+    depth: usize,
     columns: impl Iterator<Item = &'a Column>,
     quoted: bool,
     tests: impl Fn(&mut Yaml, &Column),
 ) {
-    yaml.line(4, "columns:");
+    yaml.line(depth, "columns:");
     for column in columns {
-        yaml.line(5, format_args!("- name: {}", text(&column.name)));
+        yaml.line(depth + 1, format_args!("- name: {}", text(&column.name)));
         if quoted {
-            yaml.line(6, "quote: true");
+            yaml.line(depth + 2, "quote: true");
         }
         if !column.about.is_empty() {
-            yaml.line(6, format_args!("description: {}", text(&column.about)));
+            yaml.line(
+                depth + 2,
+                format_args!("description: {}", text(&column.about)),
+            );
         }
         tests(yaml, column);
     }
@@ -220,52 +225,67 @@ fn staging(relations: &[&Relation]) -> String {
     yaml.finish()
 }
 
-/// A model with its tests, in the same columns of the page as a source.
+/// A model with its tests.
 fn described(yaml: &mut Yaml, relation: &Relation) {
-    yaml.line(3, format_args!("- name: {}", model(&relation.name)));
+    yaml.line(1, format_args!("- name: {}", model(&relation.name)));
     yaml.line(
-        4,
+        2,
         format_args!(
             "description: {}",
-            text(&format!("{} Living rows only.", relation.about))
+            if relation.keeps_the_dead() {
+                text(&format!("{} Living rows only.", relation.about))
+            } else {
+                text(&relation.about)
+            }
         ),
     );
     if relation.key.len() > 1 {
-        yaml.line(4, "data_tests:");
-        yaml.line(5, "- unique_together:");
+        yaml.line(2, "data_tests:");
+        yaml.line(3, "- unique_together:");
         yaml.line(
-            7,
+            5,
             format_args!("arguments: {{columns: [{}]}}", relation.key.join(", ")),
         );
     }
-    columns(yaml, relation.own_columns(), relation.quoted, |yaml, column| {
-        let references = RELATIONSHIPS
-            .iter()
-            .filter(|r| r.from == (relation.name.as_str(), column.name.as_str()));
-        let values = VALUES
-            .iter()
-            .filter(|(table, name, _)| (*table, *name) == (relation.name.as_str(), column.name.as_str()));
-        let is_key = relation.key.contains(&column.name);
-        let (references, values): (Vec<_>, Vec<_>) = (references.collect(), values.collect());
-        if !is_key && references.is_empty() && values.is_empty() {
-            return;
-        }
-        yaml.line(6, "data_tests:");
-        if is_key {
-            yaml.line(7, "- not_null");
-        }
-        if is_key && relation.key.len() == 1 {
-            yaml.line(7, "- unique");
-        }
-        for reference in references {
-            relationship(yaml, reference);
-        }
-        for (_, _, accepted) in values {
-            yaml.line(7, "- accepted_values:");
-            yaml.line(9, format_args!("arguments: {{values: [{}]}}", accepted.join(", ")));
-            yaml.line(9, format_args!("config: {{severity: {}}}", Severity::Warn.name()));
-        }
-    });
+    columns(
+        yaml,
+        2,
+        relation.own_columns(),
+        relation.quoted,
+        |yaml, column| {
+            let references = RELATIONSHIPS
+                .iter()
+                .filter(|r| r.from == (relation.name.as_str(), column.name.as_str()));
+            let values = VALUES.iter().filter(|(table, name, _)| {
+                (*table, *name) == (relation.name.as_str(), column.name.as_str())
+            });
+            let is_key = relation.key.contains(&column.name);
+            let (references, values): (Vec<_>, Vec<_>) = (references.collect(), values.collect());
+            if !is_key && references.is_empty() && values.is_empty() {
+                return;
+            }
+            yaml.line(4, "data_tests:");
+            if is_key {
+                yaml.line(5, "- not_null");
+            }
+            if is_key && relation.key.len() == 1 {
+                yaml.line(5, "- unique");
+            }
+            for reference in references {
+                relationship(yaml, reference);
+            }
+            for (_, _, accepted) in values {
+                let accepted: Vec<String> = accepted.iter().map(|value| text(value)).collect();
+                let arguments = format!("arguments: {{values: [{}]}}", accepted.join(", "));
+                yaml.line(5, "- accepted_values:");
+                yaml.line(7, arguments);
+                yaml.line(
+                    7,
+                    format!("config: {{severity: {}}}", Severity::Warn.name()),
+                );
+            }
+        },
+    );
 }
 
 fn relationship(yaml: &mut Yaml, reference: &Relationship) {
@@ -275,14 +295,17 @@ fn relationship(yaml: &mut Yaml, reference: &Relationship) {
     } else {
         format!("ref('{}')", model(table))
     };
-    yaml.line(7, "- relationships:");
-    yaml.line(9, format_args!("arguments: {{to: \"{to}\", field: {field}}}"));
+    yaml.line(5, "- relationships:");
+    yaml.line(
+        7,
+        format_args!("arguments: {{to: \"{to}\", field: {field}}}"),
+    );
     let only = reference
         .only
         .map(|only| format!(", where: {}", text(only)))
         .unwrap_or_default();
     yaml.line(
-        9,
+        7,
         format_args!("config: {{severity: {}{only}}}", reference.severity.name()),
     );
 }
