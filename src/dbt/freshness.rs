@@ -145,10 +145,8 @@ mod tests {
     fn a_schedule_without_weekends_expects_nothing_on_sunday() {
         let mut jobs = job::built_in().unwrap();
         let cron = "15 2 * * 1-5".parse().unwrap();
-        for job in &mut jobs {
-            job.schedule = Some(Schedule::Cron(Box::new(cron), chrono_tz::Tz::UTC));
-            break;
-        }
+        // The first is `accounts`.
+        jobs[0].schedule = Some(Schedule::Cron(Box::new(cron), chrono_tz::Tz::UTC));
         assert_eq!(
             expected("accounts", &jobs).unwrap().warn_after,
             hours(3 * 24 + 2)

@@ -145,6 +145,7 @@ impl Setting {
         if count > 0 {
             return;
         }
+        let now: DateTime<Utc> = self.mirror.value("select now()").await;
         let mut connection = self.mirror.connect().await;
         if table == "user_events" {
             connection
@@ -166,7 +167,7 @@ impl Setting {
                 item["_zephr_run_id"] = uuid::Uuid::nil().to_string().into();
                 item["_zephr_hash"] = "\\x00".into();
                 for time in ["first_seen", "loaded", "extracted"] {
-                    item[format!("_zephr_{time}_at")] = Utc::now().to_rfc3339().into();
+                    item[format!("_zephr_{time}_at")] = now.to_rfc3339().into();
                 }
                 item.to_string()
             })
@@ -181,8 +182,8 @@ impl Setting {
     }
 
     /// Who has an active grant of which products.
-    fn active(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let now = Utc::now();
+    async fn active(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let now: DateTime<Utc> = self.mirror.value("select now()").await;
         let mut active: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for grant in self.truth(List::UserGrants) {
             let begun = instant(&grant, "start_time").is_none_or(|start| start <= now);
@@ -233,7 +234,7 @@ fn living(tenant: &Tenant) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_question_is_answered_as_the_tenant_would() {
     let setting = Setting::new().await;
-    let active = setting.active();
+    let active = setting.active().await;
     assert!(active.len() > 50, "{}", active.len());
 
     // 1. Subscribers by product.
@@ -398,7 +399,10 @@ async fn grants_that_end_are_found_before_and_after() {
         .map(|row| row.get(0))
         .collect();
     setting.mirror.execute("truncate user_grants").await;
-    let month = Utc::now().format("%Y-%m-01T00:00:00Z").to_string();
+    let month: String = setting
+        .mirror
+        .value("select to_char(now() at time zone 'UTC', 'YYYY-MM-01\"T00:00:00Z\"')")
+        .await;
     for (number, (person, state, end, withdrawn)) in [
         (0, "expired", format!("'{month}'"), "null"),
         (
