@@ -20,7 +20,7 @@ demo: ## Show everything on a simulated Zephr and a private Postgres; needs carg
 test: setup lint doc check-sql check-tests check-tree ## Everything that CI runs
 
 .PHONY: setup
-setup: ## Install what the tests need and is missing: Postgres server, cargo-nextest, cargo-deny
+setup: ## Install what the tests need and is missing: Postgres server, cargo-nextest, cargo-deny, dbt
 	@scripts/setup
 
 # One cargo at a time: they would only wait for each other's lock.

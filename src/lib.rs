@@ -14,6 +14,7 @@
 //! - [`zephr`]: the Admin API; [`scan`]: reading the export whole; [`load`]: the data tables; [`state`]: our own bookkeeping
 //! - [`postgres`]: connections, migrations, the private cluster; [`attributes`]: the view that follows the tenant's own schema
 //! - [`simulator`]: a stateful Zephr with faults and drift, for the demo, tests and benchmarks; it knows none of the others
+//! - [`dbt`]: a dbt project on top of the mirror, as `init --dbt` writes it
 //! - [`resource`]: what is mirrored beside users and events, described
 //! - [`job`], [`privacy`], [`record`], [`table`], [`remedy`], [`clock`], [`toml_file`]: the words that all share
 
@@ -21,6 +22,7 @@ pub mod attributes;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dbt;
 pub mod erase;
 pub mod job;
 pub mod lifecycle;

@@ -50,7 +50,7 @@ Exit codes: 0 done; 1 failed, or a scan ended incomplete; 2 usage or settings; 3
 pub enum Command {
     /// Show what it does, on the simulator and a private Postgres, with nothing configured
     Demo(demo::Args),
-    /// Write a settings file, an example environment, the job files and the SQL of the read-only role
+    /// Write a settings file, an example environment, the job files and the SQL of the read-only role; with --dbt a dbt project too
     Init(init::Args),
     /// Check settings and job files, then clock, keys, API and Postgres; each failure with its remedy
     Check(check::Args),
@@ -115,7 +115,7 @@ async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     })?;
     match cli.command {
         Command::Demo(args) => demo::run(&settings, args, output).await,
-        Command::Init(args) => init::run(&settings, &args, output),
+        Command::Init(args) => init::run(&settings, &args, output).await,
         Command::Check(args) => check::run(&settings, &args, output).await,
         Command::Migrate => migrate::run(&settings, output).await,
         Command::Sync(args) => sync::run(&settings, &args, output).await,

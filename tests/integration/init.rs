@@ -62,3 +62,69 @@ async fn what_init_writes_is_accepted_as_it_is() {
         "{jobs:?}"
     );
 }
+
+#[tokio::test]
+async fn a_dbt_project_is_written_without_any_mirror_and_nothing_of_it_is_overwritten() {
+    let program = Program::new().with("ZEPHR_SYNC_SCHEMA", "news");
+    let first = program
+        .run(&["init", "--dbt", "--json"])
+        .await
+        .expect(0)
+        .json();
+    let written = first["written"].as_array().expect("files").len();
+    let read = |path: &str| std::fs::read_to_string(program.directory().join(path)).expect(path);
+    assert!(read("dbt/dbt_project.yml").contains("zephr_schema: news\n"));
+    assert!(read("dbt/models/sources.yml").contains("What accounts may use: one row per grant."));
+    assert!(read("dbt/models/user_attributes.yml").contains("\"user_id\""));
+    assert!(
+        !program.directory().join(".zephr-sync").exists(),
+        "no cluster is made to be asked"
+    );
+
+    let own = "select 1\n";
+    let model = program
+        .directory()
+        .join("dbt/models/staging/stg_zephr__users.sql");
+    std::fs::write(&model, own).expect("a file");
+    let second = program
+        .run(&["init", ".", "--dbt", "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(second["written"].as_array().map(Vec::len), Some(0));
+    assert_eq!(second["kept"].as_array().map(Vec::len), Some(written));
+    assert_eq!(std::fs::read_to_string(&model).expect("a file"), own);
+}
+
+#[tokio::test]
+async fn a_mirror_that_does_not_answer_is_said_and_does_not_matter() {
+    let program = Program::new().with("DATABASE_URL", "postgres://u:hidden@127.0.0.1:9/none");
+    let ended = program.run(&["init", "--dbt"]).await.expect(0);
+    assert!(ended.stderr.contains("could not be asked"), "{ended:?}");
+    assert!(!ended.stderr.contains("hidden"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_job_of_one_s_own_is_part_of_the_project() {
+    let program = Program::new();
+    std::fs::create_dir(program.directory().join("jobs")).expect("a directory");
+    for (name, text) in [
+        (
+            "hooks",
+            "resource = 'list'\npath = '/v3/webhooks'\ntable = 'webhooks'\nkey = 'id'\nevery = '10m'",
+        ),
+        ("users-by-day", "resource = 'users'\ngrants = true"),
+    ] {
+        let path = program.directory().join(format!("jobs/{name}.toml"));
+        std::fs::write(path, text).expect("a file");
+    }
+    program.run(&["init", "--dbt"]).await.expect(0);
+    let read = |path: &str| std::fs::read_to_string(program.directory().join(path)).expect(path);
+    let sources = read("dbt/models/sources.yml");
+    assert!(sources.contains("warn_after: {count: 20, period: minute}"));
+    assert!(
+        sources.contains("job in ('users', 'users-by-day')"),
+        "{sources}"
+    );
+    assert!(read("dbt/models/staging/stg_zephr__webhooks.sql").contains("\"id\""));
+}

@@ -48,6 +48,19 @@ pub(super) struct Home {
     owner: Owner,
 }
 
+/// Its directory in the data directory.
+const POSTGRES: &str = "postgres";
+
+/// What points to root's.
+const LINK: &str = "postgres-of-root";
+
+/// Whether a cluster was made here.
+pub(super) fn exists(data_dir: &Path) -> bool {
+    [POSTGRES, LINK]
+        .iter()
+        .any(|name| data_dir.join(name).join("data").is_dir())
+}
+
 impl Home {
     /// Makes what is missing, and refuses what is not safely ours.
     pub fn prepare(data_dir: &Path, owner: Owner) -> Result<Self, PrivateError> {
@@ -67,9 +80,9 @@ impl Home {
             let directory = homes.join(&hash);
             // The cluster's user passes through to its data and cannot touch the rest.
             make(&directory, 0o711)?;
-            (directory, Some(data_dir.join("postgres-of-root")))
+            (directory, Some(data_dir.join(LINK)))
         } else {
-            let directory = data_dir.join("postgres");
+            let directory = data_dir.join(POSTGRES);
             make(&directory, 0o700)?;
             (directory, None)
         };

@@ -42,6 +42,11 @@ pub enum Durability {
     None,
 }
 
+/// Whether a private cluster was ever made for a data directory; nothing is made or started to find out.
+pub fn exists(data_dir: &Path) -> bool {
+    home::exists(data_dir)
+}
+
 /// A running private cluster this process uses; the last user to leave stops it.
 ///
 /// Dropping it without [`stop`](Self::stop) gives the lock back but leaves the server running, as a kill would.
