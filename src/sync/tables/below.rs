@@ -1,6 +1,6 @@
 //! What the API tells one parent at a time: whom to ask for, and what the answer says is gone.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
@@ -28,6 +28,12 @@ const MOST_CHANGED: i64 = 200_000;
 /// Pages of one parent.
 const MAX_PAGES: u64 = 10_000;
 
+/// Parents whose rows are looked up together, to be compared with what is said of them.
+const KNOWN_TOGETHER: usize = 1_000;
+
+/// The keys of living rows by parent.
+type Known = HashMap<String, Vec<Vec<String>>>;
+
 /// What the API said of one parent.
 struct Answer {
     parent: String,
@@ -38,10 +44,8 @@ struct Answer {
 enum Said {
     /// These, and no others.
     These(Vec<Row>, Vec<Reject>),
-    /// 404: there are none, or there is no such parent.
-    NotFound,
-    /// It cannot be asked for.
-    Unsendable,
+    /// There is no such parent, or it cannot be asked for. What is below a parent that is gone goes with it, and whether it is gone is for its own job to settle.
+    Nothing,
 }
 
 impl Work<'_> {
@@ -135,28 +139,53 @@ impl Work<'_> {
         left: &mut i64,
         held: &mut Vec<String>,
     ) -> Result<(), Stop> {
-        if parents.is_empty() {
-            return Ok(());
-        }
-        // Not later than the requests: a parent that changes meanwhile is asked for again.
-        let at = now(self.store.pool()).await?;
         let maker = Rows::new(&below.table, self.env.reader.ignored(), &self.env.privacy);
-        let maker = &maker;
-        let answers = stream::iter(parents)
-            .map(|parent| self.ask(below, maker, parent))
-            .buffer_unordered(self.env.max_in_flight)
-            .ready_chunks(TOGETHER);
-        tokio::pin!(answers);
-        while let Some(together) = answers.next().await {
-            let together: Vec<Answer> = together.into_iter().collect::<Result<_, Error>>()?;
-            self.store_answers(below, together, at, left, held).await?;
-            self.go_on()?;
+        let place = below
+            .table
+            .key
+            .iter()
+            .position(|column| column.name == below.parent_key)
+            .unwrap_or(0);
+        for parents in parents.chunks(KNOWN_TOGETHER) {
+            // Not later than the requests: a parent that changes meanwhile is asked for again.
+            let at = now(self.store.pool()).await?;
+            let ids: Vec<&str> = parents.iter().map(String::as_str).collect();
+            let living = {
+                let mut connection = self.store.pool().acquire().await?;
+                rows::living_below(&mut connection, &below.table, &below.parent_key, &ids).await?
+            };
+            let mut known: Known = HashMap::new();
+            for key in living {
+                if let Some(parent) = key.get(place).cloned() {
+                    known.entry(parent).or_default().push(key);
+                }
+            }
+            let (maker, known) = (&maker, &known);
+            let answers = stream::iter(parents)
+                .map(|parent| self.ask(below, maker, parent, known.contains_key(parent)))
+                .buffer_unordered(self.env.max_in_flight)
+                .ready_chunks(TOGETHER);
+            tokio::pin!(answers);
+            while let Some(together) = answers.next().await {
+                let together: Vec<Answer> = together.into_iter().collect::<Result<_, Error>>()?;
+                self.store_answers(below, together, at, known, left, held)
+                    .await?;
+                self.go_on()?;
+            }
         }
         Ok(())
     }
 
-    /// Uses nothing but the API: while answers are stored, nobody moves those that are still awaited, and what they held would be held for as long.
-    async fn ask(&self, below: &Below, maker: &Rows<'_>, parent: String) -> Result<Answer, Error> {
+    /// Uses nothing but the API, and storing uses nothing but the mirror: while answers are stored, nobody moves the requests that are still awaited, and what
+    /// these hold (a place at the governor, a session) would be waited for in vain.
+    async fn ask(
+        &self,
+        below: &Below,
+        maker: &Rows<'_>,
+        parent: &str,
+        has_rows: bool,
+    ) -> Result<Answer, Error> {
+        let parent = parent.to_owned();
         let mut rows: Vec<Row> = Vec::new();
         let mut rejects = Vec::new();
         let mut seen = HashSet::new();
@@ -173,14 +202,15 @@ impl Work<'_> {
                 .await;
             let listed = match listed {
                 Err(error) if error.is_unsendable() => {
-                    let said = Said::Unsendable;
+                    let said = Said::Nothing;
                     return Ok(Answer { parent, said, at });
                 }
                 other => other?,
             };
             let Some(listed) = listed else {
-                if page == 1 {
-                    let said = Said::NotFound;
+                // Whether the parent is there itself is asked only if something would follow from that.
+                if page == 1 && has_rows && !self.exists(below, &parent).await? {
+                    let said = Said::Nothing;
                     return Ok(Answer { parent, said, at });
                 }
                 break;
@@ -223,39 +253,17 @@ impl Work<'_> {
         below: &Below,
         answers: Vec<Answer>,
         at: DateTime<Utc>,
+        known: &Known,
         left: &mut i64,
         held: &mut Vec<String>,
     ) -> Result<(), Stop> {
         let mut batch = Batch::default();
-        let parents: Vec<&str> = answers
-            .iter()
-            .map(|answer| answer.parent.as_str())
-            .collect();
-        let mut living = {
-            let mut connection = self.store.pool().acquire().await?;
-            rows::living_below(&mut connection, &below.table, &below.parent_key, &parents).await?
-        };
-        let place = below
-            .table
-            .key
-            .iter()
-            .position(|column| column.name == below.parent_key)
-            .unwrap_or(0);
         let mut visited = Vec::with_capacity(answers.len());
         for answer in answers {
             batch.answered_at = batch.answered_at.min(answer.at).or(answer.at);
-            let of_parent = |key: &Vec<String>| key.get(place) == Some(&answer.parent);
             let (rows, rejects) = match answer.said {
                 Said::These(rows, rejects) => (rows, rejects),
-                // The parent is asked for only if something would follow from that.
-                Said::NotFound
-                    if !living.iter().any(of_parent)
-                        || self.exists(below, &answer.parent).await? =>
-                {
-                    (Vec::new(), Vec::new())
-                }
-                // What is below a parent that is gone goes with it, and whether it is gone is for its own job to settle.
-                Said::NotFound | Said::Unsendable => {
+                Said::Nothing => {
                     visited.push((answer.parent, None));
                     continue;
                 }
@@ -265,8 +273,10 @@ impl Work<'_> {
             let gone: Vec<Vec<String>> = if rejects.iter().any(|reject| reject.id.is_none()) {
                 Vec::new()
             } else {
-                living
-                    .extract_if(.., |key| of_parent(key) && !sent.contains(key.as_slice()))
+                let known = known.get(&answer.parent).into_iter().flatten();
+                known
+                    .filter(|key| !sent.contains(key.as_slice()))
+                    .cloned()
                     .collect()
             };
             if gone.len() as i64 > *left {
