@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::job;
 use crate::postgres::connect::{Database, SchemaError, Schemas, UrlError};
 use crate::privacy::{self, Choices, HashKey};
 use crate::sync::Brakes;
@@ -298,7 +299,6 @@ impl Settings {
             name: "ZEPHR_SYNC_HASH_KEY",
             message: short.to_string(),
         })?;
-        // Tables of jobs with `resource = "list"` go into the second argument, once there are such jobs.
         let privacy = Choices::parse(&file.privacy, &[])?;
         let schema = flags
             .schema
@@ -381,6 +381,14 @@ impl Settings {
             .unwrap_or_default();
         // Differs with the position on the page (contract section 5.1).
         ignored.push("seq-no".into());
+        let jobs_dir = flags
+            .jobs_dir
+            .or_else(|| variable("ZEPHR_SYNC_JOBS_DIR").map(PathBuf::from))
+            .or(file.jobs_dir)
+            .unwrap_or_else(|| PathBuf::from("jobs"));
+        let tables = job::list_tables(&jobs_dir);
+        let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+        let privacy = Choices::parse(&file.privacy, &tables)?;
         Ok(Self {
             base,
             keys: access
@@ -389,11 +397,7 @@ impl Settings {
             mirror,
             data_dir,
             schemas,
-            jobs_dir: flags
-                .jobs_dir
-                .or_else(|| variable("ZEPHR_SYNC_JOBS_DIR").map(PathBuf::from))
-                .or(file.jobs_dir)
-                .unwrap_or_else(|| PathBuf::from("jobs")),
+            jobs_dir,
             log: flags
                 .log
                 .or_else(|| variable("ZEPHR_SYNC_LOG"))

@@ -202,6 +202,21 @@ pub fn all(directory: &Path) -> Result<Vec<Job>, Error> {
     Ok(jobs)
 }
 
+/// The tables that only job files know, for settings that name them. Of a file that cannot be used there are none: whoever runs the jobs says why.
+pub fn list_tables(directory: &Path) -> Vec<String> {
+    let jobs = all(directory).unwrap_or_default();
+    let steps = jobs
+        .into_iter()
+        .filter(|job| job.resource == Resource::List)
+        .flat_map(|job| job.steps);
+    steps
+        .map(|step| match step {
+            Step::List(list) => list.table.name.to_string(),
+            Step::Below(below) => below.table.name.to_string(),
+        })
+        .collect()
+}
+
 /// The jobs that are there without any file.
 ///
 /// # Errors

@@ -104,17 +104,6 @@ fn model(table: &str) -> String {
 
 /// The page knows the view's key; its other columns are the tenant's.
 fn with_attributes(mut relations: Vec<Relation>, attributes: &[Column]) -> Vec<Relation> {
-    if !relations.iter().any(|relation| relation.name == ATTRIBUTES) {
-        relations.push(Relation {
-            name: ATTRIBUTES.to_owned(),
-            about: "Living users with a column per attribute of the tenant's own schema.".into(),
-            columns: vec![Column {
-                name: "user_id".into(),
-                about: "Zephr's identifier of the user.".into(),
-            }],
-            ..Relation::default()
-        });
-    }
     for relation in &mut relations {
         if relation.name == ATTRIBUTES {
             relation.key = vec!["user_id".into()];

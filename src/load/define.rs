@@ -15,6 +15,9 @@ pub enum Error {
         /// What is different: the key, or a column.
         what: String,
     },
+    /// The name is that of another table, of the mirror's own bookkeeping for example.
+    #[error("the name {0} belongs to another table")]
+    Taken(String),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -64,7 +67,18 @@ const OWN: [(&str, &str, &str); 7] = [
 /// # Errors
 /// A table of this name that has another key, or a column of another type.
 pub async fn list(connection: &mut PgConnection, table: &Table, path: &str) -> Result<(), Error> {
-    let name = quoted(&table.name);
+    let schema = super::data_schema(connection).await?;
+    let name = format!("{schema}.{}", quoted(&table.name));
+    let elsewhere: bool = sqlx::query_scalar(
+        "select coalesce(to_regclass($1) <> to_regclass($2), to_regclass($1) is not null)",
+    )
+    .bind(quoted(&table.name))
+    .bind(&name)
+    .fetch_one(&mut *connection)
+    .await?;
+    if elsewhere {
+        return Err(Error::Taken(table.name.to_string()));
+    }
     let mut parts: Vec<String> = table
         .key
         .iter()

@@ -129,11 +129,12 @@ async fn partitions(
         let Some(next) = month.checked_add_months(Months::new(1)) else {
             continue;
         };
+        let schema = super::data_schema(connection).await?;
         let words = month.format("%B %Y");
         let sql = format!(
-            "create table {name} (like user_events including all);
-             comment on table {name} is 'Events of {words} (UTC).';
-             alter table user_events attach partition {name} for values from ('{month} 00:00:00+00') to ('{next} 00:00:00+00');"
+            "create table {schema}.{name} (like user_events including all);
+             comment on table {schema}.{name} is 'Events of {words} (UTC).';
+             alter table user_events attach partition {schema}.{name} for values from ('{month} 00:00:00+00') to ('{next} 00:00:00+00');"
         );
         connection.execute(AssertSqlSafe(sql)).await?;
     }

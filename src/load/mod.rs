@@ -14,3 +14,12 @@ pub mod merge;
 pub mod redact;
 pub mod rows;
 pub mod sample;
+
+/// The schema for analysts, quoted: new tables are made in it, whatever else is on the search path.
+async fn data_schema(connection: &mut sqlx::PgConnection) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select relnamespace::regnamespace::text as "name!" from pg_class where oid = 'users'::regclass"#
+    )
+    .fetch_one(connection)
+    .await
+}

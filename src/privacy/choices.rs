@@ -157,7 +157,7 @@ fn check(name: &str, action: Action, defined: &[&str]) -> Result<(), Error> {
     }
     if table == tables::GRANTS && action != Action::Keep {
         return Err(Error(format!(
-            "`{name}`: grants are read from their users' records and stay there; write `users.extra.grants` = \"drop\" to keep none, or leave out `grants = true` in the job"
+            "`{name}` can only be kept: grants are read from their users' records and stay there; write `users.extra.grants` = \"drop\" to keep none, or leave out `grants = true` in the job"
         )));
     }
     let Some(known) = Table::named(table) else {

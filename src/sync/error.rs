@@ -66,6 +66,7 @@ impl Error {
             Self::Lease(leases::Error::Unrenewed(_)) => POSTGRES_GONE.into(),
             Self::Lease(leases::Error::Database(error)) | Self::Database(error) => database_remedy(error).into(),
             Self::Table(define::Error::Database(error)) => database_remedy(error).into(),
+            Self::Table(define::Error::Taken(_)) => "Give the job another table name.".into(),
             Self::Table(define::Error::Different { table, .. }) => format!(
                 "Give the job another table name, or drop the old one: drop table {table}. The next run fills it again."
             ),

@@ -123,15 +123,6 @@ async fn a_real_dbt_is_content_with_a_mirror_that_is_right_and_finds_what_is_wro
     mirror
         .execute("update user_schema set label = 'Score of {{ env_var(''NOBODY_HAS_THIS'') }}' where slug = 'reader_score'")
         .await;
-    if mirror
-        .value::<bool>("select to_regclass('user_attributes') is null")
-        .await
-    {
-        mirror
-            .execute("create view zephr.user_attributes as select user_id, attributes ->> 'reader_score' as reader_score from users_current")
-            .await;
-    }
-
     let ended = sync.run(&["init", "--dbt"]).await.expect(0);
     assert_eq!(ended.stderr, "");
     let project = Project {

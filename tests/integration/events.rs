@@ -145,6 +145,8 @@ async fn months_are_partitions_and_old_ones_are_retired() {
         .await;
     assert!(months >= 2);
     assert_eq!(mirror.value::<i64>(partitions).await, months);
+    let elsewhere = "select count(*) from pg_class where relname like 'user\\_events\\_2%' and relkind = 'r' and relnamespace <> 'zephr'::regnamespace";
+    assert_eq!(mirror.value::<i64>(elsewhere).await, 0);
 
     // Longer ago than the first of the last month with events: only that month stays.
     let days: i64 = mirror

@@ -91,7 +91,7 @@ async fn the_examples_fill_their_tables_and_follow_changes() {
     assert_eq!(gone, 1);
     // Analysts may read what a job file made.
     let readable: bool = mirror
-        .value("select has_table_privilege('zephr_reader', 'webhooks', 'select')")
+        .value("select has_table_privilege('zephr_reader', 'zephr.webhooks', 'select')")
         .await;
     assert!(readable);
 }
@@ -175,6 +175,11 @@ async fn a_file_that_cannot_be_used_says_what_would_be_right() {
     );
     let ended = program.run(&["sync", "x"]).await.expect(2);
     assert!(ended.stderr.contains("belongs to the mirror"), "{ended:?}");
+    // A name of the bookkeeping is known only to the database.
+    let taken = "resource = 'list'\npath = '/v3/webhooks'\ntable = 'leases'\nkey = 'webhook_id'\n";
+    job(&program, "x", taken);
+    let ended = program.run(&["sync", "x"]).await.expect(1);
+    assert!(ended.stdout.contains("another table name"), "{ended:?}");
     job(&program, "x", "resource = 'users'\npath = '/v3/webhooks'\n");
     let ended = program.run(&["sync", "x"]).await.expect(2);
     assert!(ended.stderr.contains("resource = \"list\""), "{ended:?}");

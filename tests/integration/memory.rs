@@ -2,15 +2,51 @@
 
 use std::time::Duration;
 
-use crate::support::{Mirror, Program, people};
+use zephr_sync::simulator::{Business, Options, Shape};
 
-/// Peak resident memory of a first load, in KiB, as the kernel keeps it.
+use crate::support::{Mirror, Program, people, tenant};
+
+/// Peak resident memory of a first load of users, in KiB.
 async fn peak(users: u32) -> u64 {
     let simulator = people(users).await;
     let mirror = Mirror::new().await;
+    let peak = peak_of(&Program::between(&simulator, &mirror), "users").await;
+    assert_eq!(
+        mirror.value::<i64>("select count(*) from users").await,
+        i64::from(users)
+    );
+    peak
+}
+
+/// Peak resident memory of a first load of events, in KiB, and of a second one of the same, which adds none.
+async fn peak_of_events(events: u64) -> u64 {
+    let simulator = tenant(Options {
+        shape: Shape {
+            people: 1_000,
+            business: Business {
+                events: Some(events),
+                ..Business::default()
+            },
+            ..Shape::default()
+        },
+        ..Options::default()
+    })
+    .await;
+    let mirror = Mirror::new().await;
     let program = Program::between(&simulator, &mirror);
+    let first = peak_of(&program, "events").await;
+    let content = "select count(*) || ' ' || md5(string_agg(occurred_at::text || event_key || payload::text, '' order by occurred_at, event_key)) from user_events";
+    let before: String = mirror.value(content).await;
+    assert!(before.starts_with(&format!("{events} ")), "{before}");
+    program.run(&["sync", "events", "--full"]).await.expect(0);
+    assert_eq!(mirror.value::<String>(content).await, before);
+    first
+}
+
+/// Peak resident memory of a run of a job, as the kernel keeps it.
+async fn peak_of(program: &Program, job: &str) -> u64 {
     let mut child = program
-        .command(&["sync", "users", "--json"])
+        .command(&["sync", job, "--json"])
         .stderr(std::process::Stdio::null())
         .spawn()
         .expect("it starts");
@@ -27,10 +63,6 @@ async fn peak(users: u32) -> u64 {
         }
     };
     assert!(ended.success());
-    assert_eq!(
-        mirror.value::<i64>("select count(*) from users").await,
-        i64::from(users)
-    );
     peak
 }
 
@@ -45,4 +77,17 @@ async fn a_million_users_take_no_more_memory_than_a_tenth_of_them() {
         "{large} KiB for a million, {small} KiB for a tenth"
     );
     assert!(large < 48 * 1024, "{large} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: make soak"]
+async fn a_million_events_take_no_more_memory_than_a_tenth_of_them() {
+    let small = peak_of_events(100_000).await;
+    let large = peak_of_events(1_000_000).await;
+    println!("peak memory: {small} KiB for 100,000 events, {large} KiB for 1,000,000");
+    assert!(
+        large * 10 <= small * 13,
+        "{large} KiB for a million, {small} KiB for a tenth"
+    );
+    assert!(large < 128 * 1024, "{large} KiB");
 }

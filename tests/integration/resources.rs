@@ -145,6 +145,134 @@ async fn accounts_follow_changes_and_deletions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn schema_and_catalog_follow_changes_and_deletions() {
+    let setting = Setting::new(Options {
+        shape: shape(50, 3),
+        ..Options::default()
+    })
+    .await;
+    setting
+        .program
+        .run(&["sync", "schema", "catalog", "users"])
+        .await
+        .expect(0);
+    setting.expect(&CATALOG).await;
+    let tenant = setting.simulator.tenant();
+    let products = tenant.record_ids(List::Products);
+    let changed = tenant.change_record(
+        List::Products,
+        &products[0],
+        r#"{"label":"Another \"label\""}"#,
+    );
+    assert!(changed.expect("JSON"));
+    assert!(tenant.delete_record(List::Products, &products[1]));
+    tenant
+        .add_record(
+            List::Meters,
+            r#"{"label":"new","unit":"article","limit":"12","cycle":"month"}"#,
+        )
+        .expect("JSON");
+    let odd = [
+        "Select",
+        "select",
+        "a\"b",
+        "x.y",
+        "user_id",
+        &"long-".repeat(20),
+    ]
+    .map(|slug| serde_json::json!({ "slug": slug, "label": slug, "input-type": "number" }));
+    tenant
+        .set_schema(&serde_json::json!(odd).to_string())
+        .expect("JSON");
+    setting
+        .program
+        .run(&["sync", "schema", "catalog"])
+        .await
+        .expect(0);
+    setting.expect(&SCHEMA).await;
+    for (list, table) in [
+        (List::Products, "products"),
+        (List::Bundles, "bundles"),
+        (List::Credits, "credits"),
+    ] {
+        expect_list(&tenant, &setting.mirror, list, table).await;
+    }
+    let limit: bool = setting
+        .mirror
+        .value("select limit_value = 12 from meters where label = 'new'")
+        .await;
+    assert!(limit);
+    // The typed view follows: a column per slug beside the key, and it answers.
+    let columns: i64 = setting
+        .mirror
+        .value("select count(*) from pg_attribute where attrelid = 'user_attributes'::regclass and attnum > 0 and atttypid = 'numeric'::regtype")
+        .await;
+    assert_eq!(columns, 6);
+    let people: i64 = setting
+        .mirror
+        .value("select count(*) from (select * from user_attributes) u")
+        .await;
+    assert_eq!(people, 50);
+}
+
+/// The identifier of a truth's line, if it is one that a key can be.
+fn storable(line: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Account {
+        account_id: Option<Box<serde_json::value::RawValue>>,
+    }
+    let account: Account = serde_json::from_str(line).expect(line);
+    let id: String = serde_json::from_str(account.account_id?.get()).ok()?;
+    (!id.is_empty() && id.len() <= 800).then_some(id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn awkward_accounts_are_stored_explained_or_kept_aside() {
+    let setting = Setting::new(Options {
+        shape: Shape {
+            awkward_percent: 40.0,
+            ..shape(200, 120)
+        },
+        ..Options::default()
+    })
+    .await;
+    setting.program.run(&["sync", "accounts"]).await.expect(3);
+    let truth =
+        String::from_utf8(setting.simulator.tenant().truth_of(List::Accounts)).expect("text");
+    let expected: std::collections::BTreeSet<String> = truth.lines().filter_map(storable).collect();
+    let rows = setting
+        .mirror
+        .rows("select account_id from accounts where _zephr_deleted_at is null")
+        .await;
+    let stored: std::collections::BTreeSet<String> =
+        rows.iter().map(|row| sqlx::Row::get(row, 0)).collect();
+    assert_eq!(stored, expected);
+    assert!(
+        expected.len() < truth.lines().count(),
+        "nothing awkward was drawn"
+    );
+    let explained: i64 = setting
+        .mirror
+        .value("select count(*) from accounts where _zephr_issues is not null")
+        .await;
+    assert!(explained > 0);
+    let aside: i64 = setting
+        .mirror
+        .value("select count(*) from rejects where resource = 'accounts'")
+        .await;
+    assert!(aside > 0);
+    // What is awkward is so again, and is not written again.
+    let again = setting
+        .program
+        .run(&["sync", "accounts", "--full", "--json"])
+        .await
+        .expect(3)
+        .json();
+    assert_eq!(again["runs"][0]["rows_updated"], 0, "{again}");
+    assert_eq!(again["runs"][0]["rows_tombstoned"], 0, "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_incremental_run_asks_for_what_the_list_shows_as_changed_and_goes_round_the_rest() {
     let setting = Setting::new(Options {
         shape: shape(200, 60),
@@ -337,4 +465,48 @@ async fn killed_at_any_moment_the_next_run_makes_it_right() {
     }
     program.run(&["sync", "accounts", "--full"]).await.expect(0);
     setting.expect(&ACCOUNTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: make soak"]
+async fn five_thousand_accounts_of_twenty_members() {
+    let mut of_twenty = shape(20_000, 5_000);
+    of_twenty.business.members = 20;
+    let setting = Setting::new(Options {
+        shape: of_twenty,
+        ..Options::default()
+    })
+    .await;
+    let first = setting.requests(&["sync", "accounts"]).await;
+    assert_eq!(first["GET /v3/accounts/{}"], 5_000, "{first:?}");
+    setting.expect(&ACCOUNTS).await;
+
+    let tenant = setting.simulator.tenant();
+    for account in tenant.accounts().into_iter().step_by(100) {
+        assert!(tenant.set_account_seats(account, 4_321));
+    }
+    // One pass over the list, a detail for each of the fifty that changed, and beside them the round: 500 of the others, as the built-in job says.
+    let asked = setting.requests(&["sync", "accounts"]).await;
+    let expected = [
+        ("GET /v3/accounts", 10),
+        ("GET /v3/accounts/{}", 50),
+        ("GET /v3/accounts/{}/grants", 550),
+        ("GET /v3/accounts/{}/users", 550),
+    ];
+    assert_eq!(
+        asked,
+        expected
+            .map(|(route, count)| (route.to_owned(), count))
+            .into()
+    );
+    setting.expect(&ACCOUNTS).await;
+
+    let full = setting.requests(&["sync", "accounts", "--full"]).await;
+    for route in [
+        "GET /v3/accounts/{}",
+        "GET /v3/accounts/{}/grants",
+        "GET /v3/accounts/{}/users",
+    ] {
+        assert_eq!(full[route], 5_000, "{full:?}");
+    }
 }
