@@ -299,7 +299,6 @@ impl Settings {
             name: "ZEPHR_SYNC_HASH_KEY",
             message: short.to_string(),
         })?;
-        let privacy = Choices::parse(&file.privacy, &[])?;
         let schema = flags
             .schema
             .or_else(|| variable("ZEPHR_SYNC_SCHEMA"))
