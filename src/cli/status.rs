@@ -149,6 +149,11 @@ async fn rounds(connection: &mut PgConnection, job: &Job) -> Result<Vec<RoundSta
     Ok(rounds)
 }
 
+fn counted(runs: i64) -> String {
+    let unit = if runs == 1 { "run" } else { "runs" };
+    format!("{} {unit}", thousands(runs))
+}
+
 /// How far a round has come, in words.
 fn going_round(job: &str, round: &RoundStatus) -> String {
     let RoundStatus {
@@ -165,15 +170,15 @@ fn going_round(job: &str, round: &RoundStatus) -> String {
     );
     let more = match (round.runs_left, round.expected_at, round.oldest_visit) {
         (Some(runs), Some(at), _) => format!(
-            "; at {} a run the rest takes {} runs, until {}",
+            "; at {} a run the rest takes {}, until {}",
             thousands(round.budget),
-            thousands(runs),
+            counted(runs),
             at.format("%Y-%m-%d")
         ),
         (Some(runs), None, _) => format!(
-            "; at {} a run the rest takes {} runs",
+            "; at {} a run the rest takes {}",
             thousands(round.budget),
-            thousands(runs)
+            counted(runs)
         ),
         (None, _, Some(at)) => {
             format!("; none longer ago than {} UTC", at.format("%Y-%m-%d %H:%M"))
