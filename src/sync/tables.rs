@@ -227,18 +227,17 @@ impl Read {
     /// The weakest verdict, and all reasons.
     fn verdict(&self) -> (Verdict, String) {
         let weakest = |verdict| self.judged.iter().any(|(this, _)| *this == verdict);
-        let verdict = if weakest(Verdict::Incomplete) {
+        // A list that could not be read was not read whole.
+        let verdict = if weakest(Verdict::Incomplete) || !self.failed.is_empty() {
             Verdict::Incomplete
         } else if weakest(Verdict::Agreed) {
             Verdict::Agreed
         } else {
             Verdict::Proven
         };
-        let reasons: Vec<&str> = self
-            .judged
-            .iter()
-            .map(|(_, reason)| reason.as_str())
-            .collect();
+        let judged = self.judged.iter().map(|(_, reason)| reason.as_str());
+        let failed = self.failed.iter().map(|(error, _)| error.as_str());
+        let reasons: Vec<&str> = judged.chain(failed).collect();
         (verdict, reasons.join("; "))
     }
 }
