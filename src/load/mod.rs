@@ -11,6 +11,7 @@ pub mod erase;
 pub mod events;
 pub mod freshness;
 pub mod merge;
+pub mod people;
 pub mod redact;
 pub mod rows;
 pub mod sample;

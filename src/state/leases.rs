@@ -6,13 +6,14 @@
 //! The lock modes do the fencing. A writing transaction holds the lease row `for key share`; a renewal changes no key column and passes; a takeover changes
 //! the token, which is part of a key, and so waits until the transactions under the old token have ended.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::record::Resource;
 
 /// How long a lease lasts without renewal. Long enough for a slow commit, short enough that a stuck holder is not waited for all night.
@@ -24,10 +25,35 @@ const RENEWAL: Duration = Duration::from_secs(10);
 /// How often a waiting command looks again. A killed holder's session ends within milliseconds.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Proof that this process alone works on a resource. Writing transactions check it.
+/// What only one process may work on at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The tables of a resource.
+    Resource(Resource),
+    /// Pushes to the tenant: one job of the API is open at a time.
+    Pushes,
+}
+
+impl Subject {
+    /// Its name in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resource(resource) => resource.name(),
+            Self::Pushes => "bulk",
+        }
+    }
+}
+
+impl From<Resource> for Subject {
+    fn from(resource: Resource) -> Self {
+        Self::Resource(resource)
+    }
+}
+
+/// Proof that this process alone works on something. Writing transactions check it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
-    resource: Resource,
+    subject: Subject,
     token: i64,
 }
 
@@ -45,27 +71,50 @@ pub struct Holder {
 pub struct Lease {
     token: Token,
     lost: watch::Receiver<Option<Loss>>,
+    renewed: watch::Receiver<Renewed>,
     release: watch::Sender<bool>,
     keeper: JoinHandle<()>,
+}
+
+/// When a lease was last known to be ours, by a clock that cannot be set and by one that goes on while the machine sleeps.
+#[derive(Debug, Clone, Copy)]
+struct Renewed {
+    steady: Instant,
+    wall: SystemTime,
+}
+
+impl Renewed {
+    fn now(clock: &Clock) -> Self {
+        Self {
+            steady: Instant::now(),
+            wall: clock.now(),
+        }
+    }
+
+    /// Whether a lease renewed then still lasts, by both clocks.
+    fn lasts(self, clock: &Clock) -> bool {
+        let slept = clock.now().duration_since(self.wall).unwrap_or_default();
+        self.steady.elapsed() < LEASE && slept < LEASE
+    }
 }
 
 /// Why a lease was not had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Somebody alive has it.
-    #[error("{} is being worked on by {} (for {} s)", resource.name(), holder.name, holder.held_seconds)]
+    #[error("{} is being worked on by {} (for {} s)", subject.name(), holder.name, holder.held_seconds)]
     Busy {
         /// What is leased.
-        resource: Resource,
+        subject: Subject,
         /// Who has it.
         holder: Holder,
     },
     /// Somebody else took it after we had not renewed it in time.
     #[error("the lease on {} was taken over by another process", .0.name())]
-    Lost(Resource),
+    Lost(Subject),
     /// It could not be renewed in time.
     #[error("the lease on {} could not be renewed: its Postgres session is gone", .0.name())]
-    Unrenewed(Resource),
+    Unrenewed(Subject),
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -86,21 +135,24 @@ enum Loss {
 /// [`Error::Busy`] when a holder is alive and renewing.
 pub async fn acquire(
     mut session: PgConnection,
-    resource: Resource,
+    subject: impl Into<Subject>,
     name: &str,
     mut waiting: impl FnMut(&Holder),
 ) -> Result<Lease, Error> {
+    let subject = subject.into();
+    let clock = Clock::system();
     let give_up = Instant::now() + LEASE;
     let mut told = false;
     loop {
-        match holder(&mut session, resource).await? {
+        match holder(&mut session, subject).await? {
             None => {
-                if let Some(token) = take(&mut session, resource, name).await? {
-                    return Ok(Lease::keep(session, Token { resource, token }));
+                let asked = Renewed::now(&clock);
+                if let Some(token) = take(&mut session, subject, name).await? {
+                    return Ok(Lease::keep(session, Token { subject, token }, asked, clock));
                 }
             }
             Some(holder) if Instant::now() >= give_up => {
-                return Err(Error::Busy { resource, holder });
+                return Err(Error::Busy { subject, holder });
             }
             Some(holder) => {
                 if !told {
@@ -113,13 +165,13 @@ pub async fn acquire(
     }
 }
 
-/// Who holds the lease on a resource now, if anybody.
+/// Who holds the lease on something now, if anybody.
 ///
 /// # Errors
 /// As sqlx.
 pub async fn holder(
     session: &mut PgConnection,
-    resource: Resource,
+    subject: impl Into<Subject>,
 ) -> Result<Option<Holder>, sqlx::Error> {
     sqlx::query_as!(
         Holder,
@@ -132,7 +184,7 @@ pub async fn holder(
                  select from pg_stat_activity s
                  where s.pid = session_pid and coalesce(s.backend_start, session_started_at) = session_started_at
              )"#,
-        resource.name(),
+        subject.into().name(),
     )
     .fetch_optional(session)
     .await
@@ -140,7 +192,7 @@ pub async fn holder(
 
 async fn take(
     session: &mut PgConnection,
-    resource: Resource,
+    subject: Subject,
     name: &str,
 ) -> Result<Option<i64>, sqlx::Error> {
     let mut transaction = session.begin().await?;
@@ -149,7 +201,7 @@ async fn take(
         "select s.pid from leases l
          join pg_stat_activity s on s.pid = l.session_pid and s.backend_start = l.session_started_at
          where l.resource = $1 and l.expires_at <= clock_timestamp()",
-        resource.name(),
+        subject.name(),
     )
     .fetch_optional(&mut *transaction)
     .await?;
@@ -170,7 +222,7 @@ async fn take(
                 where s.pid = held.session_pid and coalesce(s.backend_start, held.session_started_at) = held.session_started_at
             )
          returning token",
-        resource.name(),
+        subject.name(),
         name,
         LEASE.as_secs_f64(),
     )
@@ -196,24 +248,35 @@ impl Token {
     pub async fn fence(self, transaction: &mut Transaction<'_, Postgres>) -> Result<(), Error> {
         sqlx::query_scalar!(
             "select token from leases where resource = $1 and token = $2 for key share",
-            self.resource.name(),
+            self.subject.name(),
             self.token,
         )
         .fetch_optional(&mut **transaction)
         .await?
         .map(drop)
-        .ok_or(Error::Lost(self.resource))
+        .ok_or(Error::Lost(self.subject))
     }
 }
 
 impl Lease {
-    fn keep(session: PgConnection, token: Token) -> Self {
+    fn keep(session: PgConnection, token: Token, asked: Renewed, clock: Clock) -> Self {
         let (lost_tx, lost) = watch::channel(None);
+        let (renewed_tx, renewed) = watch::channel(asked);
         let (release, released) = watch::channel(false);
-        let keeper = tokio::spawn(renew_until_released(session, token, released, lost_tx));
+        let keeper = tokio::spawn(renew_until_released(
+            session,
+            token,
+            released,
+            Told {
+                lost: lost_tx,
+                renewed: renewed_tx,
+                clock,
+            },
+        ));
         Self {
             token,
             lost,
+            renewed,
             release,
             keeper,
         }
@@ -224,13 +287,19 @@ impl Lease {
         self.token
     }
 
+    /// Whether it is ours at this moment, as far as a process can know that may have been stopped or may have slept just before: what cannot be fenced in the
+    /// database is done right after asking this.
+    pub fn is_ours(&self, clock: &Clock) -> bool {
+        self.lost.borrow().is_none() && self.renewed.borrow().lasts(clock)
+    }
+
     /// Resolves when the lease is lost, and says how.
     pub async fn lost(&self) -> Error {
         let mut lost = self.lost.clone();
         let loss = lost.wait_for(Option::is_some).await.map(|loss| *loss);
         match loss {
-            Ok(Some(Loss::TakenOver)) => Error::Lost(self.token.resource),
-            Ok(Some(Loss::Unrenewed)) => Error::Unrenewed(self.token.resource),
+            Ok(Some(Loss::TakenOver)) => Error::Lost(self.token.subject),
+            Ok(Some(Loss::Unrenewed)) => Error::Unrenewed(self.token.subject),
             // The sender is gone only after a release, and then nobody asks.
             Ok(None) | Err(_) => std::future::pending().await,
         }
@@ -243,37 +312,48 @@ impl Lease {
     }
 }
 
+/// Whom the keeper of a lease tells how it stands.
+struct Told {
+    lost: watch::Sender<Option<Loss>>,
+    renewed: watch::Sender<Renewed>,
+    clock: Clock,
+}
+
 async fn renew_until_released(
     mut session: PgConnection,
     token: Token,
     mut released: watch::Receiver<bool>,
-    lost: watch::Sender<Option<Loss>>,
+    told: Told,
 ) {
     loop {
         tokio::select! {
             _ = released.wait_for(|released| *released) => break,
             () = tokio::time::sleep(RENEWAL) => {}
         }
+        let asked = Renewed::now(&told.clock);
         let renewed = sqlx::query!(
             "update leases set expires_at = clock_timestamp() + make_interval(secs => $3)
              where resource = $1 and token = $2",
-            token.resource.name(),
+            token.subject.name(),
             token.token,
             LEASE.as_secs_f64(),
         )
         .execute(&mut session)
         .await;
         let loss = match renewed {
-            Ok(done) if done.rows_affected() == 1 => continue,
+            Ok(done) if done.rows_affected() == 1 => {
+                let _ = told.renewed.send(asked);
+                continue;
+            }
             Ok(_) => Loss::TakenOver,
             Err(_) => Loss::Unrenewed,
         };
-        let _ = lost.send(Some(loss));
+        let _ = told.lost.send(Some(loss));
         return;
     }
     let ended = sqlx::query!(
         "update leases set expires_at = clock_timestamp() where resource = $1 and token = $2",
-        token.resource.name(),
+        token.subject.name(),
         token.token,
     )
     .execute(&mut session)

@@ -1,10 +1,11 @@
 //! Our own bookkeeping tables, a function per query.
 //!
 //! [`leases`] prove that this process alone works on a resource; [`runs`] say what was done; [`checkpoints`] and [`windows`] how far; [`notes`] what a scan noted
-//! about single records; [`visits`] whom the API was asked for one at a time; [`rejects`] what could not be stored. [`privacy`] keeps the key of the hashes,
+//! about single records; [`bulk`] what was pushed; [`visits`] whom the API was asked for one at a time; [`rejects`] what could not be stored. [`privacy`] keeps the key of the hashes,
 //! [`erasures`] who was erased, and [`traces`] finds where a person is named. Functions take the connection or transaction of the caller, who decides what
 //! commits together.
 
+pub mod bulk;
 pub mod checkpoints;
 pub mod erasures;
 pub mod leases;

@@ -13,10 +13,12 @@ use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::error::{Error, Failure};
+use super::error::{Error, Failure, Said};
 use super::governor::{Governor, Limits, Outcome, Snapshot};
+use super::json::{self, Fields};
 use super::signing::{KeyPair, Signed};
 use crate::clock::Clock;
 use crate::remedy::Remedy;
@@ -295,9 +297,29 @@ impl Client {
             .await
     }
 
+    /// Sends a request once, if `allowed` says at the last moment that it may go out. Repeating it is for the caller, who knows what a second time would do.
+    ///
+    /// # Errors
+    /// What the API refuses, or what kept its answer from coming.
+    pub async fn once(
+        &self,
+        request: &Request,
+        allowed: impl Fn() -> bool,
+    ) -> Result<Answer, Error> {
+        self.send(request, allowed).await
+    }
+
     async fn send_once(&self, request: &Request) -> Result<Answer, Error> {
+        self.send(request, || true).await
+    }
+
+    async fn send(&self, request: &Request, allowed: impl Fn() -> bool) -> Result<Answer, Error> {
         let permit = self.governor.admit().await;
-        let result = self.exchange(request).await;
+        let result = if allowed() {
+            self.exchange(request).await
+        } else {
+            Err(Failure::Withheld)
+        };
         permit.finish(match &result {
             Ok(_) => Outcome::Good,
             Err(Failure::Throttled { after, .. } | Failure::Server { after, .. }) => {
@@ -349,7 +371,14 @@ impl Client {
         let date = header_date(&headers, DATE.as_str());
         let content_type = content_type(&headers);
         if !status.is_success() {
-            return Err(self.refusal(status, &content_type, &headers, date));
+            let refusal = self.refusal(status, &content_type, &headers, date);
+            return Err(match refusal {
+                Failure::Status(status) if !request.method.is_safe() => Failure::Refused {
+                    status,
+                    said: said(&read_body(response).await.unwrap_or_default()),
+                },
+                other => other,
+            });
         }
         let body = read_body(response).await?;
         Ok(Answer {
@@ -394,6 +423,20 @@ impl Client {
             status => Failure::Status(status),
         }
     }
+}
+
+/// What an answer that refuses a write says: `error` or `message` (contract section 3).
+fn said(body: &[u8]) -> Said {
+    let text = serde_json::from_slice::<&RawValue>(body)
+        .ok()
+        .and_then(Fields::of)
+        .and_then(|fields| {
+            let named = ["error", "message"]
+                .iter()
+                .find_map(|name| fields.get(name));
+            named.and_then(json::text)
+        });
+    Said::new(text.map(|text| text.text.into_owned()))
 }
 
 async fn read_body(mut response: reqwest::Response) -> Result<Bytes, Failure> {

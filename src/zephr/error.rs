@@ -63,6 +63,17 @@ pub enum Failure {
     /// Any other status that is not a success; redirects among them, since a signed request follows none.
     #[error("unexpected answer ({0})")]
     Status(StatusCode),
+    /// A write that was refused, with what the API said about it.
+    #[error("Zephr refused this ({status})")]
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// What it said.
+        said: Said,
+    },
+    /// It was not sent: at the last moment it turned out that it might not be ours to send any more.
+    #[error("it was not sent, since this process may no longer work on it")]
+    Withheld,
     /// A success that is not JSON, as an edge's HTML page is not.
     #[error("the answer is not JSON but {0}")]
     NotJson(String),
@@ -88,6 +99,30 @@ pub enum Failure {
         /// The limit.
         limit_mib: usize,
     },
+}
+
+/// What the API said when it refused a write. It may quote the value, so it shows itself to nobody who does not ask.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Said(Option<String>);
+
+/// As long as a sentence: more is not a reason but a page.
+const MOST_SAID: usize = 300;
+
+impl Said {
+    pub(super) fn new(text: Option<String>) -> Self {
+        Self(text.map(|text| text.chars().take(MOST_SAID).collect()))
+    }
+
+    /// The words; none when there were none.
+    pub fn words(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+impl std::fmt::Debug for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Said")
+    }
 }
 
 /// From this difference on, the clock is named as the likely cause of a 401. Zephr publishes no tolerance; five minutes is usual, and a
@@ -126,13 +161,17 @@ impl Error {
     /// Whether the API certainly did nothing: then even a write may be sent again.
     pub fn certainly_not_processed(&self) -> bool {
         match &self.failure {
-            Failure::Connect(_) | Failure::Throttled { .. } | Failure::Unsendable(_) => true,
+            Failure::Connect(_)
+            | Failure::Throttled { .. }
+            | Failure::Unsendable(_)
+            | Failure::Withheld => true,
             Failure::Broken(_)
             | Failure::Unauthorized { .. }
             | Failure::Forbidden
             | Failure::NotFound
             | Failure::Server { .. }
             | Failure::Status(_)
+            | Failure::Refused { .. }
             | Failure::NotJson(_)
             | Failure::Malformed { .. }
             | Failure::Unexpected { .. }
@@ -153,6 +192,8 @@ impl Failure {
             | Self::Forbidden
             | Self::NotFound
             | Self::Status(_)
+            | Self::Refused { .. }
+            | Self::Withheld
             | Self::NotJson(_)
             | Self::Malformed { .. }
             | Self::Unexpected { .. }
@@ -200,6 +241,12 @@ impl Failure {
             },
             Self::Status(_) => Remedy::Person(
                 "Check ZEPHR_TENANT or ZEPHR_BASE_URL. `zephr-sync api GET <path>` shows the answer itself.".into(),
+            ),
+            Self::Refused { .. } => Remedy::Person(
+                "`zephr-sync api` with the same request shows the whole answer; see what it says about the request.".into(),
+            ),
+            Self::Withheld => Remedy::Person(
+                "Run the command again: it continues where this process stopped.".into(),
             ),
             Self::NotJson(_) => Remedy::Retry {
                 after: None,

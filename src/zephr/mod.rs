@@ -3,6 +3,7 @@
 //! [`signing`] signs, [`client`] sends, retries and counts, [`governor`] decides how many and how fast, [`error`] names what went wrong and what to do,
 //! [`read`] holds the calls that read, [`export`] turns the export's envelopes into items and [`user`] an item into a record.
 //! [`event`] reads events, [`list`] other lists, and [`row`] turns an item of one into a row of its table.
+//! [`updates`] sends bulk updates and reads their jobs, [`person`] a user as they are at this moment.
 //! [`redact`] takes out of a record what may not be kept, before anything is made of it.
 //! [`rejoin`] makes a user of a record again, and [`difference`] compares it with what the API shows.
 
@@ -15,12 +16,14 @@ pub mod governor;
 pub mod json;
 pub mod key;
 pub mod list;
+pub mod person;
 pub mod read;
 pub mod redact;
 pub mod rejoin;
 pub mod row;
 pub mod signing;
 pub mod timestamp;
+pub mod updates;
 pub mod user;
 
 pub use client::{BaseUrl, BaseUrlError, Client, Request};

@@ -1,0 +1,20 @@
+-- Users named by user_id ($1), with the attributes $2 as earlier pushes are known to have left them.
+select k.ordinal as "ordinal!", u.user_id as "user_id!", u.registered_at, u._zephr_deleted_at as deleted_at,
+       coalesce(pushed.away, false) as "pushed_away!",
+       array(
+           select coalesce(pushed.attributes -> slug, u.attributes -> slug)::text
+           from unnest($2::text[]) with ordinality as wanted (slug, place)
+           order by place
+       ) as "values!: Vec<Option<String>>"
+from unnest($1::text[]) with ordinality as k (name, ordinal)
+join users u on u.user_id = k.name
+left join lateral (
+    -- Pushes that the mirror has not seen yet, the later ones over the earlier ones.
+    select jsonb_object_agg(v.key, v.value order by r.settled_at, r.plan_id) filter (where v.key is not null) as attributes,
+           bool_or(r.action = 'delete') as away
+    from bulk_rows r
+    left join lateral jsonb_each(r.new_values) v on true
+    where r.user_id = u.user_id and r.state = 'succeeded' and r.confirmed_at is null and r.refuted_at is null
+    having count(*) > 0
+) pushed on true
+order by k.ordinal

@@ -1,0 +1,436 @@
+//! The rows of a plan, with their before-images and outcomes.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+/// Attributes by slug, each as JSON; null where there is no value.
+pub type Values = BTreeMap<String, Box<RawValue>>;
+
+/// What is done to a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Attributes are set.
+    Set,
+    /// The user is deleted.
+    Delete,
+}
+
+impl Action {
+    /// Its name in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// What becomes of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It is to be sent.
+    Planned,
+    /// It was written down as sent; the outcome is awaited.
+    Sent,
+    /// It was done.
+    Succeeded,
+    /// It was not done; the message says why.
+    Failed,
+    /// No evidence tells whether it was done.
+    Unknown,
+    /// It would change nothing, so it is never sent.
+    Unchanged,
+    /// It cannot be sent; the message says why.
+    Rejected,
+}
+
+impl State {
+    /// Its name in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Sent => "sent",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Unchanged => "unchanged",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// A row as planning makes it.
+#[derive(Debug)]
+#[expect(
+    missing_docs,
+    reason = "each is the column of that name, and the columns carry comments"
+)]
+pub struct New {
+    pub row_number: i64,
+    pub line: i64,
+    pub identifier: Option<String>,
+    pub user_id: Option<String>,
+    pub action: Action,
+    pub registered_at: Option<DateTime<Utc>>,
+    /// JSON.
+    pub old_values: Option<String>,
+    /// JSON.
+    pub new_values: Option<String>,
+    pub state: State,
+    pub message: Option<String>,
+}
+
+/// Adds rows; answers the numbers of those that were added. A row about a user whom another row of the plan is about is not.
+///
+/// # Errors
+/// As sqlx.
+pub async fn add(
+    connection: &mut PgConnection,
+    plan_id: Uuid,
+    rows: &[New],
+) -> Result<Vec<i64>, sqlx::Error> {
+    let numbers: Vec<i64> = rows.iter().map(|row| row.row_number).collect();
+    let lines: Vec<i64> = rows.iter().map(|row| row.line).collect();
+    let identifiers: Vec<Option<&str>> = rows.iter().map(|row| row.identifier.as_deref()).collect();
+    let users: Vec<Option<&str>> = rows.iter().map(|row| row.user_id.as_deref()).collect();
+    let actions: Vec<&str> = rows.iter().map(|row| row.action.name()).collect();
+    let registered: Vec<Option<DateTime<Utc>>> = rows.iter().map(|row| row.registered_at).collect();
+    let old: Vec<Option<&str>> = rows.iter().map(|row| row.old_values.as_deref()).collect();
+    let new: Vec<Option<&str>> = rows.iter().map(|row| row.new_values.as_deref()).collect();
+    let states: Vec<&str> = rows.iter().map(|row| row.state.name()).collect();
+    let messages: Vec<Option<&str>> = rows.iter().map(|row| row.message.as_deref()).collect();
+    sqlx::query_scalar!(
+        "insert into bulk_rows (plan_id, row_number, line, identifier, user_id, action, registered_at, old_values, new_values, state, message)
+         select $1, number, line, identifier, user_id, action, registered_at, old::jsonb, new::jsonb, state, message
+         from unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::text[], $10::text[], $11::text[])
+              as row (number, line, identifier, user_id, action, registered_at, old, new, state, message)
+         on conflict (user_id, plan_id) do nothing
+         returning row_number",
+        plan_id,
+        &numbers,
+        &lines,
+        &identifiers as &[Option<&str>],
+        &users as &[Option<&str>],
+        &actions as &[&str],
+        &registered as &[Option<DateTime<Utc>>],
+        &old as &[Option<&str>],
+        &new as &[Option<&str>],
+        &states as &[&str],
+        &messages as &[Option<&str>],
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The lines of a plan at which these users stand.
+///
+/// # Errors
+/// As sqlx.
+pub async fn lines_of(
+    executor: impl PgExecutor<'_>,
+    plan_id: Uuid,
+    users: &[&str],
+) -> Result<BTreeMap<String, i64>, sqlx::Error> {
+    let found = sqlx::query!(
+        r#"select user_id as "user_id!", line from bulk_rows where plan_id = $1 and user_id = any($2)"#,
+        plan_id,
+        users as &[&str],
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(found
+        .into_iter()
+        .map(|row| (row.user_id, row.line))
+        .collect())
+}
+
+/// A row that is to be sent, or was.
+#[derive(Debug, Clone)]
+#[expect(
+    missing_docs,
+    reason = "each is the column of that name, and the columns carry comments"
+)]
+pub struct Row {
+    pub row_number: i64,
+    pub user_id: String,
+    pub action: Action,
+    pub registered_at: Option<DateTime<Utc>>,
+    pub old_values: Option<Json<Values>>,
+    pub new_values: Option<Json<Values>>,
+}
+
+impl Row {
+    /// The values before.
+    pub fn before(&self) -> &Values {
+        values(&self.old_values)
+    }
+
+    /// The values after.
+    pub fn after(&self) -> &Values {
+        values(&self.new_values)
+    }
+}
+
+fn values(stored: &Option<Json<Values>>) -> &Values {
+    static NONE: Values = Values::new();
+    stored.as_ref().map_or(&NONE, |json| &json.0)
+}
+
+/// The rows of a chunk that have no outcome yet.
+///
+/// # Errors
+/// As sqlx.
+pub async fn of_chunk(
+    executor: impl PgExecutor<'_>,
+    plan_id: Uuid,
+    chunk: i32,
+) -> Result<Vec<Row>, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"select row_number, user_id as "user_id!", action as "action: Action", registered_at,
+                  old_values as "old_values: Json<Values>", new_values as "new_values: Json<Values>"
+           from bulk_rows
+           where plan_id = $1 and chunk = $2 and state in ('planned', 'sent')
+           order by row_number"#,
+        plan_id,
+        chunk,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Rows in one state, after a row already seen.
+///
+/// # Errors
+/// As sqlx.
+pub async fn in_state(
+    executor: impl PgExecutor<'_>,
+    plan_id: Uuid,
+    state: State,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Row>, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"select row_number, user_id as "user_id!", action as "action: Action", registered_at,
+                  old_values as "old_values: Json<Values>", new_values as "new_values: Json<Values>"
+           from bulk_rows
+           where plan_id = $1 and state = $2 and row_number > $3 and user_id is not null
+           order by row_number
+           limit $4"#,
+        plan_id,
+        state.name(),
+        after,
+        limit,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// An outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The row.
+    pub row_number: i64,
+    /// What became of it.
+    pub state: State,
+    /// What is to be said about it.
+    pub message: Option<String>,
+}
+
+/// Notes outcomes.
+///
+/// # Errors
+/// As sqlx.
+pub async fn settle(
+    connection: &mut PgConnection,
+    plan_id: Uuid,
+    outcomes: &[Outcome],
+) -> Result<(), sqlx::Error> {
+    let numbers: Vec<i64> = outcomes.iter().map(|outcome| outcome.row_number).collect();
+    let states: Vec<&str> = outcomes
+        .iter()
+        .map(|outcome| outcome.state.name())
+        .collect();
+    let messages: Vec<Option<&str>> = outcomes
+        .iter()
+        .map(|outcome| outcome.message.as_deref())
+        .collect();
+    sqlx::query!(
+        "update bulk_rows r set state = o.state, message = o.message, settled_at = clock_timestamp()
+         from unnest($2::bigint[], $3::text[], $4::text[]) as o (number, state, message)
+         where r.plan_id = $1 and r.row_number = o.number",
+        plan_id,
+        &numbers,
+        &states as &[&str],
+        &messages as &[Option<&str>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Replaces before-images, where a row is sent although the user changed since it was planned: undo then brings back what was there.
+///
+/// # Errors
+/// As sqlx.
+pub async fn replace_old(
+    connection: &mut PgConnection,
+    plan_id: Uuid,
+    images: &[(i64, String)],
+) -> Result<(), sqlx::Error> {
+    let numbers: Vec<i64> = images.iter().map(|(number, _)| *number).collect();
+    let values: Vec<&str> = images.iter().map(|(_, values)| values.as_str()).collect();
+    sqlx::query!(
+        "update bulk_rows r set old_values = i.values::jsonb from unnest($2::bigint[], $3::text[]) as i (number, values)
+         where r.plan_id = $1 and r.row_number = i.number",
+        plan_id,
+        &numbers,
+        &values as &[&str],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Makes rows without evidence rows to be sent again; answers how many, in which chunk of their own.
+///
+/// # Errors
+/// As sqlx.
+pub async fn plan_again(
+    connection: &mut PgConnection,
+    plan_id: Uuid,
+    rows: &[i64],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update bulk_rows set state = 'planned', settled_at = null, message = null where plan_id = $1 and row_number = any($2)",
+        plan_id,
+        rows,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How many rows of a plan are in which state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "each is the state of that name")]
+pub struct Outcomes {
+    pub planned: i64,
+    pub sent: i64,
+    pub succeeded: i64,
+    pub failed: i64,
+    pub unknown: i64,
+    /// Succeeded, and seen in the mirror.
+    pub confirmed: i64,
+    /// Succeeded as the API said, and not there as a full sync saw.
+    pub refuted: i64,
+}
+
+/// How many rows are in which state.
+///
+/// # Errors
+/// As sqlx.
+pub async fn outcomes(
+    executor: impl PgExecutor<'_>,
+    plan_id: Uuid,
+) -> Result<Outcomes, sqlx::Error> {
+    sqlx::query_as!(
+        Outcomes,
+        r#"select count(*) filter (where state = 'planned') as "planned!",
+                  count(*) filter (where state = 'sent') as "sent!",
+                  count(*) filter (where state = 'succeeded') as "succeeded!",
+                  count(*) filter (where state = 'failed') as "failed!",
+                  count(*) filter (where state = 'unknown') as "unknown!",
+                  count(confirmed_at) as "confirmed!",
+                  count(refuted_at) as "refuted!"
+           from bulk_rows where plan_id = $1"#,
+        plan_id,
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// A row as it is reported.
+#[derive(Debug, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "each is the column of that name, and the columns carry comments"
+)]
+pub struct Reported {
+    pub row_number: i64,
+    pub line: i64,
+    pub identifier: Option<String>,
+    pub user_id: Option<String>,
+    pub action: Action,
+    pub state: State,
+    pub message: Option<String>,
+    pub old_values: Option<Json<Values>>,
+    pub new_values: Option<Json<Values>>,
+    pub job_id: Option<String>,
+    pub settled_at: Option<DateTime<Utc>>,
+    pub confirmed_at: Option<DateTime<Utc>>,
+    pub refuted_at: Option<DateTime<Utc>>,
+}
+
+/// The rows of a plan in the order of the file, after a row already seen.
+///
+/// # Errors
+/// As sqlx.
+pub async fn reported(
+    executor: impl PgExecutor<'_>,
+    plan_id: Uuid,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Reported>, sqlx::Error> {
+    sqlx::query_as!(
+        Reported,
+        r#"select row_number, line, identifier, user_id, r.action as "action: Action", r.state as "state: State", message,
+                  old_values as "old_values: Json<Values>", new_values as "new_values: Json<Values>", c.job_id as "job_id?",
+                  settled_at, confirmed_at, refuted_at
+           from bulk_rows r left join bulk_chunks c using (plan_id, chunk)
+           where plan_id = $1 and row_number > $2
+           order by row_number
+           limit $3"#,
+        plan_id,
+        after,
+        limit,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// The first rows that would change something.
+///
+/// # Errors
+/// As sqlx.
+pub async fn sample(
+    executor: impl PgExecutor<'_>,
+    plan_id: Uuid,
+    limit: i64,
+) -> Result<Vec<Reported>, sqlx::Error> {
+    sqlx::query_as!(
+        Reported,
+        r#"select row_number, line, identifier, user_id, r.action as "action: Action", r.state as "state: State", message,
+                  old_values as "old_values: Json<Values>", new_values as "new_values: Json<Values>", c.job_id as "job_id?",
+                  settled_at, confirmed_at, refuted_at
+           from bulk_rows r left join bulk_chunks c using (plan_id, chunk)
+           where plan_id = $1 and r.state not in ('unchanged', 'rejected')
+           order by row_number
+           limit $2"#,
+        plan_id,
+        limit,
+    )
+    .fetch_all(executor)
+    .await
+}
