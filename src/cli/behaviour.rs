@@ -1,5 +1,6 @@
 //! The flags of `zephr-sync simulate` that answer the API's open questions.
 
+use super::bulk_behaviour::BulkArgs;
 use crate::simulator::{
     AccountsOrder, Behaviour, Boundary, Count, Envelope, EventsFormat, ForeignKeys, Links, Lookup,
     Nothing, Order, Since, Spelling, Wrapping,
@@ -93,10 +94,13 @@ pub struct BehaviourArgs {
     /// The most events on a page, whatever was asked; 0 for no limit
     #[arg(long, value_name = "N")]
     pub events_rpp_clamp: Option<u32>,
+    /// Answers about bulk updates
+    #[command(flatten)]
+    pub bulk: BulkArgs,
 }
 
 /// A limit as typed, where 0 is none, or the one there is.
-fn clamp(typed: Option<u32>, base: Option<u32>) -> Option<u32> {
+pub(super) fn clamp(typed: Option<u32>, base: Option<u32>) -> Option<u32> {
     match typed {
         Some(0) => None,
         Some(most) => Some(most),
@@ -145,6 +149,7 @@ impl BehaviourArgs {
             event_ids: self.event_ids.unwrap_or(base.event_ids),
             events_boundary: self.events_boundary.unwrap_or(base.events_boundary),
             events_rpp_clamp: clamp(self.events_rpp_clamp, base.events_rpp_clamp),
+            bulk: self.bulk.resolve(base.bulk),
         }
     }
 }

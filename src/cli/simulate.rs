@@ -94,6 +94,12 @@ pub struct FaultArgs {
     /// Share of answers whose JSON does not parse
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
     pub fault_json: f64,
+    /// Share of writing requests lost before they are carried out
+    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
+    pub fault_lost_before: f64,
+    /// Share of writing requests carried out whose answer is lost
+    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
+    pub fault_lost_after: f64,
     /// The form of Retry-After
     #[arg(long, value_name = "FORM", value_enum, default_value_t = RetryAfter::Seconds)]
     pub retry_after: RetryAfter,
@@ -210,6 +216,8 @@ impl Args {
                 html: faults.fault_html,
                 forbidden_html: faults.fault_403_html,
                 invalid_json: faults.fault_json,
+                lost_before: faults.fault_lost_before,
+                lost_after: faults.fault_lost_after,
                 retry_after: faults.retry_after,
                 retry_after_secs: faults.retry_after_secs,
                 latency_ms: faults.latency,

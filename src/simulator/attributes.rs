@@ -11,6 +11,9 @@ use super::population::Population;
 /// One attribute of the tenant: slug, label, `input-type`.
 struct Field(&'static str, &'static str, &'static str);
 
+/// What an edit that is not of one attribute changes.
+pub(super) const POINTS: &str = "loyalty-points";
+
 const FIELDS: &[Field] = &[
     Field("first-name", "First name", "text"),
     Field("last-name", "Last name", "text"),
@@ -19,7 +22,7 @@ const FIELDS: &[Field] = &[
     Field("country", "Country", "select"),
     Field("newsletter", "Newsletter", "checkbox"),
     Field("marketing-consent", "Marketing consent", "checkbox"),
-    Field("loyalty-points", "Loyalty points", "number"),
+    Field(POINTS, "Loyalty points", "number"),
     Field("reader_score", "Reader score", "number"),
     Field("date-of-birth", "Date of birth", "date"),
     Field("subscribed-on", "Subscribed on", "date"),
@@ -65,10 +68,20 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn field(&mut self, slug: &str, write: impl FnOnce(&mut Vec<u8>)) {
-        json::key(self.out, slug);
         match self.change.and_then(|change| change.attributes.get(slug)) {
-            Some(value) => json::raw(self.out, value.get()),
-            None => write(self.out),
+            Some(Some(value)) => json::raw_field(self.out, slug, value.get()),
+            Some(None) => {}
+            None => {
+                json::key(self.out, slug);
+                write(self.out);
+            }
+        }
+    }
+
+    /// A field few have: only the value of an edit, if there is one.
+    fn edited(&mut self, slug: &str) {
+        if let Some(Some(value)) = self.change.and_then(|change| change.attributes.get(slug)) {
+            json::raw_field(self.out, slug, value.get());
         }
     }
 
@@ -86,13 +99,19 @@ pub(super) fn of_person(
     change: Option<&Change>,
 ) {
     let awkward = population.awkward(index);
-    let unpatched =
-        change.is_none_or(|change| change.revision == 0 && change.attributes.is_empty());
-    match awkward {
-        Some(Awkward::AttributesNull) if unpatched => return json::raw(out, "null"),
-        Some(Awkward::AttributesArray) if unpatched => return json::raw(out, "[]"),
-        Some(Awkward::AttributesEmpty) if unpatched => return json::raw(out, "{}"),
-        _ => {}
+    let revised = change.is_some_and(|change| change.revision > 0);
+    let without = match awkward {
+        Some(Awkward::AttributesNull) => Some("null"),
+        Some(Awkward::AttributesArray) => Some("[]"),
+        Some(Awkward::AttributesEmpty) => Some("{}"),
+        _ => None,
+    };
+    if let Some(nothing) = without.filter(|_| !revised) {
+        return match change.filter(|change| !change.attributes.is_empty()) {
+            // One value that was set brings none of the others with it.
+            Some(change) => json::object(out, |out| others(out, change, |_| true)),
+            None => json::raw(out, nothing),
+        };
     }
     let (first, last, mut choices) = identity::names(population.seed, index);
     let start = out.len();
@@ -122,7 +141,7 @@ pub(super) fn of_person(
     });
     // The value an edit changes: a step per revision, so that no two revisions look alike.
     let points = choices.below(5000) + u64::from(change.map_or(0, |change| change.revision)) * 5000;
-    to.field("loyalty-points", |out| json::number(out, points));
+    to.field(POINTS, |out| json::number(out, points));
     let score = choices.below(10_000);
     to.field("reader_score", |out| {
         json::number(out, score / 100);
@@ -157,22 +176,31 @@ pub(super) fn of_person(
     });
     if choices.chance(60) {
         to.text("notes", choices.pick(names::NOTES));
+    } else {
+        to.edited("notes");
     }
     if let Some(change) = change {
-        for (slug, value) in &change.attributes {
-            if FIELDS.iter().all(|field| field.0 != slug) {
-                to.out.push(b',');
-                json::string(to.out, slug);
-                to.out.push(b':');
-                json::raw(to.out, value.get());
-            }
-        }
+        others(to.out, change, |slug| {
+            FIELDS.iter().all(|field| field.0 != slug)
+        });
     }
     if let Some(awkward) = awkward {
         awkward_values(out, population.seed, index, awkward);
     }
     out[start] = b'{';
     out.push(b'}');
+}
+
+/// Appends the values that were set of some attributes.
+fn others(out: &mut Vec<u8>, change: &Change, wanted: impl Fn(&str) -> bool) {
+    for (slug, value) in &change.attributes {
+        if let Some(value) = value.as_ref().filter(|_| wanted(slug)) {
+            out.push(b',');
+            json::string(out, slug);
+            out.push(b':');
+            json::raw(out, value.get());
+        }
+    }
 }
 
 fn awkward_values(out: &mut Vec<u8>, seed: u64, index: u32, awkward: Awkward) {

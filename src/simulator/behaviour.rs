@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::bulk::Bulk;
 use super::forms::{AccountsOrder, EventsFormat, Nothing, Spelling, Wrapping};
 use super::mix::{Choices, Purpose};
 
@@ -172,6 +173,8 @@ pub struct Behaviour {
     pub events_boundary: Boundary,
     /// The most events on a page, whatever was asked.
     pub events_rpp_clamp: Option<u32>,
+    /// How bulk updates answer.
+    pub bulk: Bulk,
 }
 
 impl Behaviour {
@@ -208,6 +211,7 @@ impl Behaviour {
             event_ids: true,
             events_boundary: Boundary::Inclusive,
             events_rpp_clamp: None,
+            bulk: Bulk::plain(),
         }
     }
 
@@ -254,6 +258,7 @@ impl Behaviour {
             event_ids: choices.chance(50),
             events_boundary: choices.pick(&[Boundary::Inclusive, Boundary::Exclusive]),
             events_rpp_clamp: choices.pick(&[None, None, Some(100), Some(500), Some(1000)]),
+            bulk: Bulk::drawn(seed),
         }
     }
 }

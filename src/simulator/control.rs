@@ -1,14 +1,19 @@
 //! Truth and control for tests in another process: `/_simulator/…`, unsigned, never faulty, in no count.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::Response;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::answer::Answer;
+use super::identity;
 use super::list::List;
 use super::server::{Body, Broken, Server};
+use super::tenant::Tenant;
 
 /// Bytes of truth rendered at a time; a million people never stand in memory together.
 const TRUTH_PART: usize = 256 << 10;
@@ -21,6 +26,7 @@ pub(super) fn respond(
 ) -> Result<Response<Body>, Broken> {
     let answer = match (method, path) {
         ("GET", "truth") => return truth(server),
+        ("GET", "truth/bulk") => return bulk_applied(server),
         ("GET", _) if path.starts_with("truth/") => {
             let name = path.trim_start_matches("truth/");
             match name.parse() {
@@ -39,7 +45,7 @@ pub(super) fn respond(
             server.tenant.hide_only(&lists);
             json(&lists)
         }),
-        ("GET", "stats") => json(&*server.stats.lock()),
+        ("GET", "stats") => json(&server.stats()),
         ("GET", "faults") => json(&server.settings().faults),
         ("GET", "behaviour") => json(server.tenant.behaviour()),
         ("POST", "edit") => with(body, |edits| json(&server.tenant.edit(edits))),
@@ -52,12 +58,58 @@ pub(super) fn respond(
             server.settings().faults = faults;
             answer
         }),
+        ("POST", "set") => with(body, |set| set_attributes(server, set)),
+        ("POST", "recreate") => with(body, |Somebody { user_id }| {
+            let tenant = &server.tenant;
+            let index = identity::index_of_user_id(tenant.seed(), &user_id);
+            if index.is_some_and(|index| tenant.recreate(index)) {
+                Answer::message(200, "recreated")
+            } else {
+                Answer::error(404, "nobody deleted had this user id")
+            }
+        }),
+        ("POST", "finish-jobs") => {
+            server.tenant.finish_jobs();
+            Answer::message(200, "finished")
+        }
         _ => Answer::error(
             404,
-            "truth, truth/LIST, stats, behaviour, edit, schema, hide, drift and faults are here",
+            "truth, truth/LIST, truth/bulk, stats, behaviour, edit, schema, hide, drift, faults, set, recreate and \
+             finish-jobs are here",
         ),
     };
     server.dress(answer)
+}
+
+/// Whom a control is about, by the UUID behind what the export shows.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Somebody {
+    user_id: String,
+}
+
+/// Attributes to set and to remove of one person, by the `user_id` the export shows.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Set {
+    user_id: String,
+    #[serde(default)]
+    attributes: BTreeMap<String, Box<RawValue>>,
+    #[serde(default)]
+    clear: Vec<String>,
+}
+
+fn set_attributes(server: &Server, set: Set) -> Answer {
+    let tenant = &server.tenant;
+    match tenant.index_of(&set.user_id) {
+        Some(index)
+            if tenant.set_attributes(index, set.attributes)
+                && tenant.clear_attributes(index, set.clear) =>
+        {
+            Answer::message(200, "set")
+        }
+        _ => Answer::error(404, "no such user"),
+    }
 }
 
 fn json(value: &impl serde::Serialize) -> Answer {
@@ -76,26 +128,39 @@ fn with<T: DeserializeOwned>(body: &[u8], act: impl FnOnce(T) -> Answer) -> Answ
 
 /// Living people in index order, each part from one state; edits made while it streams may show in later parts.
 fn truth(server: &Arc<Server>) -> Result<Response<Body>, Broken> {
-    let tenant = Arc::clone(&server.tenant);
-    let parts = futures::stream::unfold(Some(0), move |next| {
-        let tenant = Arc::clone(&tenant);
-        async move {
-            let mut part = Vec::with_capacity(TRUTH_PART + 2048);
-            let next = tenant.truth_part(&mut part, next?, TRUTH_PART);
-            Some((Ok(Bytes::from(part)), next))
-        }
-    });
-    server.stream("application/x-ndjson", parts)
+    server.tenant.run_due_jobs();
+    lines(server, 0, |tenant, part, from| {
+        tenant.truth_part(part, from, TRUTH_PART)
+    })
 }
 
 /// The rows of a list, each part from one state.
 fn truth_of(server: &Arc<Server>, list: List) -> Result<Response<Body>, Broken> {
+    server.tenant.run_due_jobs();
+    lines(server, 0, move |tenant, part, from| {
+        tenant.truth_of_part(part, list, from, TRUTH_PART)
+    })
+}
+
+/// What bulk updates did, in the order they did it.
+fn bulk_applied(server: &Arc<Server>) -> Result<Response<Body>, Broken> {
+    lines(server, 0, |tenant, part, from| {
+        tenant.bulk_applied_part(part, from, TRUTH_PART)
+    })
+}
+
+/// Lines of JSON, made a part at a time: each call appends from a place on and says where to go on.
+fn lines<P: Send + 'static>(
+    server: &Arc<Server>,
+    from: P,
+    make: impl Fn(&Tenant, &mut Vec<u8>, P) -> Option<P> + Clone + Send + 'static,
+) -> Result<Response<Body>, Broken> {
     let tenant = Arc::clone(&server.tenant);
-    let parts = futures::stream::unfold(Some(0), move |next| {
-        let tenant = Arc::clone(&tenant);
+    let parts = futures::stream::unfold(Some(from), move |next| {
+        let (tenant, make) = (Arc::clone(&tenant), make.clone());
         async move {
             let mut part = Vec::with_capacity(TRUTH_PART + 2048);
-            let next = tenant.truth_of_part(&mut part, list, next?, TRUTH_PART);
+            let next = make(&tenant, &mut part, next?);
             Some((Ok(Bytes::from(part)), next))
         }
     });

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::attributes::POINTS;
 use super::grants::Grant;
 
 /// Changes to one person.
@@ -14,10 +15,18 @@ pub(super) struct Change {
     pub revision: u32,
     /// Seconds since 1970 of the last change.
     pub updated: u32,
-    /// Attribute values set through the API.
-    pub attributes: BTreeMap<String, Box<RawValue>>,
+    /// Attribute values set through the API; none for one that was removed.
+    pub attributes: BTreeMap<String, Option<Box<RawValue>>>,
     /// The grants, if they were edited.
     pub grants: Option<Vec<Grant>>,
+}
+
+impl Change {
+    /// An edit that is not of one attribute: it changes the points, whatever they were set to.
+    pub fn revise(&mut self) {
+        self.revision += 1;
+        self.attributes.remove(POINTS);
+    }
 }
 
 /// All edits so far.
@@ -27,6 +36,8 @@ pub(super) struct Overlay {
     pub created: Vec<u32>,
     pub changes: HashMap<u32, Change>,
     pub deleted: HashSet<u32>,
+    /// Registration seconds of those who came again under the user id of somebody deleted.
+    pub recreated: HashMap<u32, u32>,
 }
 
 /// How many edits to make, chosen by the tenant.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::answer::Answer;
 use super::mix::{Purpose, draw, fraction};
 
 /// How `Retry-After` is sent with a 429.
@@ -39,6 +40,10 @@ pub struct Faults {
     pub forbidden_html: f64,
     /// 200 with JSON that does not parse.
     pub invalid_json: f64,
+    /// Of requests that write: lost before they were carried out, with a reset or a 504.
+    pub lost_before: f64,
+    /// Of requests that write: carried out, and the answer lost in the same ways, so that nobody can tell one from the other.
+    pub lost_after: f64,
     /// How `Retry-After` is sent.
     pub retry_after: RetryAfter,
     /// What `Retry-After` says, in seconds from now.
@@ -69,6 +74,10 @@ pub enum Fault {
     ForbiddenHtml,
     /// 200 with broken JSON.
     InvalidJson,
+    /// A write that was not carried out, without an answer of its own.
+    LostBefore,
+    /// A write that was carried out, without an answer of its own.
+    LostAfter,
 }
 
 /// The statuses of [`Fault::ServerError`], each as likely as any other.
@@ -86,7 +95,9 @@ pub(super) struct Fate {
 }
 
 impl Faults {
-    pub(super) fn fate(&self, seed: u64, number: u64) -> Fate {
+    /// Whether the request writes decides only about faults of writes: reads meet the same fate with them and without.
+    pub(super) fn fate(&self, seed: u64, number: u64, writes: bool) -> Fate {
+        let of_writes = |rate| if writes { rate } else { 0.0 };
         let mut roll = fraction(seed, Purpose::Fault, number) * 100.0;
         let fault = [
             (self.throttle, Fault::Throttle),
@@ -96,6 +107,8 @@ impl Faults {
             (self.html, Fault::Html),
             (self.forbidden_html, Fault::ForbiddenHtml),
             (self.invalid_json, Fault::InvalidJson),
+            (of_writes(self.lost_before), Fault::LostBefore),
+            (of_writes(self.lost_after), Fault::LostAfter),
         ]
         .into_iter()
         .find_map(|(rate, fault)| {
@@ -127,6 +140,12 @@ pub(super) fn server_error(form: u64) -> u16 {
     SERVER_ERRORS[form as usize % SERVER_ERRORS.len()]
 }
 
+/// What arrives in place of a lost answer: nothing, as the connection is reset, or a gateway's word that it waited too long.
+pub(super) fn lost(form: u64) -> Option<Answer> {
+    let waited = !form.is_multiple_of(2);
+    waited.then(|| Answer::html(504, gateway_page(504)))
+}
+
 /// A gateway's page about a status.
 pub(super) fn gateway_page(status: u16) -> String {
     format!(
@@ -155,7 +174,7 @@ mod tests {
         };
         let count = |fault| {
             (0..20_000)
-                .filter(|n| faults.fate(1, *n).fault == fault)
+                .filter(|n| faults.fate(1, *n, false).fault == fault)
                 .count()
         };
         for (fault, expected) in [
@@ -171,7 +190,7 @@ mod tests {
                 "{fault:?}: {found}"
             );
         }
-        assert_eq!(faults.fate(1, 5), faults.fate(1, 5));
+        assert_eq!(faults.fate(1, 5, false), faults.fate(1, 5, false));
     }
 
     #[test]
@@ -180,7 +199,35 @@ mod tests {
             html: 100.0,
             ..Faults::default()
         };
-        assert!((0..1000).all(|n| faults.fate(3, n).fault == Some(Fault::Html)));
+        assert!((0..1000).all(|n| faults.fate(3, n, false).fault == Some(Fault::Html)));
+    }
+
+    #[test]
+    fn lost_writes_change_nothing_for_reads() {
+        let others = Faults {
+            throttle: 10.0,
+            reset: 20.0,
+            jitter_ms: 50,
+            ..Faults::default()
+        };
+        let lossy = Faults {
+            lost_before: 30.0,
+            lost_after: 10.0,
+            ..others.clone()
+        };
+        let mut lost = (0_u32, 0_u32);
+        for number in 0..10_000 {
+            assert_eq!(lossy.fate(1, number, false), others.fate(1, number, false));
+            match lossy.fate(1, number, true).fault {
+                Some(Fault::LostBefore) => lost.0 += 1,
+                Some(Fault::LostAfter) => lost.1 += 1,
+                fault => assert_eq!(fault, others.fate(1, number, true).fault),
+            }
+        }
+        assert!(
+            lost.0.abs_diff(3000) < 300 && lost.1.abs_diff(1000) < 150,
+            "{lost:?}"
+        );
     }
 
     #[test]

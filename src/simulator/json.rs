@@ -3,6 +3,8 @@
 
 use std::io::Write as _;
 
+use serde_json::value::{RawValue, to_raw_value};
+
 /// Appends to a buffer of JSON text. Commas are the caller's business.
 pub(super) fn raw(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
@@ -66,6 +68,12 @@ pub(super) fn key(out: &mut Vec<u8>, name: &str) {
 pub(super) fn text_field(out: &mut Vec<u8>, name: &str, text: &str) {
     key(out, name);
     string(out, text);
+}
+
+/// A text as a JSON value.
+pub(super) fn text_value(text: &str) -> Box<RawValue> {
+    // A string cannot fail to be written.
+    to_raw_value(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 /// Appends `,"key":` and a value that is JSON already.

@@ -36,6 +36,8 @@ pub(super) enum Purpose {
     AwkwardAccount = 30,
     BusinessEdit = 31,
     GrantId = 32,
+    BulkBehaviour = 33,
+    JobId = 34,
 }
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;

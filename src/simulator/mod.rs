@@ -4,20 +4,25 @@
 //! People are a function of seed and index ([`Shape`]), edits lie over them, and lists are sorted arrays kept right under
 //! edits, so paging by number drifts as a database's would. Every open question of the API contract is a field of
 //! [`Behaviour`]. Accounts, members, grants, segments and events are made the same way; the short lists beside them are kept
-//! as they are. The same port answers `/_simulator/truth` and its lists, `stats`, `behaviour`, `edit`, `drift`, `faults`,
-//! `schema` and `hide`.
+//! as they are. Bulk updates become jobs that are carried out in their own time; [`Bulk`] says how they answer, and
+//! [`Tenant::bulk_applied`] what they did to whom. The same port answers `/_simulator/truth` and its lists, `truth/bulk`,
+//! `stats`, `behaviour`, `edit`, `drift`, `faults`, `schema`, `hide`, `set`, `recreate` and `finish-jobs`.
 //!
 //! ```text
 //! server ─► auth, faults ─► routes ─► export, users ─────────► tenant ─► ranking, person ─► population, edits
-//!                                  └► accounts, members, grants, segments, catalog, events ─► business
+//!                                  ├► accounts, members, grants, segments, catalog, events ─► business
+//!                                  └► user_updates ─► jobs ─► values, applied
 //! ```
 
 mod accounts;
 mod answer;
+mod applied;
 mod attributes;
 mod auth;
 mod awkward;
 mod behaviour;
+mod bulk;
+mod bulk_request;
 mod business;
 mod calendar;
 mod catalog;
@@ -28,16 +33,19 @@ mod event_export;
 mod events;
 mod export;
 mod faults;
+mod foreign_keys;
 mod forms;
 mod grants;
 mod identity;
 mod ids;
+mod jobs;
 mod json;
 mod list;
 mod lists;
 mod members;
 mod mix;
 mod names;
+mod one_person;
 mod person;
 mod population;
 mod query;
@@ -54,7 +62,9 @@ mod tenant;
 mod tests;
 mod troubles;
 mod truth;
+mod user_updates;
 mod users;
+mod values;
 mod wire;
 
 use std::io;
@@ -65,9 +75,14 @@ use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+pub use applied::{Applied, Does, Outcome};
 pub use auth::{CLOCK_TOLERANCE, Keys, MADE_UP_ACCESS_KEY, MADE_UP_SECRET_KEY};
 pub use behaviour::{
     Behaviour, Boundary, Count, Envelope, ForeignKeys, Grants, Links, Lookup, Order, Since,
+};
+pub use bulk::{
+    BadEntry, Bulk, Details, DetailsId, EmptyValue, JobDate, Readable, RowWords, StatusWords,
+    Stored, UnknownSlug,
 };
 pub use business::Business;
 pub use calendar::{EVENTS_SPAN, FIRST_REGISTRATION, LAST_EVENT, LAST_REGISTRATION};
@@ -248,7 +263,7 @@ impl Simulator {
 
     /// What it has seen so far.
     pub fn stats(&self) -> Stats {
-        self.server.stats.lock().clone()
+        self.server.stats()
     }
 
     /// The faults in force.

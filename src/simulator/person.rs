@@ -5,9 +5,10 @@ use super::awkward::{self, Awkward, LONG_ID_FILLER, LONG_ID_PREFIX, NUMERIC_ID_B
 use super::behaviour::{Behaviour, ForeignKeys};
 use super::calendar;
 use super::edits::Overlay;
+use super::foreign_keys::Keys;
 use super::identity;
 use super::json;
-use super::mix::{Choices, Purpose, draw};
+use super::mix::{Purpose, draw};
 use super::population::Population;
 
 /// What an export item contains besides the user.
@@ -41,8 +42,9 @@ impl People<'_> {
 
     /// The second of registration, whether or not it is shown.
     pub(super) fn registration(&self, index: u32) -> u32 {
-        self.population
-            .registered(index)
+        let again = self.overlay.recreated.get(&index).copied();
+        again
+            .or_else(|| self.population.registered(index))
             .or_else(|| {
                 let late = index.checked_sub(self.population.people)?;
                 self.overlay.created.get(late as usize).copied()
@@ -241,6 +243,11 @@ impl People<'_> {
                 json::key(out, "email_address");
                 json::number(out, u64::from(index));
             }
+            _ if self.overlay.recreated.contains_key(&index) => {
+                json::raw(out, ",\"email_address\":\"somebody.else.");
+                json::number(out, u64::from(index));
+                json::raw(out, "@example.org\"");
+            }
             _ => {
                 json::raw(out, ",\"email_address\":\"");
                 identity::email(out, seed, index);
@@ -277,25 +284,13 @@ impl People<'_> {
     }
 
     fn write_foreign_keys(&self, out: &mut Vec<u8>, index: u32) {
-        let mut choices = Choices::new(
-            self.population.seed,
-            Purpose::Person,
-            u64::from(index) | 1 << 40,
-        );
-        let crm = 100_000 + choices.below(900_000);
-        // One in twenty holds several billing accounts (contract 6.9), a few hold no key at all.
-        let billing = match choices.below(20) {
-            0 => 3,
-            1..=8 => 1,
-            _ => 0,
-        };
-        let has_crm = choices.chance(85);
+        let keys = Keys::of(self.population.seed, index);
         let awkward = self.population.awkward(index);
         let (form, array) = match awkward {
             Some(Awkward::KeysNull) => return json::raw(out, "null"),
             Some(Awkward::KeysMapNumber) => {
                 json::raw(out, "{\"crm\":");
-                json::number(out, crm);
+                json::number(out, keys.crm_number);
                 return json::raw(out, ",\"billing\":12.50,\"flag\":true,\"none\":null}");
             }
             Some(Awkward::KeysMapText) => (ForeignKeys::Map, false),
@@ -352,11 +347,12 @@ impl People<'_> {
                 }
             };
         };
-        if has_crm {
+        if let Some(crm) = keys.crm {
             one("crm", crm, 1);
         }
-        if billing > 0 {
-            one("billing", 5_000_000 + u64::from(index) * 4, billing);
+        let (first, count) = keys.billing;
+        if count > 0 {
+            one("billing", first, count);
         }
         let (open, close) = if form == ForeignKeys::Map {
             (b'{', b'}')

@@ -139,6 +139,11 @@ impl Rankings {
         self.0[by as usize] = Some(keyed.iter().map(|key| key.1.rotate_right(1)).collect());
     }
 
+    /// Drops an array; who needs it next builds it.
+    pub(super) fn forget(&mut self, by: By) {
+        self.0[by as usize] = None;
+    }
+
     /// Puts someone into every array built so far.
     pub(super) fn insert(&mut self, people: People<'_>, index: u32) {
         for by in ALL {

@@ -2,6 +2,7 @@
 
 use super::accounts;
 use super::answer::Answer;
+use super::auth::Signed;
 use super::catalog;
 use super::event_export;
 use super::export;
@@ -12,6 +13,7 @@ use super::query::{self, Query};
 use super::schema;
 use super::segments;
 use super::tenant::Tenant;
+use super::user_updates;
 use super::users;
 
 /// A request that was let in, as handlers see it.
@@ -20,6 +22,8 @@ pub(super) struct Call<'a> {
     /// What stood in the places of `{}`, decoded.
     pub params: Vec<String>,
     pub query: Query,
+    /// What the request says its body is.
+    pub content_type: Option<&'a str>,
     pub body: &'a [u8],
 }
 
@@ -52,6 +56,9 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/v4/users/segments", segments::list),
     ("GET", "/v4/users/segments/{}", segments::read),
     ("GET", "/v4/users/{}/segments", segments::of_user),
+    ("POST", user_updates::PATH, user_updates::accept),
+    ("GET", user_updates::PATH, user_updates::list),
+    ("GET", "/v4/user-updates/{}", user_updates::read),
     ("GET", "/v3/companies", catalog::companies),
     ("GET", "/v4/companies/{}", catalog::read_company),
     ("GET", "/v3/products", catalog::products),
@@ -87,7 +94,13 @@ pub(super) fn pattern(method: &str, path: &str) -> Option<&'static str> {
 }
 
 /// Carries out a request.
-pub(super) fn route(tenant: &Tenant, method: &str, path: &str, query: &str, body: &[u8]) -> Answer {
+pub(super) fn route(tenant: &Tenant, signed: Signed<'_>, content_type: Option<&str>) -> Answer {
+    let Signed {
+        method,
+        path,
+        query,
+        body,
+    } = signed;
     let mut known = false;
     for (wanted, pattern, handler) in ROUTES {
         let Some(params) = fit(pattern, path) else {
@@ -99,6 +112,7 @@ pub(super) fn route(tenant: &Tenant, method: &str, path: &str, query: &str, body
                 tenant,
                 params,
                 query: Query::parse(query),
+                content_type,
                 body,
             });
         }

@@ -8,7 +8,8 @@ use super::list::List;
 use super::routes::Call;
 use super::tenant::Tenant;
 
-fn write(out: &mut Vec<u8>, replaced: Option<&RawValue>) {
+/// Appends the answer of `GET /v3/schema/users`.
+pub(super) fn write(out: &mut Vec<u8>, replaced: Option<&RawValue>) {
     match replaced {
         Some(schema) => out.extend_from_slice(schema.get().as_bytes()),
         None => attributes::schema(out),

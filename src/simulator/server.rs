@@ -24,7 +24,7 @@ use super::export;
 use super::faults::{self, CLOUDFLARE_PAGE, Fate, Fault, Faults};
 use super::query::Query;
 use super::routes;
-use super::stats::Counter;
+use super::stats::{Counter, Stats};
 use super::tenant::{Clock, Tenant};
 use super::wire::{Cut, Wire};
 
@@ -125,21 +125,22 @@ async fn respond(
     let query = head.uri.query().unwrap_or_default();
     let method = head.method.as_str();
     let route = routes::pattern(method, path).map(|pattern| format!("{method} {pattern}"));
+    let handled = route.is_some();
     let present = server.stats.enter(route);
     let header = head
         .headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
-    let verdict = lock(&server.gate).check(
-        (server.clock.0)(),
-        header,
-        Signed {
-            method,
-            path,
-            query,
-            body: &body,
-        },
-    );
+    let content_type = head.headers.get(CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    let signed = Signed {
+        method,
+        path,
+        query,
+        body: &body,
+    };
+    let writes = method != "GET";
+    let verdict = lock(&server.gate).check((server.clock.0)(), header, signed);
     let mut log = (path == export::PATH).then(|| export::request(&Query::parse(query)));
     let mut struck = None;
     let mut form = 0;
@@ -159,13 +160,17 @@ async fn respond(
             fault,
             form: drawn,
             delay,
-        } = server.next_fate();
+        } = server.next_fate(writes);
         (struck, form) = (fault, drawn);
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
         server.answer_under(fault, form, || {
-            let answer = routes::route(&server.tenant, method, path, query, &body);
+            server.tenant.run_due_jobs();
+            if writes && handled {
+                server.stats.lock().writes += 1;
+            }
+            let answer = routes::route(&server.tenant, signed, content_type);
             if answer.status == 200 && (log.is_some() || path == accounts::PATH) {
                 let drift = server.settings().drift;
                 let people_too = log.is_some();
@@ -228,10 +233,23 @@ impl Server {
         lock(&self.settings)
     }
 
-    fn next_fate(&self) -> Fate {
+    /// The counts at this moment, those of the jobs among them.
+    pub(super) fn stats(&self) -> Stats {
+        self.tenant.run_due_jobs();
+        let mut stats = self.stats.lock().clone();
+        let jobs = self.tenant.jobs();
+        stats.bulk_jobs = jobs.count();
+        stats.bulk_applied = jobs.log.applied;
+        stats.bulk_non_ascii = jobs.non_ascii;
+        stats.bulk_twice_in_job = jobs.twice_in_job;
+        stats
+    }
+
+    fn next_fate(&self, writes: bool) -> Fate {
         let mut settings = self.settings();
         settings.drawn += 1;
-        settings.faults.fate(self.tenant.seed(), settings.drawn)
+        let number = settings.drawn;
+        settings.faults.fate(self.tenant.seed(), number, writes)
     }
 
     /// The answer a fault leaves of an operation, none when the connection is to be reset.
@@ -256,6 +274,11 @@ impl Server {
                     operate();
                 }
                 return None;
+            }
+            Some(Fault::LostBefore) => faults::lost(form)?,
+            Some(Fault::LostAfter) => {
+                operate();
+                faults::lost(form)?
             }
             Some(Fault::Throttle | Fault::Crowded) => Answer::error(429, "too many requests"),
             Some(Fault::ServerError) => {

@@ -40,6 +40,16 @@ pub struct Stats {
     pub by_status: BTreeMap<u16, u64>,
     /// Requests by method and pattern of the path, as `GET /v3/accounts/{}/users`, whatever became of them.
     pub by_route: BTreeMap<String, u64>,
+    /// Requests of any other method than GET that were carried out, whether or not their answer arrived.
+    pub writes: u64,
+    /// Bulk updates that were accepted.
+    pub bulk_jobs: u64,
+    /// Actions of bulk updates that were done.
+    pub bulk_applied: u64,
+    /// Bulk updates, accepted or not, whose body was not all ASCII.
+    pub bulk_non_ascii: u64,
+    /// Users whom one bulk update named twice, or deleted and changed.
+    pub bulk_twice_in_job: u64,
     /// Faults by kind.
     pub faults: BTreeMap<Fault, u64>,
     /// Requests for the export, whatever became of them.

@@ -1,15 +1,14 @@
 //! The tenant: generated people, the edits made to them, and the lists over both.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use serde_json::value::RawValue;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::behaviour::{Behaviour, Order};
 use super::business::{Books, Scale, World};
-use super::edits::{Edited, Edits, Overlay};
+use super::edits::{Change, Edited, Edits, Overlay};
 use super::grants::Grant;
 use super::identity::{self, PLANTED};
+use super::jobs::Jobs;
 use super::mix::{Purpose, draw};
 use super::person::{Parts, People};
 use super::population::{Population, Shape};
@@ -28,6 +27,43 @@ struct State {
     edits: u64,
 }
 
+/// The people while somebody holds them to edit several at once.
+pub(super) struct Editing<'a> {
+    tenant: &'a Tenant,
+    state: &'a mut State,
+}
+
+impl Editing<'_> {
+    pub(super) fn people(&self) -> People<'_> {
+        self.tenant.people(&self.state.overlay)
+    }
+
+    /// Has the order of updates sorted anew when it is next needed, which many changes at once make cheaper.
+    pub(super) fn forget_update_order(&mut self) {
+        self.state.rankings.forget(By::Updated);
+    }
+
+    /// Changes a living person at a second since 1970.
+    pub(super) fn touch(&mut self, index: u32, second: u32, how: impl FnOnce(&mut Change)) {
+        self.tenant.touch(self.state, index, second, how);
+    }
+
+    /// Removes a living person.
+    pub(super) fn expel(&mut self, index: u32) {
+        self.tenant.expel(self.state, index);
+    }
+
+    /// Has a person come who was deleted, at a second since 1970.
+    pub(super) fn readmit(&mut self, index: u32, second: u32) {
+        let overlay = &mut self.state.overlay;
+        overlay.deleted.remove(&index);
+        overlay.recreated.insert(index, second);
+        overlay.changes.entry(index).or_default().updated = second;
+        let people = self.tenant.people(&self.state.overlay);
+        self.state.rankings.insert(people, index);
+    }
+}
+
 /// Everybody in the simulated tenant, to be read and edited by the server and, in process, by tests.
 pub struct Tenant {
     population: Population,
@@ -36,6 +72,7 @@ pub struct Tenant {
     clock: Clock,
     state: RwLock<State>,
     pub(super) troubles: RwLock<Troubles>,
+    pub(super) jobs: Mutex<Jobs>,
 }
 
 impl std::fmt::Debug for Tenant {
@@ -64,6 +101,7 @@ impl Tenant {
             clock,
             state: RwLock::new(state),
             troubles: RwLock::default(),
+            jobs: Mutex::default(),
         }
     }
 
@@ -92,11 +130,15 @@ impl Tenant {
         }
     }
 
-    pub(super) fn now(&self) -> u32 {
-        let since = (self.clock)()
+    /// The clock as a time since 1970.
+    pub(super) fn time(&self) -> Duration {
+        (self.clock)()
             .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+            .unwrap_or_default()
+    }
+
+    pub(super) fn now(&self) -> u32 {
+        u32::try_from(self.time().as_secs()).unwrap_or(u32::MAX)
     }
 
     /// Runs `look` on one consistent state of the people.
@@ -119,6 +161,15 @@ impl Tenant {
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Books, People<'_>, Scale) -> T) -> T {
         let state = &mut *self.write();
         change(&mut state.books, self.people(&state.overlay), self.scale)
+    }
+
+    /// Runs `edit` on the people, with nobody looking in between.
+    pub(super) fn editing<T>(&self, edit: impl FnOnce(&mut Editing<'_>) -> T) -> T {
+        let state = &mut *self.write();
+        edit(&mut Editing {
+            tenant: self,
+            state,
+        })
     }
 
     /// Selects one page and renders it, both from the same state.
@@ -146,12 +197,14 @@ impl Tenant {
 
     /// How many people are alive.
     pub fn living(&self) -> u32 {
+        self.run_due_jobs();
         let state = self.read();
         self.people(&state.overlay).end() - state.overlay.deleted.len() as u32
     }
 
     /// The index behind a shown user id; none for deleted people.
     pub fn index_of(&self, user_id: &str) -> Option<u32> {
+        self.run_due_jobs();
         self.look(|people| people.by_user_id(user_id))
     }
 
@@ -163,6 +216,7 @@ impl Tenant {
     /// What a perfect copy would hold: one line of JSON per living person in index order, the item as exported with
     /// `attributes=true`, without `seq-no`.
     pub fn truth(&self) -> Vec<u8> {
+        self.run_due_jobs();
         let mut out = Vec::new();
         let mut next = Some(0);
         while let Some(from) = next {
@@ -202,6 +256,7 @@ impl Tenant {
         if edits == Edits::NONE {
             return edited;
         }
+        self.run_due_jobs();
         self.edit_business(edits, &mut edited);
         let now = self.now();
         let mut state = self.write();
@@ -211,7 +266,7 @@ impl Tenant {
             .build(self.people(&state.overlay), By::Registered);
         for _ in 0..edits.updates {
             if let Some(index) = self.choose(state, 0) {
-                self.touch(state, index, now, |change| change.revision += 1);
+                self.touch(state, index, now, Change::revise);
                 edited.updated.push(self.user_id(index));
             }
         }
@@ -231,26 +286,12 @@ impl Tenant {
 
     /// Changes an attribute value of one person, now. False if there is no such person.
     pub fn update(&self, index: u32) -> bool {
+        self.run_due_jobs();
         let now = self.now();
         let state = &mut *self.write();
         let living = self.people(&state.overlay).is_living(index);
         if living {
-            self.touch(state, index, now, |change| change.revision += 1);
-        }
-        living
-    }
-
-    /// Sets attribute values of one person, now, leaving the others. False if there is no such person.
-    pub fn set_attributes(
-        &self,
-        index: u32,
-        values: impl IntoIterator<Item = (String, Box<RawValue>)>,
-    ) -> bool {
-        let now = self.now();
-        let state = &mut *self.write();
-        let living = self.people(&state.overlay).is_living(index);
-        if living {
-            self.touch(state, index, now, |change| change.attributes.extend(values));
+            self.touch(state, index, now, Change::revise);
         }
         living
     }
@@ -261,6 +302,7 @@ impl Tenant {
         index: u32,
         change: impl FnOnce(&mut Vec<Grant>) -> T,
     ) -> Option<T> {
+        self.run_due_jobs();
         let now = self.now();
         let state = &mut *self.write();
         let people = self.people(&state.overlay);
@@ -280,6 +322,7 @@ impl Tenant {
 
     /// Removes one person, planted ones too. False if there is no such person.
     pub fn delete(&self, index: u32) -> bool {
+        self.run_due_jobs();
         let state = &mut *self.write();
         let living = self.people(&state.overlay).is_living(index);
         if living {
@@ -297,13 +340,7 @@ impl Tenant {
         })
     }
 
-    fn touch(
-        &self,
-        state: &mut State,
-        index: u32,
-        now: u32,
-        how: impl FnOnce(&mut super::edits::Change),
-    ) {
+    fn touch(&self, state: &mut State, index: u32, now: u32, how: impl FnOnce(&mut Change)) {
         state
             .rankings
             .remove_by(self.people(&state.overlay), By::Updated, index);

@@ -157,6 +157,7 @@ impl Tenant {
     /// users and events have the names of a table (`account_id`, `start_time`, `occurred_at`), times in ISO 8601 UTC; the
     /// rest is as the API shows it, an id only where it is shown.
     pub fn truth_of(&self, list: List) -> Vec<u8> {
+        self.run_due_jobs();
         let mut out = Vec::new();
         let mut next = Some(0);
         while let Some(from) = next {

@@ -14,6 +14,7 @@ mod members;
 mod people;
 mod segments;
 mod speed;
+mod user_updates;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -86,6 +87,7 @@ impl Client {
         self.http
             .request(method, format!("{}{target}", self.base))
             .header("Authorization", signature)
+            .header("Content-Type", "application/json")
             .body(body.to_owned())
             .send()
             .await
