@@ -1,5 +1,7 @@
 //! A person taken out of every table, whatever its columns: the tables with a `user_id` are found in the catalog, so those of list jobs are among them.
 
+use std::fmt;
+
 use sqlx::{AssertSqlSafe, PgConnection};
 
 /// A table that holds rows about users.
@@ -95,6 +97,17 @@ pub enum By {
     Username,
     /// The key in this other system.
     ForeignKey(String),
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UserId => f.write_str("user_id"),
+            Self::Email => f.write_str("email"),
+            Self::Username => f.write_str("username"),
+            Self::ForeignKey(system) => write!(f, "foreign_key:{system}"),
+        }
+    }
 }
 
 /// The identifiers of the users whom these words name, deleted ones included. `hashed` is how they would be stored where the column is hashed.

@@ -12,6 +12,8 @@ pub struct Named {
     pub ordinal: i64,
     /// The key.
     pub user_id: String,
+    /// Their e-mail address.
+    pub email: Option<String>,
     /// When they registered.
     pub registered_at: Option<DateTime<Utc>>,
     /// When they were found to be gone.

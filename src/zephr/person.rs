@@ -13,6 +13,8 @@ use super::{key, timestamp};
 pub struct Person {
     /// When they registered: another date under the same id is another person.
     pub registered_at: Option<DateTime<Utc>>,
+    /// Their e-mail address.
+    pub email: Option<String>,
     /// The attributes, by slug.
     pub attributes: BTreeMap<String, Box<RawValue>>,
 }
@@ -33,6 +35,12 @@ pub fn person(raw: &RawValue) -> Option<(String, Person)> {
         .get("registered")
         .and_then(json::text)
         .and_then(|text| timestamp::parse(&text.text));
+    let email = fields
+        .get("identifiers")
+        .and_then(Fields::of)
+        .and_then(|identifiers| identifiers.get("email_address"))
+        .and_then(json::text)
+        .map(|text| text.text.into_owned());
     let attributes = fields.get("attributes").and_then(Fields::of);
     let attributes = attributes
         .unwrap_or_default()
@@ -44,6 +52,7 @@ pub fn person(raw: &RawValue) -> Option<(String, Person)> {
         id,
         Person {
             registered_at,
+            email,
             attributes,
         },
     ))

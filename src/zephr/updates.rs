@@ -170,10 +170,14 @@ impl Job {
 
     /// Whether nothing more will come of it: by its counts, or by a word that is known to say so (contract section 12.4).
     pub fn is_over(&self) -> bool {
+        self.is_over_by_counts() || self.says_over()
+    }
+
+    /// Whether its counts add up to its total.
+    pub fn is_over_by_counts(&self) -> bool {
         let counted = self.succeeded.unwrap_or(0) + self.errors.unwrap_or(0);
         self.total
             .is_some_and(|total| total > 0 && counted >= total)
-            || self.says_over()
     }
 
     fn says_over(&self) -> bool {

@@ -1,5 +1,5 @@
 -- Users named by user_id ($1), with the attributes $2 as earlier pushes are known to have left them.
-select k.ordinal as "ordinal!", u.user_id as "user_id!", u.registered_at, u._zephr_deleted_at as deleted_at,
+select k.ordinal as "ordinal!", u.user_id as "user_id!", u.email, u.registered_at, u._zephr_deleted_at as deleted_at,
        coalesce(pushed.away, false) as "pushed_away!",
        array(
            select coalesce(pushed.attributes -> slug, u.attributes -> slug)::text

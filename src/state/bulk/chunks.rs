@@ -160,10 +160,10 @@ pub async fn answered(
     plan_id: Uuid,
     chunk: i32,
     job_status: Option<&str>,
-    answer: &str,
+    answer: Option<&str>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update bulk_chunks set job_status = $3, answer = $4 where plan_id = $1 and chunk = $2",
+        "update bulk_chunks set job_status = $3, answer = coalesce($4, answer) where plan_id = $1 and chunk = $2",
         plan_id,
         chunk,
         job_status,

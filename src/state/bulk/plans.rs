@@ -110,6 +110,46 @@ pub struct Sums {
     pub totals: Vec<Total>,
 }
 
+impl Sums {
+    /// Counts a value that changes: from what it is to what is sent.
+    pub fn count(&mut self, slug: &str, before: Option<&RawValue>, after: &RawValue) {
+        let is_empty = |value: &RawValue| matches!(value.get(), "null" | "\"\"");
+        let at = match self.totals.iter().position(|total| total.attribute == slug) {
+            Some(at) => at,
+            None => {
+                self.totals.push(Total {
+                    attribute: slug.to_owned(),
+                    ..Total::default()
+                });
+                self.totals.len() - 1
+            }
+        };
+        let total = &mut self.totals[at];
+        total.rows += 1;
+        if is_empty(after) {
+            total.cleared += 1;
+        } else if before.is_none_or(is_empty) {
+            total.added += 1;
+        } else {
+            total.changed += 1;
+        }
+    }
+}
+
+/// When the last finished run of users began: how old the mirror is.
+///
+/// # Errors
+/// As sqlx.
+pub async fn mirror_as_of(
+    executor: impl PgExecutor<'_>,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select max(started_at) from runs where resource = 'users' and status in ('succeeded', 'braked') and verdict is not null"
+    )
+    .fetch_one(executor)
+    .await
+}
+
 /// Notes what the rows came to.
 ///
 /// # Errors

@@ -70,7 +70,7 @@ impl State {
 }
 
 /// A row as planning makes it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[expect(
     missing_docs,
     reason = "each is the column of that name, and the columns carry comments"
@@ -162,6 +162,7 @@ pub async fn lines_of(
 )]
 pub struct Row {
     pub row_number: i64,
+    pub line: i64,
     pub user_id: String,
     pub action: Action,
     pub registered_at: Option<DateTime<Utc>>,
@@ -197,7 +198,7 @@ pub async fn of_chunk(
 ) -> Result<Vec<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
-        r#"select row_number, user_id as "user_id!", action as "action: Action", registered_at,
+        r#"select row_number, line, user_id as "user_id!", action as "action: Action", registered_at,
                   old_values as "old_values: Json<Values>", new_values as "new_values: Json<Values>"
            from bulk_rows
            where plan_id = $1 and chunk = $2 and state in ('planned', 'sent')
@@ -207,6 +208,33 @@ pub async fn of_chunk(
     )
     .fetch_all(executor)
     .await
+}
+
+/// The rows that were left out with a complaint, after one already seen: number and reason.
+///
+/// # Errors
+/// As sqlx.
+pub async fn rejected(
+    executor: impl PgExecutor<'_>,
+    plan_id: Uuid,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, String)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select row_number, coalesce(message, '') as "message!" from bulk_rows
+           where plan_id = $1 and state = 'rejected' and row_number > $2
+           order by row_number
+           limit $3"#,
+        plan_id,
+        after,
+        limit,
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.row_number, row.message))
+        .collect())
 }
 
 /// Rows in one state, after a row already seen.
@@ -222,7 +250,7 @@ pub async fn in_state(
 ) -> Result<Vec<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
-        r#"select row_number, user_id as "user_id!", action as "action: Action", registered_at,
+        r#"select row_number, line, user_id as "user_id!", action as "action: Action", registered_at,
                   old_values as "old_values: Json<Values>", new_values as "new_values: Json<Values>"
            from bulk_rows
            where plan_id = $1 and state = $2 and row_number > $3 and user_id is not null
@@ -267,7 +295,8 @@ pub async fn settle(
         .map(|outcome| outcome.message.as_deref())
         .collect();
     sqlx::query!(
-        "update bulk_rows r set state = o.state, message = o.message, settled_at = clock_timestamp()
+        "update bulk_rows r set state = o.state, message = o.message,
+             settled_at = case when o.state in ('succeeded', 'failed', 'unknown') then clock_timestamp() end
          from unnest($2::bigint[], $3::text[], $4::text[]) as o (number, state, message)
          where r.plan_id = $1 and r.row_number = o.number",
         plan_id,
