@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::bulk;
 use crate::job;
 use crate::postgres::connect::{Database, SchemaError, Schemas, UrlError};
 use crate::privacy::{self, Choices, HashKey};
@@ -31,7 +32,7 @@ const DEFAULT_DELETE_FRACTION: f64 = 0.02;
 /// More records than a person looks through: then something is wrong with all of them.
 const DEFAULT_MAX_REJECTS: u64 = 10_000;
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "tenant",
     "base_url",
     "access_key",
@@ -53,6 +54,7 @@ const KEYS: [&str; 21] = [
     "hash_key",
     "hash_key_file",
     "privacy",
+    "bulk",
 ];
 
 /// Settings as flags give them. Secrets have no flag: process arguments are visible to everybody on the machine.
@@ -123,6 +125,8 @@ struct File {
     hash_key_file: Option<PathBuf>,
     #[serde(default)]
     privacy: toml::Table,
+    #[serde(default)]
+    bulk: bulk::settings::Given,
 }
 
 /// Settings that are right as far as they can be checked without a network.
@@ -156,6 +160,8 @@ pub struct Settings {
     pub privacy: Choices,
     /// The key of the hashes; none when zephr-sync is to make one.
     pub hash_key: Option<HashKey>,
+    /// How bulk updates are sent.
+    pub bulk: bulk::settings::Settings,
 }
 
 /// Where the mirror is.
@@ -201,6 +207,9 @@ pub enum Error {
     /// What is hashed or dropped.
     #[error(transparent)]
     Privacy(#[from] privacy::Error),
+    /// How bulk updates are sent.
+    #[error("bulk.{0}: {1}")]
+    Bulk(&'static str, String),
     /// The schema's name.
     #[error("schema: {0}")]
     Schema(#[from] SchemaError),
@@ -221,6 +230,12 @@ pub enum Error {
 
 /// The environment, as far as it holds our settings. An empty variable counts as unset: compose files pass on what is not there.
 fn variable(name: &'static str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// What the environment says about a setting of `[bulk]`.
+fn bulk_variable(name: &'static str) -> Option<String> {
+    let name = format!("ZEPHR_SYNC_BULK_{}", name.to_uppercase());
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
@@ -388,6 +403,8 @@ impl Settings {
         let tables = job::list_tables(&jobs_dir);
         let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
         let privacy = Choices::parse(&file.privacy, &tables)?;
+        let bulk = bulk::settings::Settings::resolve(file.bulk, bulk_variable)
+            .map_err(|(name, message)| Error::Bulk(name, message))?;
         Ok(Self {
             base,
             keys: access
@@ -417,6 +434,7 @@ impl Settings {
                 max_delete_fraction,
                 max_rejects,
             },
+            bulk,
             privacy,
             hash_key,
         })

@@ -4,13 +4,14 @@
 //!
 //! ```text
 //! Zephr API ──► scan (windows) ──► compare (digest, hashes) ──► merge + progress, one transaction ──► tables     sync
+//! CSV file ──► plan (diff against the mirror) ──► ledger ──► submit chunks ──► poll ──► reconcile ──► report, undo     bulk
 //! ```
 //!
 //! The rooms, from the outside in. Arrows of import point down this list, never up; `zephr`, `load` and `state` do not know each other, and [`sync`] introduces
 //! them.
 //!
 //! - [`cli`]: one file per command; [`config`] holds the settings, [`telemetry`] the logs, [`lifecycle`] the signals
-//! - [`sync`]: one sync run, the flow; [`verify`]: comparing the mirror with the API; [`erase`]: removing a person
+//! - [`bulk`]: a push of updates to the tenant, from a CSV file to what became of each row; [`sync`]: one sync run, the flow; [`verify`]: comparing the mirror with the API; [`erase`]: removing a person
 //! - [`zephr`]: the Admin API; [`scan`]: reading the export whole; [`load`]: the data tables; [`state`]: our own bookkeeping
 //! - [`postgres`]: connections, migrations, the private cluster; [`attributes`]: the view that follows the tenant's own schema
 //! - [`simulator`]: a stateful Zephr with faults and drift, for the demo, tests and benchmarks; it knows none of the others
@@ -19,6 +20,7 @@
 //! - [`job`], [`privacy`], [`record`], [`table`], [`remedy`], [`clock`], [`toml_file`]: the words that all share
 
 pub mod attributes;
+pub mod bulk;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -34,6 +34,16 @@ pub mod field {
     pub const IN_FLIGHT: &str = "in_flight";
     /// How long the API still makes everybody wait, in milliseconds.
     pub const WAIT_MS: &str = "wait_ms";
+    /// Rows of a plan.
+    pub const ROWS: &str = "rows_total";
+    /// Rows of a plan that have an outcome.
+    pub const SETTLED: &str = "rows_settled";
+    /// Rows of a plan that failed, were left out or are unknown.
+    pub const TROUBLED: &str = "rows_troubled";
+    /// What the API counts as done of the job under way.
+    pub const JOB_DONE: &str = "job_done";
+    /// Updates of the job under way.
+    pub const JOB_TOTAL: &str = "job_total";
     /// A named moment of a run.
     pub const PHASE: &str = "phase";
     /// Something people should know, in words.

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::exit::{Exit, Failure};
 use super::output;
-use crate::clock::Clock;
+use super::tenant::client;
 use crate::config::Settings;
-use crate::zephr::{Client, Request, list};
+use crate::zephr::{Request, list};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -55,13 +55,7 @@ fn body(text: &str) -> Result<Body, String> {
 /// # Errors
 /// The API refuses, or the answer cannot be printed.
 pub async fn run(settings: &Settings, args: &Args) -> Result<Exit, Failure> {
-    let (base, keys) = settings.api()?;
-    let client = Client::new(base, keys, Clock::system(), settings.limits).map_err(|_| {
-        Failure::new(
-            "the HTTP client cannot be set up",
-            "Check the proxy variables and the system's certificates.",
-        )
-    })?;
+    let client = client(settings, settings.api()?)?;
     if !args.path.starts_with('/') {
         return Err(Failure::usage(
             format!("`{}` is not a path", args.path),

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::mirror::{self, Opened};
+use super::operator::operator;
 use super::output::{Output, table, thousands};
 use super::sync::waiting;
 use crate::config::Settings;
@@ -132,14 +133,6 @@ async fn key(settings: &Settings, mirror: &Opened, access: Access) -> Result<Has
         .key()
         .cloned()
         .ok_or_else(|| Failure::new("there is no hash key", "Please report this."))
-}
-
-/// The user of the operating system, for whoever asks later who did it.
-fn operator() -> String {
-    let name = ["LOGNAME", "USER"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
-    name.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 fn unknown(by: &By, choices: &Choices) -> Failure {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::bulk;
 use crate::config;
 use crate::job;
 use crate::postgres::{migrate, private};
@@ -146,6 +147,34 @@ impl From<verify::Error> for Failure {
         match error {
             verify::Error::Database(error) => error.into(),
             verify::Error::Api(error) => error.into(),
+        }
+    }
+}
+
+impl From<bulk::Error> for Failure {
+    fn from(error: bulk::Error) -> Self {
+        let (text, remedy) = (error.chain(), error.remedy());
+        let exit = match error {
+            bulk::Error::Mirror(error) => return error.into(),
+            bulk::Error::Brake { .. } | bulk::Error::DeletesNotAllowed(_) => Exit::Braked,
+            bulk::Error::NoPlan(_) | bulk::Error::NotApplied(_) | bulk::Error::NotFinished(_) => {
+                Exit::Usage
+            }
+            bulk::Error::Api(_)
+            | bulk::Error::File(_)
+            | bulk::Error::Header { .. }
+            | bulk::Error::EmptyMirror
+            | bulk::Error::NoSchema
+            | bulk::Error::NotKept(_)
+            | bulk::Error::NothingToUndo(_)
+            | bulk::Error::FileChanged(_)
+            | bulk::Error::RefusesAll(_)
+            | bulk::Error::Broken(_) => Exit::Failed,
+        };
+        Self {
+            exit,
+            error: text,
+            remedy,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod api;
 pub mod behaviour;
+pub mod bulk;
+pub mod bulk_behaviour;
 pub mod check;
 pub mod completions;
 pub mod demo;
@@ -10,13 +12,16 @@ pub mod exit;
 pub mod init;
 pub mod migrate;
 pub mod mirror;
+pub mod operator;
 pub mod output;
 pub mod rejects;
 pub mod runs;
 pub mod simulate;
 pub mod status;
 pub mod sync;
+pub mod tenant;
 pub mod verify;
+pub mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -69,6 +74,9 @@ pub enum Command {
     Verify(verify::Args),
     /// Remove a person from the mirror for good, and keep them out
     Erase(erase::Args),
+    /// Plan bulk updates of users from a CSV, look at them, apply them, follow them, take them back
+    #[command(subcommand)]
+    Bulk(bulk::Command),
     /// Send any request to the Admin API, signed and retried, and print the answer as it came
     Api(api::Args),
     /// Run the Zephr simulator
@@ -124,6 +132,7 @@ async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Rejects(command) => rejects::run(&settings, &command, output).await,
         Command::Verify(args) => verify::run(&settings, &args, output).await,
         Command::Erase(args) => erase::run(&settings, &args, output).await,
+        Command::Bulk(command) => bulk::run(&settings, &command, output).await,
         Command::Api(args) => api::run(&settings, &args).await,
         Command::Simulate(args) => simulate::run(*args, output).await,
         Command::Completions(args) => Ok(completions::run(&args)),

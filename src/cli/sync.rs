@@ -1,29 +1,28 @@
 //! `zephr-sync sync [JOB…]`: run jobs once, now.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::exit::{Exit, Failure};
 use super::mirror::{self, Opened};
-use super::output::{self, Output, thousands};
+use super::output::{Output, thousands};
 use super::runs::{Document, details};
-use crate::clock::Clock;
+use super::tenant::reader;
+use super::watch;
 use crate::config::Settings;
 use crate::job::{self, Job};
 use crate::lifecycle::Shutdown;
-use crate::record::Resource;
 use crate::scan::verdict::Verdict;
-use crate::state::leases::Holder;
+use crate::state::leases::{Holder, Subject};
 use crate::state::privacy::Access;
 use crate::state::runs::{self, Ending, Run};
 use crate::sync::progress::{Progress, State};
 use crate::sync::{self, Ended, Environment, Extent, Start};
 use crate::telemetry::field;
-use crate::zephr::{BaseUrl, Client, KeyPair, Reader};
+use crate::zephr::Reader;
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -67,12 +66,6 @@ impl Args {
         }
     }
 }
-
-/// How often people on a terminal see the bar move.
-const BAR_INTERVAL: Duration = Duration::from_millis(100);
-
-/// How often a log line says where a run stands when nobody watches.
-const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 ///
@@ -167,27 +160,14 @@ impl Night<'_> {
     }
 }
 
-/// Reads the tenant: one client, and so one governor, for all that a command asks of it.
-///
-/// # Errors
-/// The HTTP client cannot be set up.
-pub fn reader(settings: &Settings, (base, keys): (BaseUrl, KeyPair)) -> Result<Reader, Failure> {
-    let client = Client::new(base, keys, Clock::system(), settings.limits).map_err(|_| {
-        Failure::new(
-            "the HTTP client cannot be set up",
-            "Check the proxy variables and the system's certificates.",
-        )
-    })?;
-    Ok(Reader::new(client, settings.ignored.clone()))
-}
-
 /// Tells people for whom a command waits.
-pub fn waiting(output: Output, resource: Resource) -> impl FnMut(&Holder) {
+pub fn waiting(output: Output, subject: impl Into<Subject>) -> impl FnMut(&Holder) {
+    let subject = subject.into();
     move |holder| {
         output.note(&format!(
             "waiting for {}, which has been working on {} for {} s",
             holder.name,
-            resource.name(),
+            subject.name(),
             holder.held_seconds
         ));
     }
@@ -203,41 +183,13 @@ fn exit_of(ended: &Ended) -> Exit {
     }
 }
 
-/// Shows how something goes while it goes: a bar on a terminal, a log line every few seconds elsewhere.
+/// Shows how something goes while it goes.
 ///
 /// # Errors
 /// As what is watched.
 pub async fn watched<T>(running: impl Future<Output = T>, progress: &Progress, job: &str) -> T {
-    let bar = output::is_watched().then(|| bar(job));
-    let mut ticks = tokio::time::interval(if bar.is_some() {
-        BAR_INTERVAL
-    } else {
-        LOG_INTERVAL
-    });
-    ticks.tick().await;
-    tokio::pin!(running);
-    loop {
-        tokio::select! {
-            ended = &mut running => {
-                if let Some(bar) = bar {
-                    bar.finish_and_clear();
-                }
-                return ended;
-            }
-            _ = ticks.tick() => match &bar {
-                Some(bar) => show(bar, &progress.now()),
-                None => log(&progress.now(), job),
-            }
-        }
-    }
-}
-
-fn bar(job: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} {per_sec} {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::no_length()
-        .with_style(style)
-        .with_prefix(job.to_owned())
+    let show = |bar: &ProgressBar| show(bar, &progress.now());
+    watch::watched(running, job, show, || log(&progress.now(), job)).await
 }
 
 fn show(bar: &ProgressBar, state: &State) {

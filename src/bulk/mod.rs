@@ -1,0 +1,22 @@
+//! Bulk updates of users: what a CSV asks for, checked whole before anything is sent, previewed, carried through, reported and taken back (design section 7).
+//!
+//! ```text
+//! CSV file ─► rows ─► plan (diff against the mirror) ─► ledger ─► submit chunks ─► poll ─► reconcile ─► report, undo
+//! ```
+//!
+//! [`file`] reads and writes the files of people, [`field`] knows what a value may be; neither knows the mirror or the API. [`plan`](mod@plan) makes a stored plan and cannot
+//! write to the tenant, [`push`] carries it through, [`undo`] plans the way back. [`says`] decides when two values are the same, [`wire`] how one is sent.
+
+pub mod complaint;
+pub mod error;
+pub mod field;
+pub mod file;
+pub mod plan;
+pub mod progress;
+pub mod push;
+pub mod says;
+pub mod settings;
+pub mod undo;
+pub mod wire;
+
+pub use error::Error;

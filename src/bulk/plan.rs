@@ -1,0 +1,352 @@
+//! A file made into a plan: checked whole, compared with the mirror, stored. Nothing in here can write to the tenant: there is a reader, and no writer.
+//!
+//! ```text
+//! FILE ─► rows ─► cells checked against the tenant's schema ─► who is it, what is there now? ─► compared ─► ledger, one transaction
+//!                                                       FILE, once more ─► rows with a complaint ─► rejects CSV
+//! ```
+//!
+//! The three parts work at the same time, each on a batch of its own; memory is those batches, however long the file is.
+
+mod check;
+mod compare;
+mod store;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sqlx::Connection;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::complaint::Complaint;
+use super::error::Error;
+use super::field::Fields;
+use super::file::{self, By, Header, Intake, Reading, Rejects, Row};
+use super::progress::Progress;
+use super::settings::Wire;
+use crate::load::people;
+use crate::postgres::connect::Database;
+use crate::privacy::{Action, Policy};
+use crate::state::bulk::plans::{self, New as NewPlan, Sums};
+use crate::state::bulk::rows;
+use crate::zephr::Reader;
+
+/// Batches that wait between two parts.
+const WAITING: usize = 2;
+
+/// Rows of a rejects file that are fetched at once.
+const REJECTS: i64 = 1_000;
+
+/// Where the tenant says what its attributes are (contract section 7).
+const SCHEMA: &str = "/v3/schema/users";
+
+/// What planning works with.
+#[derive(Debug)]
+pub struct Environment {
+    /// The mirror, with the ledger.
+    pub database: Database,
+    /// Asks the tenant for its schema.
+    pub reader: Reader,
+    /// What the mirror keeps.
+    pub policy: Policy,
+    /// How values go out.
+    pub wire: Wire,
+    /// Who plans, for whoever asks later.
+    pub operator: String,
+    /// Where people see how it goes.
+    pub progress: Arc<Progress>,
+}
+
+/// What an empty cell means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Empty {
+    /// Leave the attribute alone.
+    #[default]
+    Keep,
+    /// Take its value away, by an empty one; whether that clears is not documented.
+    Clear,
+    /// It is a mistake.
+    Error,
+}
+
+/// How a file is planned.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// How it is read.
+    pub reading: Reading,
+    /// What an empty cell means.
+    pub empty: Empty,
+    /// Where rows with a complaint go; beside the file unless told.
+    pub rejects: Option<PathBuf>,
+}
+
+/// Complaints that are kept to be shown; all are in the rejects file.
+pub const SHOWN: usize = 1_000;
+
+/// What became of a file.
+#[derive(Debug, Serialize)]
+pub struct Planned {
+    /// The plan; none when no row could be planned.
+    pub plan_id: Option<Uuid>,
+    /// Rows that were left out with a complaint, in all.
+    pub rows_rejected: i64,
+    /// The first complaints, by line.
+    pub complaints: Vec<Complaint>,
+    /// Where the rows with a complaint are.
+    pub rejects_path: Option<PathBuf>,
+    /// What of the tenant's schema was not understood, and so not checked.
+    pub warnings: Vec<String>,
+    /// How old the mirror is.
+    pub synced_at: Option<DateTime<Utc>>,
+}
+
+/// Plans a file.
+///
+/// # Errors
+/// The file as a whole cannot be planned, or the mirror or the tenant cannot be asked. Rows that cannot be planned are no error.
+pub async fn plan(env: &Environment, path: &Path, options: &Options) -> Result<Planned, Error> {
+    let mut connection = env.database.connect().await?;
+    if !people::any(&mut connection).await? {
+        return Err(Error::EmptyMirror);
+    }
+    let synced_at = plans::mirror_as_of(&mut connection).await?;
+    let items = schema(&env.reader).await?;
+    let fields = Fields::parse(&items);
+    let warnings = fields.warnings().to_vec();
+    let reading = options.reading.clone();
+    let owned = path.to_owned();
+    let intake = blocking(move || Ok(Intake::open(&owned, &reading)?)).await?;
+    let header = intake.header().clone();
+    let complaints = complaints_about(&header, &fields, &env.policy);
+    if !complaints.is_empty() {
+        let path = path.to_owned();
+        return Err(Error::Header { path, complaints });
+    }
+    let plan_id = Uuid::now_v7();
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let named = NewPlan {
+        plan_id,
+        file_name: absolute.file_name().and_then(|name| name.to_str()),
+        file_path: absolute.to_str(),
+        // Known when it was read; the constraint wants something until then.
+        file_hash: Some(&[]),
+        identifier: &header.identifier.by.to_string(),
+        created_by: &env.operator,
+        undo_of: None,
+        fields: &used(&items, &header),
+        synced_at,
+    };
+    let mut transaction = connection.begin().await?;
+    plans::add(&mut transaction, &named).await?;
+    let (sums, complaints, digest) = rows_into(
+        env,
+        options.empty,
+        &mut transaction,
+        plan_id,
+        intake,
+        fields,
+    )
+    .await?;
+    let rejects_path = if sums.rows_rejected > 0 {
+        let rejects = options
+            .rejects
+            .clone()
+            .unwrap_or_else(|| file::default_rejects_path(path));
+        Some(
+            write_rejects(
+                &mut transaction,
+                plan_id,
+                path,
+                &options.reading,
+                rejects,
+                digest,
+            )
+            .await?,
+        )
+    } else {
+        None
+    };
+    let only_rejects = sums.rows_rejected > 0 && sums.rows_rejected == sums.rows_read;
+    if only_rejects {
+        transaction.rollback().await?;
+    } else {
+        let shown = rejects_path.as_ref().and_then(|path| path.to_str());
+        plans::sum_up(&mut transaction, plan_id, &sums, Some(&digest), shown).await?;
+        transaction.commit().await?;
+    }
+    Ok(Planned {
+        plan_id: (!only_rejects).then_some(plan_id),
+        rows_rejected: sums.rows_rejected,
+        complaints,
+        rejects_path,
+        warnings,
+        synced_at,
+    })
+}
+
+/// The tenant's schema as it is now: the mirror's may be a night old.
+async fn schema(reader: &Reader) -> Result<Vec<Box<RawValue>>, Error> {
+    let listed = reader.list(SCHEMA, None, None, None).await?;
+    let items = listed.map(|listed| listed.items).unwrap_or_default();
+    if items.is_empty() {
+        return Err(Error::NoSchema);
+    }
+    Ok(items)
+}
+
+/// The items of the schema for the columns of the file: what later comparisons of the plan go by.
+fn used(items: &[Box<RawValue>], header: &Header) -> Vec<Box<RawValue>> {
+    let slugs = || header.attributes.iter().map(|attribute| &attribute.slug);
+    let of_one: Vec<(Fields, &Box<RawValue>)> = items
+        .iter()
+        .map(|item| (Fields::parse(std::slice::from_ref(item)), item))
+        .collect();
+    let used = of_one
+        .into_iter()
+        .filter(|(field, _)| slugs().any(|slug| field.get(slug).is_some()));
+    used.map(|(_, item)| item.clone()).collect()
+}
+
+/// What is wrong with the columns.
+fn complaints_about(header: &Header, fields: &Fields, policy: &Policy) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for attribute in &header.attributes {
+        let slug = &attribute.slug;
+        let reason = match fields.get(slug) {
+            None => match fields.nearest(slug) {
+                Some(nearest) => format!("is not an attribute of the tenant; did you mean {nearest}?"),
+                None => "is not an attribute of the tenant".into(),
+            },
+            Some(_) => match attribute_is_kept(policy, slug) {
+                Action::Keep => continue,
+                Action::Hash | Action::Drop => {
+                    "is hashed or dropped by the privacy settings, so the mirror does not tell what it is now".into()
+                }
+            },
+        };
+        complaints.push(Complaint {
+            line: header.line,
+            column: Some(slug.clone()),
+            value: None,
+            reason,
+        });
+    }
+    complaints
+}
+
+fn attribute_is_kept(policy: &Policy, slug: &str) -> Action {
+    let choices = policy.choices();
+    match choices.of("users.attributes") {
+        Action::Keep => choices.of(&format!("users.attributes.{slug}")),
+        other @ (Action::Hash | Action::Drop) => other,
+    }
+}
+
+/// What the privacy settings do to what the file names users by.
+fn names_are_kept(policy: &Policy, by: &By) -> Result<Action, Error> {
+    let column = match by {
+        By::UserId => return Ok(Action::Keep),
+        By::Email => "users.email",
+        By::Username => "users.username",
+        By::ForeignKey(_) => "user_foreign_keys.key",
+    };
+    match policy.choices().of(column) {
+        Action::Drop => Err(Error::NotKept(column)),
+        kept @ (Action::Keep | Action::Hash) => Ok(kept),
+    }
+}
+
+/// Brings the rows of a file into the ledger, all three parts at once.
+async fn rows_into(
+    env: &Environment,
+    empty: Empty,
+    ledger: &mut sqlx::PgConnection,
+    plan_id: Uuid,
+    intake: Intake,
+    fields: Fields,
+) -> Result<(Sums, Vec<Complaint>, file::Digest), Error> {
+    let by = intake.header().identifier.by.clone();
+    let names = names_are_kept(&env.policy, &by)?;
+    let slugs: Vec<String> = intake
+        .header()
+        .attributes
+        .iter()
+        .map(|attribute| attribute.slug.clone())
+        .collect();
+    let fields = Arc::new(fields);
+    let (checked_in, checked) = mpsc::channel(WAITING);
+    let (compared_in, compared) = mpsc::channel(WAITING);
+    let checking = {
+        let fields = Arc::clone(&fields);
+        blocking(move || check::rows(intake, &fields, empty, &checked_in))
+    };
+    let comparing = compare::Compare {
+        session: people::reading(env.database.connect().await?).await?,
+        by,
+        hashing: match names {
+            Action::Hash => env.policy.key().cloned(),
+            Action::Keep | Action::Drop => None,
+        },
+        keeps_email: env.policy.choices().of("users.email") == Action::Keep,
+        slugs,
+        fields: &fields,
+        wire: env.wire,
+    };
+    let storing = store::Store::new(ledger, plan_id, &env.progress);
+    let (digest, (), (sums, complaints)) = tokio::try_join!(
+        checking,
+        comparing.all(checked, compared_in),
+        storing.all(compared),
+    )?;
+    Ok((sums, complaints, digest))
+}
+
+/// Writes the rows with a complaint, as they stand in the file, beside what is wrong with them.
+async fn write_rejects(
+    ledger: &mut sqlx::PgConnection,
+    plan_id: Uuid,
+    path: &Path,
+    reading: &Reading,
+    target: PathBuf,
+    digest: file::Digest,
+) -> Result<PathBuf, Error> {
+    let mut intake = Intake::open(path, reading)?;
+    let mut rejects = Rejects::create(&target, path, intake.header())?;
+    let mut row = Row::default();
+    let mut after = 0;
+    loop {
+        let rejected = rows::rejected(&mut *ledger, plan_id, after, REJECTS).await?;
+        let Some((last, _)) = rejected.last() else {
+            break;
+        };
+        after = *last;
+        // The file is read as fast as a disk allows; what is around it waits so long.
+        for (number, reason) in rejected {
+            while intake.next(&mut row)? {
+                if row.number == number.unsigned_abs() {
+                    rejects.add(&row, &reason)?;
+                    break;
+                }
+            }
+        }
+    }
+    while intake.next(&mut row)? {}
+    if intake.finish()? != digest {
+        return Err(Error::FileChanged(path.to_owned()));
+    }
+    rejects.finish()?;
+    Ok(target)
+}
+
+/// Runs what reads files or computes for long outside of the tasks that talk to others.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(_) => Err(Error::Broken("a part of the planning ended unexpectedly")),
+    }
+}

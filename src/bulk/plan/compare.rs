@@ -1,0 +1,319 @@
+//! The second part of planning: whom a row is about, and what it would change.
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+use tokio::sync::mpsc;
+
+use super::check::Checked;
+use crate::bulk::complaint::Complaint;
+use crate::bulk::error::Error;
+use crate::bulk::field::Fields;
+use crate::bulk::file::By;
+use crate::bulk::push::EMAIL;
+use crate::bulk::settings::Wire;
+use crate::bulk::{says, wire};
+use crate::load::people::{self, Named};
+use crate::privacy::HashKey;
+use crate::state::bulk::rows::{Action, New, State, Values};
+
+/// What is to be said and counted about a row, beside what goes into the ledger.
+#[derive(Debug)]
+pub(super) struct Compared {
+    pub(super) changes: Vec<Change>,
+    pub(super) complaints: Vec<Complaint>,
+}
+
+/// A value that changes.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) slug: String,
+    pub(super) before: Option<Box<RawValue>>,
+    pub(super) after: Box<RawValue>,
+}
+
+/// Looks up and compares.
+pub(super) struct Compare<'a> {
+    pub(super) session: PgConnection,
+    pub(super) by: By,
+    /// The key under which the mirror keeps names as hashes, if it does.
+    pub(super) hashing: Option<HashKey>,
+    /// Whether the mirror holds addresses as they are.
+    pub(super) keeps_email: bool,
+    pub(super) slugs: Vec<String>,
+    pub(super) fields: &'a Fields,
+    pub(super) wire: Wire,
+}
+
+impl Compare<'_> {
+    /// Takes batches until there are no more, and hands on what became of them.
+    pub(super) async fn all(
+        mut self,
+        mut batches: mpsc::Receiver<Vec<Checked>>,
+        out: mpsc::Sender<Vec<(New, Compared)>>,
+    ) -> Result<(), Error> {
+        while let Some(batch) = batches.recv().await {
+            let compared = self.batch(batch).await?;
+            if out.send(compared).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn batch(&mut self, batch: Vec<Checked>) -> Result<Vec<(New, Compared)>, Error> {
+        let mut found = self.find(&batch).await?;
+        let lower = self.in_lower_case(&batch, &found).await?;
+        let compared = batch.into_iter().enumerate().map(|(at, row)| {
+            let named = found.remove(&at).unwrap_or_default();
+            self.row(row, &named, lower.contains(&at))
+        });
+        Ok(compared.collect())
+    }
+
+    /// The users named by each row, by its place in the batch; rows with a complaint are not looked up.
+    async fn find(&mut self, batch: &[Checked]) -> Result<HashMap<usize, Vec<Named>>, Error> {
+        let places = batch
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| row.complaints.is_empty());
+        let (places, names): (Vec<usize>, Vec<String>) = places
+            .map(|(at, row)| (at, self.name(&row.identifier)))
+            .unzip();
+        self.look_up(&places, &names).await
+    }
+
+    async fn look_up(
+        &mut self,
+        places: &[usize],
+        names: &[String],
+    ) -> Result<HashMap<usize, Vec<Named>>, Error> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let slugs: Vec<&str> = self.slugs.iter().map(String::as_str).collect();
+        let named = people::named(&mut self.session, &self.by, &names, &slugs).await?;
+        let mut found: HashMap<usize, Vec<Named>> = HashMap::with_capacity(places.len());
+        for one in named {
+            let place = usize::try_from(one.ordinal - 1)
+                .ok()
+                .and_then(|at| places.get(at));
+            if let Some(place) = place {
+                found.entry(*place).or_default().push(one);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Which rows name nobody as they stand, and somebody in lower case: a hint for the person, never a guess of ours.
+    async fn in_lower_case(
+        &mut self,
+        batch: &[Checked],
+        found: &HashMap<usize, Vec<Named>>,
+    ) -> Result<Vec<usize>, Error> {
+        let unknown = batch.iter().enumerate().filter(|(at, row)| {
+            row.complaints.is_empty()
+                && !found.contains_key(at)
+                && row.identifier.chars().any(char::is_uppercase)
+        });
+        let (places, names): (Vec<usize>, Vec<String>) = unknown
+            .map(|(at, row)| (at, self.name(&row.identifier.to_lowercase())))
+            .unzip();
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.look_up(&places, &names).await?.into_keys().collect())
+    }
+
+    /// A name as the mirror holds it.
+    fn name(&self, identifier: &str) -> String {
+        match &self.hashing {
+            Some(key) => key.hash_value(identifier),
+            None => identifier.to_owned(),
+        }
+    }
+
+    fn row(&self, row: Checked, named: &[Named], lower: bool) -> (New, Compared) {
+        if !row.complaints.is_empty() {
+            return rejected(row);
+        }
+        let mut living = named
+            .iter()
+            .filter(|named| named.deleted_at.is_none() && !named.pushed_away);
+        match (living.next(), living.count()) {
+            (Some(user), 0) => self.of_user(row, user),
+            (Some(_), others) => self.complain(
+                row,
+                &format!(
+                    "{} users have this {}; name the one who is meant by user_id",
+                    others + 1,
+                    self.what()
+                ),
+            ),
+            (None, _) => {
+                let reason = self.nobody(named, lower);
+                self.complain(row, &reason)
+            }
+        }
+    }
+
+    fn what(&self) -> String {
+        match &self.by {
+            By::UserId => "user_id".into(),
+            By::Email => "e-mail address".into(),
+            By::Username => "user name".into(),
+            By::ForeignKey(system) => format!("key in {system}"),
+        }
+    }
+
+    fn nobody(&self, named: &[Named], lower: bool) -> String {
+        if named.iter().any(|named| named.pushed_away) {
+            return "this user was deleted by an earlier push".into();
+        }
+        if let Some(at) = named.iter().find_map(|named| named.deleted_at) {
+            return format!(
+                "this user no longer exists, as a sync found on {}",
+                at.format("%Y-%m-%d")
+            );
+        }
+        let what = self.what();
+        if lower {
+            format!("no user has this {what}, but one has it in lower case")
+        } else {
+            format!("no user in the mirror has this {what}")
+        }
+    }
+
+    fn complain(&self, mut row: Checked, reason: &str) -> (New, Compared) {
+        let column = self.by.to_string();
+        row.complaints.push(Complaint::about_cell(
+            row.line.unsigned_abs(),
+            &column,
+            &row.identifier,
+            reason,
+        ));
+        rejected(row)
+    }
+
+    fn of_user(&self, row: Checked, user: &Named) -> (New, Compared) {
+        let changes = self.changes(&row, user);
+        let state = match row.action {
+            Action::Set if changes.is_empty() => State::Unchanged,
+            Action::Set | Action::Delete => State::Planned,
+        };
+        let (old_values, new_values) = match row.action {
+            Action::Delete => (Some(self.image(user)), None),
+            Action::Set if changes.is_empty() => (None, None),
+            Action::Set => {
+                let before = |change: &Change| {
+                    change
+                        .before
+                        .clone()
+                        .unwrap_or_else(|| RawValue::NULL.to_owned())
+                };
+                let old: Values = changes
+                    .iter()
+                    .map(|change| (change.slug.clone(), before(change)))
+                    .collect();
+                let new: Values = changes
+                    .iter()
+                    .map(|change| (change.slug.clone(), change.after.clone()))
+                    .collect();
+                (Some(old), Some(new))
+            }
+        };
+        let json =
+            |values: Option<Values>| values.and_then(|values| serde_json::to_string(&values).ok());
+        let new = New {
+            row_number: row.number,
+            line: row.line,
+            identifier: Some(row.identifier),
+            user_id: Some(user.user_id.clone()),
+            action: row.action,
+            registered_at: user.registered_at,
+            old_values: json(old_values),
+            new_values: json(new_values),
+            state,
+            message: None,
+        };
+        let complaints = Vec::new();
+        (
+            new,
+            Compared {
+                changes,
+                complaints,
+            },
+        )
+    }
+
+    /// What is kept of somebody who is to be deleted: what tells them from somebody else under the same id.
+    fn image(&self, user: &Named) -> Values {
+        let email = user.email.as_deref().filter(|_| self.keeps_email);
+        email
+            .map(|email| (EMAIL.to_owned(), wire::string(email)))
+            .into_iter()
+            .collect()
+    }
+
+    fn changes(&self, row: &Checked, user: &Named) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for ((slug, wanted), present) in self.slugs.iter().zip(&row.values).zip(&user.values) {
+            let Some(wanted) = wanted else {
+                continue;
+            };
+            let present = present.as_deref();
+            let stored: Option<&RawValue> =
+                present.and_then(|json| serde_json::from_str(json).ok());
+            let is_so = match self.fields.get(slug) {
+                Some(field) => field.says(stored, wanted),
+                None => stored.map(says::text).unwrap_or_default() == *wanted,
+            };
+            if !is_so {
+                changes.push(Change {
+                    slug: slug.clone(),
+                    before: stored.map(ToOwned::to_owned),
+                    after: wire::value(self.fields, slug, wanted, self.wire),
+                });
+            }
+        }
+        changes
+    }
+}
+
+/// A row that is left out, for what was said about it.
+fn rejected(row: Checked) -> (New, Compared) {
+    let new = reject(
+        row.number,
+        row.line,
+        row.identifier,
+        row.action,
+        &row.complaints,
+    );
+    let compared = Compared {
+        changes: Vec::new(),
+        complaints: row.complaints,
+    };
+    (new, compared)
+}
+
+/// The ledger's row for a row that is left out.
+pub(super) fn reject(
+    row_number: i64,
+    line: i64,
+    identifier: String,
+    action: Action,
+    complaints: &[Complaint],
+) -> New {
+    let reasons: Vec<String> = complaints.iter().map(Complaint::beside_its_row).collect();
+    New {
+        row_number,
+        line,
+        identifier: Some(identifier).filter(|identifier| !identifier.is_empty()),
+        user_id: None,
+        action,
+        registered_at: None,
+        old_values: None,
+        new_values: None,
+        state: State::Rejected,
+        message: Some(reasons.join("; ")),
+    }
+}

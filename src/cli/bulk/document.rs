@@ -1,0 +1,414 @@
+//! A plan and what became of it, as JSON and as text that a person can forward.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::bulk::Error;
+use crate::bulk::complaint::Complaint;
+use crate::bulk::plan::Planned;
+use crate::bulk::says;
+use crate::bulk::undo::Impossible;
+use crate::cli::exit::Exit;
+use crate::cli::output::{table, thousands};
+use crate::state::bulk::plans::{self, Plan};
+use crate::state::bulk::rows::{self, Action, Outcomes, Reported};
+
+/// Plans that are listed.
+pub(super) const LISTED: i64 = 20;
+
+/// Rows that a preview shows.
+const SAMPLE: i64 = 10;
+
+/// Complaints that a preview shows; JSON shows more, and the rejects file all.
+const COMPLAINTS: usize = 10;
+
+/// A plan and what became of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Document {
+    #[serde(flatten)]
+    plan: Option<Plan>,
+    /// Of a file of which no row could be planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows_rejected: Option<i64>,
+    status: &'static str,
+    outcomes: Outcomes,
+    undone_by: Vec<Uuid>,
+    sample: Vec<Reported>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complaints: Option<Vec<Complaint>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    impossible: Option<Impossible>,
+    #[serde(skip)]
+    rejects: Option<String>,
+}
+
+/// Several of them.
+#[derive(Debug, Serialize)]
+pub(super) struct Documents {
+    pub(super) plans: Vec<Document>,
+}
+
+impl Document {
+    /// Reads a plan from the ledger.
+    pub(super) async fn read(connection: &mut PgConnection, plan_id: Uuid) -> Result<Self, Error> {
+        let plan = plans::get(&mut *connection, plan_id).await?;
+        let plan = plan.ok_or(Error::NoPlan(plan_id))?;
+        let status = match (plan.applied_at, plan.finished_at) {
+            (None, _) => "planned",
+            (Some(_), None) => "applying",
+            (Some(_), Some(_)) => "finished",
+        };
+        Ok(Self {
+            rows_rejected: None,
+            status,
+            outcomes: rows::outcomes(&mut *connection, plan_id).await?,
+            undone_by: plans::undone_by(&mut *connection, plan_id).await?,
+            sample: rows::sample(&mut *connection, plan_id, SAMPLE).await?,
+            complaints: None,
+            warnings: None,
+            impossible: None,
+            rejects: plan.rejects_path.clone(),
+            plan: Some(plan),
+        })
+    }
+
+    /// With what was found while it was made.
+    pub(super) fn planned(self, planned: Planned) -> Self {
+        Self {
+            complaints: Some(planned.complaints),
+            warnings: Some(planned.warnings),
+            ..self
+        }
+    }
+
+    /// Of a file of which no row could be planned.
+    pub(super) fn without_plan(planned: Planned) -> Self {
+        Self {
+            plan: None,
+            rows_rejected: Some(planned.rows_rejected),
+            status: "rejected",
+            outcomes: Outcomes::default(),
+            undone_by: Vec::new(),
+            sample: Vec::new(),
+            complaints: Some(planned.complaints),
+            warnings: Some(planned.warnings),
+            impossible: None,
+            rejects: planned.rejects_path.map(|path| path.display().to_string()),
+        }
+    }
+
+    /// With what cannot be taken back.
+    pub(super) fn leaving(self, impossible: Impossible) -> Self {
+        Self {
+            impossible: Some(impossible),
+            ..self
+        }
+    }
+
+    /// How a push of it ends.
+    pub(super) fn exit(&self) -> Exit {
+        if self.outcomes.failed + self.outcomes.unknown > 0 {
+            Exit::Rejects
+        } else {
+            Exit::Done
+        }
+    }
+
+    /// What it would change, or did.
+    pub(super) fn preview(&self) -> String {
+        let Some(plan) = &self.plan else {
+            let rows = self.rows_rejected.unwrap_or_default();
+            return format!(
+                "None of the {} rows can be planned, so there is no plan.\n{}",
+                thousands(rows),
+                self.complained()
+            );
+        };
+        let mut text = heading(plan);
+        text.push_str(&counts(plan));
+        text.push_str(&totals(plan));
+        text.push_str(&self.sampled());
+        text.push_str(&self.complained());
+        for warning in self.warnings.iter().flatten() {
+            text.push_str(&format!("Not checked: {warning}\n"));
+        }
+        if let Some(impossible) = self.impossible {
+            text.push_str(&left_behind(impossible));
+        }
+        text.push_str(&match self.status {
+            "planned" if plan.rows_planned == 0 => "There is nothing to send.\n".to_owned(),
+            "planned" => format!(
+                "Nothing was sent. `zephr-sync bulk apply {} --yes{}` sends this plan and nothing else.\n",
+                plan.plan_id,
+                if plan.rows_deleting > 0 { " --allow-deletes" } else { "" }
+            ),
+            _ => self.became(plan),
+        });
+        text
+    }
+
+    /// What became of it.
+    pub(super) fn report(&self) -> String {
+        match &self.plan {
+            Some(plan) => format!("{}{}", heading(plan), self.became(plan)),
+            None => self.preview(),
+        }
+    }
+
+    fn became(&self, plan: &Plan) -> String {
+        let Outcomes {
+            planned,
+            sent,
+            succeeded,
+            failed,
+            unknown,
+            confirmed,
+            refuted,
+        } = self.outcomes;
+        let mut text = format!(
+            "{} of {} rows were done, {} failed, {} are unknown.\n",
+            thousands(succeeded),
+            thousands(plan.rows_planned),
+            thousands(failed),
+            thousands(unknown)
+        );
+        let by = plan.applied_by.as_deref().unwrap_or_default();
+        if let (Some(from), Some(until)) = (plan.applied_at, plan.finished_at) {
+            text.push_str(&format!(
+                "Applied by {by} from {} to {} UTC.\n",
+                time(from),
+                time(until)
+            ));
+        }
+        let id = plan.plan_id;
+        if planned + sent > 0 {
+            text.push_str(&format!(
+                "{} rows have no outcome yet: `zephr-sync bulk resume {id}` carries on.\n",
+                thousands(planned + sent)
+            ));
+        }
+        if confirmed + refuted > 0 {
+            text.push_str(&format!(
+                "Syncs have seen {} of them in the mirror; {} did not arrive.\n",
+                thousands(confirmed),
+                thousands(refuted)
+            ));
+        }
+        if unknown > 0 {
+            text.push_str(&format!(
+                "Nothing tells whether the unknown ones were done. `zephr-sync bulk resume {id}` looks again; --assume sent or --assume unsent settles them.\n"
+            ));
+        }
+        if plan.finished_at.is_some() && plan.rows_planned > 0 {
+            text.push_str(&format!("`zephr-sync bulk results {id}` tells of each row; `zephr-sync bulk undo {id}` plans the way back.\n"));
+        }
+        for undo in &self.undone_by {
+            text.push_str(&format!("Plan {undo} takes it back.\n"));
+        }
+        text
+    }
+
+    fn sampled(&self) -> String {
+        if self.sample.is_empty() {
+            return String::new();
+        }
+        let rows: Vec<_> = self
+            .sample
+            .iter()
+            .map(|row| {
+                let user = row.identifier.as_ref().or(row.user_id.as_ref());
+                [
+                    row.line.to_string(),
+                    user.cloned().unwrap_or_default(),
+                    change(row),
+                ]
+            })
+            .collect();
+        format!("\n{}\n", table(["line", "user", "change"], &rows))
+    }
+
+    fn complained(&self) -> String {
+        let complaints = self.complaints.as_deref().unwrap_or_default();
+        let mut text = String::new();
+        if complaints.is_empty() {
+            return text;
+        }
+        let rows = match &self.plan {
+            Some(plan) => plan.rows_rejected,
+            None => self.rows_rejected.unwrap_or_default(),
+        };
+        text.push_str(&format!("{} rows are left out:\n", thousands(rows)));
+        for complaint in complaints.iter().take(COMPLAINTS) {
+            text.push_str(&format!("  {complaint}\n"));
+        }
+        if complaints.len() > COMPLAINTS {
+            text.push_str("  …\n");
+        }
+        if let Some(path) = &self.rejects {
+            text.push_str(&format!("All of them are in {path}, with the reason in front; correct them there and plan that file.\n"));
+        }
+        crate::cli::output::printable(&text)
+    }
+}
+
+impl Documents {
+    /// A line each.
+    pub(super) fn listed(&self) -> String {
+        let rows: Vec<_> = self
+            .plans
+            .iter()
+            .filter_map(|document| {
+                let plan = document.plan.as_ref()?;
+                Some([
+                    plan.plan_id.to_string(),
+                    time(plan.created_at),
+                    named(plan),
+                    document.status.to_owned(),
+                    thousands(plan.rows_planned),
+                    thousands(document.outcomes.succeeded),
+                    thousands(document.outcomes.failed),
+                    thousands(document.outcomes.unknown),
+                ])
+            })
+            .collect();
+        if rows.is_empty() {
+            return "Nothing was planned yet. `zephr-sync bulk plan FILE` makes a plan of a CSV file.\n".into();
+        }
+        let headings = [
+            "plan",
+            "planned (UTC)",
+            "of",
+            "status",
+            "rows",
+            "done",
+            "failed",
+            "unknown",
+        ];
+        table(headings, &rows)
+    }
+
+    /// What became of each.
+    pub(super) fn reports(&self) -> String {
+        if self.plans.is_empty() {
+            return "There is nothing to resume.\n".into();
+        }
+        let reports: Vec<String> = self.plans.iter().map(Document::report).collect();
+        reports.join("\n")
+    }
+}
+
+fn time(at: chrono::DateTime<chrono::Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn named(plan: &Plan) -> String {
+    match (&plan.file_name, plan.undo_of) {
+        (Some(name), _) => name.clone(),
+        (None, Some(undone)) => format!("undo of {undone}"),
+        (None, None) => String::new(),
+    }
+}
+
+fn heading(plan: &Plan) -> String {
+    let compared = match plan.synced_at {
+        Some(at) => format!(", compared with the mirror as of {} UTC", time(at)),
+        None => String::new(),
+    };
+    crate::cli::output::printable(&format!(
+        "Plan {} ({}){compared}\n",
+        plan.plan_id,
+        named(plan)
+    ))
+}
+
+fn counts(plan: &Plan) -> String {
+    let deleting = if plan.rows_deleting > 0 {
+        format!(" ({} of them delete a user)", thousands(plan.rows_deleting))
+    } else {
+        String::new()
+    };
+    format!(
+        "{} rows: {} change something{deleting}, {} change nothing, {} are left out\n",
+        thousands(plan.rows_read),
+        thousands(plan.rows_planned),
+        thousands(plan.rows_skipped),
+        thousands(plan.rows_rejected)
+    )
+}
+
+fn totals(plan: &Plan) -> String {
+    if plan.totals.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<_> = plan
+        .totals
+        .iter()
+        .map(|total| {
+            [
+                total.attribute.clone(),
+                thousands(total.rows),
+                thousands(total.added),
+                thousands(total.changed),
+                thousands(total.cleared),
+            ]
+        })
+        .collect();
+    let headings = ["attribute", "rows", "had none", "had another", "cleared"];
+    format!("\n{}", table(headings, &rows))
+}
+
+/// A row's changes in words.
+pub(super) fn change(row: &Reported) -> String {
+    if row.action == Action::Delete {
+        return "deleted".into();
+    }
+    let empty = rows::Values::new();
+    let new = row.new_values.as_ref().map_or(&empty, |values| &values.0);
+    let old = row.old_values.as_ref().map_or(&empty, |values| &values.0);
+    let shown = |value: Option<&RawValue>| match value.map(says::text) {
+        None => "(none)".to_owned(),
+        Some(text) if text.is_empty() || text == "null" => "(none)".to_owned(),
+        Some(text) => text,
+    };
+    let changes: Vec<String> = new
+        .iter()
+        .map(|(slug, value)| {
+            let before = shown(old.get(slug).map(AsRef::as_ref));
+            format!("{slug}: {before} → {}", shown(Some(value)))
+        })
+        .collect();
+    changes.join("; ")
+}
+
+fn left_behind(impossible: Impossible) -> String {
+    let Impossible {
+        deletions,
+        had_no_value,
+        no_text,
+        unknown,
+    } = impossible;
+    let mut text = String::new();
+    let mut say = |count: i64, what: &str| {
+        if count > 0 {
+            text.push_str(&format!("Not taken back: {} {what}\n", thousands(count)));
+        }
+    };
+    say(deletions, "deletions, which nothing brings back.");
+    say(
+        had_no_value,
+        "values of attributes that had none before: Zephr documents no way to clear one. --clear sends an empty value.",
+    );
+    say(
+        no_text,
+        "values that were lists or objects before, which no update can say.",
+    );
+    say(
+        unknown,
+        "rows of which nobody knows whether they were done; `bulk resume` first.",
+    );
+    text
+}
