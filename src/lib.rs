@@ -15,6 +15,7 @@
 //! - [`postgres`]: connections, migrations, the private cluster; [`attributes`]: the view that follows the tenant's own schema
 //! - [`simulator`]: a stateful Zephr with faults and drift, for the demo, tests and benchmarks; it knows none of the others
 //! - [`dbt`]: a dbt project on top of the mirror, as `init --dbt` writes it
+//! - [`schedule`]: when jobs run, in what order, and what follows if they could not
 //! - [`resource`]: what is mirrored beside users and events, described
 //! - [`job`], [`privacy`], [`record`], [`table`], [`remedy`], [`clock`], [`toml_file`]: the words that all share
 
@@ -33,6 +34,7 @@ pub mod record;
 pub mod remedy;
 pub mod resource;
 pub mod scan;
+pub mod schedule;
 pub mod simulator;
 pub mod state;
 pub mod sync;
