@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::job;
+use crate::notify;
 use crate::postgres::connect::{Database, SchemaError, Schemas, UrlError};
 use crate::privacy::{self, Choices, HashKey};
 use crate::sync::Brakes;
@@ -31,7 +32,7 @@ const DEFAULT_DELETE_FRACTION: f64 = 0.02;
 /// More records than a person looks through: then something is wrong with all of them.
 const DEFAULT_MAX_REJECTS: u64 = 10_000;
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 23] = [
     "tenant",
     "base_url",
     "access_key",
@@ -53,6 +54,8 @@ const KEYS: [&str; 21] = [
     "hash_key",
     "hash_key_file",
     "privacy",
+    "notify",
+    "hooks",
 ];
 
 /// Settings as flags give them. Secrets have no flag: process arguments are visible to everybody on the machine.
@@ -123,6 +126,10 @@ struct File {
     hash_key_file: Option<PathBuf>,
     #[serde(default)]
     privacy: toml::Table,
+    #[serde(default)]
+    notify: Vec<notify::Settings>,
+    #[serde(default)]
+    hooks: notify::HookSettings,
 }
 
 /// Settings that are right as far as they can be checked without a network.
@@ -156,6 +163,10 @@ pub struct Settings {
     pub privacy: Choices,
     /// The key of the hashes; none when zephr-sync is to make one.
     pub hash_key: Option<HashKey>,
+    /// Who is told how runs went.
+    pub receivers: Vec<notify::Receiver>,
+    /// The command after a successful run.
+    pub hook: Option<notify::Hook>,
 }
 
 /// Where the mirror is.
@@ -201,6 +212,9 @@ pub enum Error {
     /// What is hashed or dropped.
     #[error(transparent)]
     Privacy(#[from] privacy::Error),
+    /// Who is told how runs went.
+    #[error(transparent)]
+    Notify(#[from] notify::Error),
     /// The schema's name.
     #[error("schema: {0}")]
     Schema(#[from] SchemaError),
@@ -220,7 +234,7 @@ pub enum Error {
 }
 
 /// The environment, as far as it holds our settings. An empty variable counts as unset: compose files pass on what is not there.
-fn variable(name: &'static str) -> Option<String> {
+fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
@@ -388,6 +402,12 @@ impl Settings {
         let tables = job::list_tables(&jobs_dir);
         let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
         let privacy = Choices::parse(&file.privacy, &tables)?;
+        let secret = file.notify.iter().flat_map(notify::Settings::variables);
+        let secret = secret.map(ToOwned::to_owned).collect();
+        let hook = file.hooks.hook(secret)?;
+        let receivers = file.notify.into_iter();
+        let receivers = receivers.map(|entry| entry.receiver(&variable));
+        let receivers = receivers.collect::<Result<_, _>>()?;
         Ok(Self {
             base,
             keys: access
@@ -419,6 +439,8 @@ impl Settings {
             },
             privacy,
             hash_key,
+            receivers,
+            hook,
         })
     }
 

@@ -12,6 +12,7 @@
 //! - [`cli`]: one file per command; [`config`] holds the settings, [`telemetry`] the logs, [`lifecycle`] the signals
 //! - [`sync`]: one sync run, the flow; [`verify`]: comparing the mirror with the API; [`erase`]: removing a person
 //! - [`zephr`]: the Admin API; [`scan`]: reading the export whole; [`load`]: the data tables; [`state`]: our own bookkeeping
+//! - [`notify`]: webhooks about runs, and a command after a success
 //! - [`postgres`]: connections, migrations, the private cluster; [`attributes`]: the view that follows the tenant's own schema
 //! - [`simulator`]: a stateful Zephr with faults and drift, for the demo, tests and benchmarks; it knows none of the others
 //! - [`dbt`]: a dbt project on top of the mirror, as `init --dbt` writes it
@@ -28,6 +29,7 @@ pub mod erase;
 pub mod job;
 pub mod lifecycle;
 pub mod load;
+pub mod notify;
 pub mod postgres;
 pub mod privacy;
 pub mod record;
