@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::process::Command;
 use uuid::Uuid;
 
+use crate::telemetry::field;
+
 /// A command and what it may know.
 #[derive(Debug, Clone)]
 pub struct Hook {
@@ -60,11 +62,17 @@ impl Hook {
         let ended = self.run_without(&self.hidden(names), success).await;
         let (job, run_id) = (success.job.as_str(), success.run_id);
         match ended {
-            Ended::Well => tracing::info!(job, %run_id, "the hook succeeded"),
-            Ended::Badly(code) => tracing::warn!(job, %run_id, code, "the hook failed"),
-            Ended::TooLong => tracing::warn!(job, %run_id, "the hook took too long and was killed"),
+            Ended::Well => {
+                tracing::info!({ field::JOB } = job, { field::RUN } = %run_id, "the hook succeeded");
+            }
+            Ended::Badly(code) => {
+                tracing::warn!({ field::JOB } = job, { field::RUN } = %run_id, { field::CODE } = code, "the hook failed");
+            }
+            Ended::TooLong => {
+                tracing::warn!({ field::JOB } = job, { field::RUN } = %run_id, "the hook took too long and was killed");
+            }
             Ended::NotStarted(kind) => {
-                tracing::warn!(job, %run_id, error = %kind, "the hook could not be started")
+                tracing::warn!({ field::JOB } = job, { field::RUN } = %run_id, { field::ERROR } = %kind, "the hook could not be started");
             }
         }
         ended

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use super::event::Notice;
 use super::send::{Delivery, Sender};
 use super::settings::Receiver;
+use crate::telemetry::field;
 
 /// Events that may wait for one receiver; more than an hour of them is no news any more.
 const QUEUE: usize = 100;
@@ -48,8 +49,8 @@ impl Outbox {
         {
             if queue.events.try_send(notice.clone()).is_err() {
                 tracing::warn!(
-                    host = queue.receiver.address.host(),
-                    ?kind,
+                    { field::HOST } = queue.receiver.address.host(),
+                    { field::KIND } = ?kind,
                     "a notification is dropped: too many wait for this receiver"
                 );
             }
@@ -76,20 +77,18 @@ async fn work(sender: Sender, receiver: Receiver, mut waiting: mpsc::Receiver<No
     while let Some(notice) = waiting.recv().await {
         let (host, kind) = (receiver.address.host(), notice.event.kind());
         match sender.deliver(&receiver, &notice).await {
-            Delivery::Done => tracing::debug!(host, ?kind, "notified"),
+            Delivery::Done => {
+                tracing::debug!({ field::HOST } = host, { field::KIND } = ?kind, "notified")
+            }
             Delivery::Refused(status) => {
                 tracing::warn!(
-                    host,
-                    ?kind,
-                    status,
+                    { field::HOST } = host, { field::KIND } = ?kind, { field::STATUS } = status,
                     "a notification was refused; check the receiver's address and secret"
                 );
             }
             Delivery::OutOfTime(status) => {
                 tracing::warn!(
-                    host,
-                    ?kind,
-                    status,
+                    { field::HOST } = host, { field::KIND } = ?kind, { field::STATUS } = status,
                     "a notification could not be delivered in time and is dropped"
                 );
             }

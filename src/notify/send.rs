@@ -124,8 +124,8 @@ impl Sender {
                 }
                 tracing::debug!(
                     { field::PAUSE_MS } = pause.as_millis() as u64,
-                    host = receiver.address.host(),
-                    status,
+                    { field::HOST } = receiver.address.host(),
+                    { field::STATUS } = status,
                     "a notification is sent again"
                 );
             });

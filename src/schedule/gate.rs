@@ -2,8 +2,8 @@
 //!
 //! - A job with a schedule of its own ([`wait_for`]) waits at its slot for those of the others that were due since its slot before, or that still run. A job that
 //!   is due once a week is not waited for on the other days.
-//! - A job without one ([`follow`]) runs when each of the others has succeeded for a slot later than the last slot of this job. The latest of their slots becomes its own:
-//!   after two daily jobs it runs once a day, after an hourly and a daily one it does too.
+//! - A job without one ([`follow`]) runs when each of the others has succeeded for a slot later than its own last one. The latest of their slots becomes its
+//!   own: after two daily jobs it runs once a day, after an hourly and a daily one it does too.
 //! - Where another one has failed for good, the job is skipped for that slot, and this is said: it would read what belongs to yesterday's rows.
 //!
 //! Only runs that have a slot count. What a person starts by hand neither opens nor closes a gate.
@@ -37,7 +37,7 @@ pub struct Upstream<'a> {
     pub name: &'a str,
     /// Its latest slot with a run, or that was settled as failed because it was skipped itself.
     pub latest: Option<SlotRun>,
-    /// Its latest slot by its own schedule, up to the slot that waits. None where it has no schedule, is disabled, or was passed over as missed: then no run will come.
+    /// Its latest slot by its own schedule, up to the slot that waits. None where no run of that will come: it has no schedule, is disabled, or passed it over.
     pub expected: Option<DateTime<Utc>>,
 }
 
@@ -84,7 +84,7 @@ pub fn wait_for<'a>(
     }
 }
 
-/// Whether a job without a schedule of its own may start, and for which slot. `last` is its last slot, run or skipped; for a job that is new, since when it is known.
+/// Whether a job without a schedule of its own may start, and for which slot. `last` is its last slot, run or skipped; since when it is known, if it is new.
 pub fn follow<'a>(last: DateTime<Utc>, upstream: &[Upstream<'a>]) -> Gate<'a> {
     let mut slots = Vec::new();
     let mut failed = Vec::new();
