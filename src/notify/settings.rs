@@ -340,6 +340,25 @@ mod tests {
         );
     }
 
+    /// What the documentation shows.
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Shown {
+        notify: Vec<Settings>,
+        hooks: HookSettings,
+    }
+
+    #[test]
+    fn what_the_documentation_shows_can_be_read() {
+        let page = include_str!("../../docs/notifications.md");
+        let (_, shown) = page.split_once("```toml\n").unwrap();
+        let (shown, _) = shown.split_once("```").unwrap();
+        let Shown { notify, hooks } = toml::from_str(shown).unwrap();
+        let variables: Vec<_> = notify.iter().flat_map(Settings::variables).collect();
+        assert_eq!(variables, ["SLACK_URL"]);
+        assert!(hooks.hook(Vec::new()).unwrap().is_some());
+    }
+
     #[test]
     fn a_hook_is_a_command_with_its_arguments() {
         let hook = |text: &str| {
