@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::bulk;
 use crate::job;
+use crate::notify;
 use crate::postgres::connect::{Database, SchemaError, Schemas, UrlError};
 use crate::privacy::{self, Choices, HashKey};
 use crate::sync::Brakes;
@@ -32,7 +33,7 @@ const DEFAULT_DELETE_FRACTION: f64 = 0.02;
 /// More records than a person looks through: then something is wrong with all of them.
 const DEFAULT_MAX_REJECTS: u64 = 10_000;
 
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 24] = [
     "tenant",
     "base_url",
     "access_key",
@@ -55,6 +56,8 @@ const KEYS: [&str; 22] = [
     "hash_key_file",
     "privacy",
     "bulk",
+    "notify",
+    "hooks",
 ];
 
 /// Settings as flags give them. Secrets have no flag: process arguments are visible to everybody on the machine.
@@ -127,6 +130,10 @@ struct File {
     privacy: toml::Table,
     #[serde(default)]
     bulk: bulk::settings::Given,
+    #[serde(default)]
+    notify: Vec<notify::Settings>,
+    #[serde(default)]
+    hooks: notify::HookSettings,
 }
 
 /// Settings that are right as far as they can be checked without a network.
@@ -162,6 +169,10 @@ pub struct Settings {
     pub hash_key: Option<HashKey>,
     /// How bulk updates are sent.
     pub bulk: bulk::settings::Settings,
+    /// Who is told how runs went.
+    pub receivers: Vec<notify::Receiver>,
+    /// The command after a successful run.
+    pub hook: Option<notify::Hook>,
 }
 
 /// Where the mirror is.
@@ -210,6 +221,9 @@ pub enum Error {
     /// How bulk updates are sent.
     #[error("bulk.{0}: {1}")]
     Bulk(&'static str, String),
+    /// Who is told how runs went.
+    #[error(transparent)]
+    Notify(#[from] notify::Error),
     /// The schema's name.
     #[error("schema: {0}")]
     Schema(#[from] SchemaError),
@@ -229,7 +243,7 @@ pub enum Error {
 }
 
 /// The environment, as far as it holds our settings. An empty variable counts as unset: compose files pass on what is not there.
-fn variable(name: &'static str) -> Option<String> {
+fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
@@ -405,6 +419,12 @@ impl Settings {
         let privacy = Choices::parse(&file.privacy, &tables)?;
         let bulk = bulk::settings::Settings::resolve(file.bulk, bulk_variable)
             .map_err(|(name, message)| Error::Bulk(name, message))?;
+        let secret = file.notify.iter().flat_map(notify::Settings::variables);
+        let secret = secret.map(ToOwned::to_owned).collect();
+        let hook = file.hooks.hook(secret)?;
+        let receivers = file.notify.into_iter();
+        let receivers = receivers.map(|entry| entry.receiver(&variable));
+        let receivers = receivers.collect::<Result<_, _>>()?;
         Ok(Self {
             base,
             keys: access
@@ -437,6 +457,8 @@ impl Settings {
             bulk,
             privacy,
             hash_key,
+            receivers,
+            hook,
         })
     }
 

@@ -1,16 +1,14 @@
 //! A file of `jobs/` as a checked type: what runs, when, how much at a time.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
-use croner::Cron;
 use serde::Deserialize;
 
 use crate::record::Resource;
 use crate::resource::{self, Step};
+use crate::schedule::{self, Timing, duration, order};
 use crate::toml_file;
 
 /// The jobs that are there without any file; the repository's own files are the ones built in.
@@ -23,12 +21,18 @@ const BUILT_IN: [(&str, &str); 6] = [
     ("users", include_str!("../jobs/users.toml")),
 ];
 
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 27] = [
     "resource",
     "enabled",
     "schedule",
     "every",
     "timezone",
+    "spread",
+    "missed",
+    "retries",
+    "retry_after",
+    "after",
+    "late_after",
     "mode",
     "overlap",
     "full_every",
@@ -56,8 +60,8 @@ pub struct Job {
     pub resource: Resource,
     /// Whether it runs unless named.
     pub enabled: bool,
-    /// When a daemon runs it; none means only by hand.
-    pub schedule: Option<Schedule>,
+    /// When a daemon runs it.
+    pub timing: Timing,
     /// How much it reads.
     pub mode: Mode,
     /// The setting of this name, for this job alone.
@@ -74,15 +78,6 @@ pub struct Job {
     pub app_ids: Vec<String>,
     /// Of events: how long they are kept; none means for ever.
     pub retention: Option<Duration>,
-}
-
-/// When a job runs.
-#[derive(Debug, Clone)]
-pub enum Schedule {
-    /// By the clock of a place.
-    Cron(Box<Cron>, Tz),
-    /// So long after the last time.
-    Every(Duration),
 }
 
 /// How much a job reads.
@@ -122,6 +117,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// Jobs that wait for each other, or for none.
+    #[error(transparent)]
+    Order(#[from] order::Error),
     /// A name that no job has.
     #[error("there is no job `{name}`{}", suggestion.as_ref().map(|s| format!("; did you mean `{s}`?")).unwrap_or_default())]
     Unknown {
@@ -137,9 +135,6 @@ struct File {
     resource: Resource,
     #[serde(default = "enabled")]
     enabled: bool,
-    schedule: Option<String>,
-    every: Option<String>,
-    timezone: Option<String>,
     #[serde(default)]
     mode: ModeName,
     overlap: Option<String>,
@@ -199,6 +194,8 @@ pub fn all(directory: &Path) -> Result<Vec<Job>, Error> {
         jobs.push(job);
     }
     jobs.sort_by(|a, b| a.name.cmp(&b.name));
+    let members: Vec<_> = jobs.iter().map(Job::member).collect();
+    order::check(&members)?;
     Ok(jobs)
 }
 
@@ -285,40 +282,15 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>, Error> {
 
 fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
     let file: File = toml_file::parse(path, text, &KEYS)?;
+    // Read by itself and not flattened: flattened, a complaint could not say its line.
+    let timing: schedule::Settings = toml_file::parse(path, text, &KEYS)?;
     let wrong = |message: String| Error::Content {
         path: path.to_owned(),
         message,
     };
-    let duration = |key: &str, text: &Option<String>, default: Duration| match text {
-        None => Ok(default),
-        Some(text) => humantime::parse_duration(text).map_err(|error| {
-            wrong(format!(
-                "{key} = \"{text}\": {error}; write for example \"15m\" or \"7d\""
-            ))
-        }),
-    };
-    let timezone = match &file.timezone {
-        None => Tz::UTC,
-        Some(text) => Tz::from_str(text).map_err(|_| {
-            wrong(format!(
-                "timezone = \"{text}\" is not known; write for example \"Europe/London\""
-            ))
-        })?,
-    };
-    let schedule = match (&file.schedule, &file.every) {
-        (Some(_), Some(_)) => return Err(wrong("has both schedule and every; keep one".into())),
-        (None, None) => None,
-        (None, Some(_)) => {
-            let every = duration("every", &file.every, Duration::ZERO)?;
-            if every.is_zero() {
-                return Err(wrong("every must be longer than nothing".into()));
-            }
-            Some(Schedule::Every(every))
-        }
-        (Some(text), None) => Some(Schedule::Cron(
-            Box::new(crontab(text).map_err(wrong)?),
-            timezone,
-        )),
+    let duration = |key, text: &Option<String>, default| {
+        let given = duration(key, text.as_deref()).map_err(wrong)?;
+        Ok::<_, Error>(given.unwrap_or(default))
     };
     let mode = match file.mode {
         ModeName::Full => Mode::Full,
@@ -378,29 +350,26 @@ fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
         name: name.to_owned(),
         resource,
         enabled: file.enabled,
-        schedule,
+        timing: timing.timing().map_err(wrong)?,
         mode,
     })
 }
 
-fn crontab(text: &str) -> Result<Cron, String> {
-    if text.split_whitespace().count() != 5 {
-        return Err(format!(
-            "schedule = \"{text}\" does not have the five fields of a crontab line: minute, hour, day of month, month, day of week"
-        ));
-    }
-    Cron::from_str(text).map_err(|error| format!("schedule = \"{text}\": {error}"))
-}
-
 impl Job {
-    /// The next times after this one at which it is due, where that follows from the file alone.
-    pub fn next_times(&self, after: DateTime<Utc>, count: usize) -> Vec<DateTime<Tz>> {
-        match &self.schedule {
-            Some(Schedule::Cron(cron, timezone)) => cron
-                .iter_after(after.with_timezone(timezone))
-                .take(count)
-                .collect(),
-            Some(Schedule::Every(_)) | None => Vec::new(),
+    /// The slots after this time, as far as they follow from the file alone: a job that follows others has none.
+    pub fn next_times(&self, after: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
+        let schedule = self.timing.schedule.iter();
+        schedule
+            .flat_map(|schedule| schedule.slots(after))
+            .take(count)
+            .collect()
+    }
+
+    fn member(&self) -> order::Member<'_> {
+        order::Member {
+            name: &self.name,
+            enabled: self.enabled,
+            timing: &self.timing,
         }
     }
 }
@@ -425,6 +394,44 @@ mod tests {
     }
 
     #[test]
+    fn the_files_of_the_repository_are_right_too() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("jobs");
+        assert_eq!(all(&root).unwrap().len(), 6);
+        // The examples beside the built-in jobs.
+        assert_eq!(all(&root.join("examples")).unwrap().len(), 9);
+    }
+
+    #[test]
+    fn built_in_jobs_keep_their_times() {
+        for (name, schedule, after) in [
+            ("accounts", "45 2 * * * (UTC)", [].as_slice()),
+            ("catalog", "5 2 * * * (UTC)", &[]),
+            ("events", "0 4 * * * (UTC)", &[]),
+            ("schema", "10 2 * * * (UTC)", &[]),
+            ("segments", "30 3 * * * (UTC)", &["users"]),
+            ("users", "15 2 * * * (UTC)", &[]),
+        ] {
+            let job = chosen(built_in().unwrap(), &[name.to_owned()])
+                .unwrap()
+                .remove(0);
+            assert_eq!(job.timing.schedule.unwrap().to_string(), schedule, "{name}");
+            assert_eq!(job.timing.after, after, "{name}");
+        }
+    }
+
+    #[test]
+    fn jobs_that_wait_for_each_other_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let users = "resource = 'users'\nschedule = '15 2 * * *'\nafter = ['segments']";
+        std::fs::write(directory.path().join("users.toml"), users).unwrap();
+        let error = all(directory.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("segments after users after segments"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_crontab_line_counts_monday_as_one_and_follows_daylight_saving() {
         let job =
             job("resource = 'users'\nschedule = '15 2 * * 1'\ntimezone = 'Europe/London'").unwrap();
@@ -434,30 +441,27 @@ mod tests {
         let times: Vec<_> = job
             .next_times(after, 2)
             .iter()
-            .map(|time| time.to_rfc3339())
+            .map(DateTime::to_rfc3339)
             .collect();
         assert_eq!(
             times,
-            ["2026-03-30T02:15:00+01:00", "2026-04-06T02:15:00+01:00"]
+            ["2026-03-30T01:15:00+00:00", "2026-04-06T01:15:00+00:00"]
         );
     }
 
     #[test]
     fn a_bad_file_says_what_would_be_right() {
         for (text, part) in [
-            (
-                "resource = 'users'\nschedule = '0 15 2 * * *'",
-                "five fields",
-            ),
             ("resource = 'users'\nevery = 'soon'", "15m"),
             (
-                "resource = 'users'\nevery = '5m'\nschedule = '* * * * *'",
-                "keep one",
+                "resource = 'users'\noverlap = 'some'\nmode = 'incremental'",
+                "overlap",
             ),
             (
-                "resource = 'users'\nschedule = '1 1 * * *'\ntimezone = 'Mars'",
-                "Europe/London",
+                "resource = 'users'\nretry_afer = '5m'",
+                "did you mean `retry_after`",
             ),
+            ("resource = 'users'\nretries = -1", "line 2"),
             ("resource = 'users'\nmax_delete_fraction = 2", "from 0 to 1"),
             ("resource = 'user'", "users"),
             ("resorce = 'users'", "did you mean `resource`"),

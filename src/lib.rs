@@ -13,9 +13,11 @@
 //! - [`cli`]: one file per command; [`config`] holds the settings, [`telemetry`] the logs, [`lifecycle`] the signals
 //! - [`bulk`]: a push of updates to the tenant, from a CSV file to what became of each row; [`sync`]: one sync run, the flow; [`verify`]: comparing the mirror with the API; [`erase`]: removing a person
 //! - [`zephr`]: the Admin API; [`scan`]: reading the export whole; [`load`]: the data tables; [`state`]: our own bookkeeping
+//! - [`notify`]: webhooks about runs, and a command after a success
 //! - [`postgres`]: connections, migrations, the private cluster; [`attributes`]: the view that follows the tenant's own schema
 //! - [`simulator`]: a stateful Zephr with faults and drift, for the demo, tests and benchmarks; it knows none of the others
 //! - [`dbt`]: a dbt project on top of the mirror, as `init --dbt` writes it
+//! - [`schedule`]: when jobs run, in what order, and what follows if they could not
 //! - [`resource`]: what is mirrored beside users and events, described
 //! - [`job`], [`privacy`], [`record`], [`table`], [`remedy`], [`clock`], [`toml_file`]: the words that all share
 
@@ -29,12 +31,14 @@ pub mod erase;
 pub mod job;
 pub mod lifecycle;
 pub mod load;
+pub mod notify;
 pub mod postgres;
 pub mod privacy;
 pub mod record;
 pub mod remedy;
 pub mod resource;
 pub mod scan;
+pub mod schedule;
 pub mod simulator;
 pub mod state;
 pub mod sync;

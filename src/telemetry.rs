@@ -50,6 +50,14 @@ pub mod field {
     pub const NOTE: &str = "note";
     /// A table of the mirror.
     pub const TABLE: &str = "table";
+    /// The host of a receiver of notifications: the rest of its address may be a secret.
+    pub const HOST: &str = "host";
+    /// The kind of a notification.
+    pub const KIND: &str = "kind";
+    /// The status that a receiver answered with.
+    pub const STATUS: &str = "status";
+    /// The exit code of a hook.
+    pub const CODE: &str = "code";
 }
 
 /// How log lines are written.

@@ -1,6 +1,7 @@
 //! `zephr-sync check`: everything a night's run depends on, each failure with its remedy.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
@@ -8,9 +9,10 @@ use super::mirror;
 use super::output::Output;
 use crate::clock::Clock;
 use crate::config::{Mirror, Settings};
-use crate::job::{self, Job, Schedule};
+use crate::job::{self, Job};
 use crate::postgres::connect::Database;
 use crate::postgres::migrate;
+use crate::schedule::Schedule;
 use crate::zephr::{Client, Reader};
 
 /// Options of the command.
@@ -127,18 +129,36 @@ fn address(settings: &Settings) -> Check {
 }
 
 fn schedule(job: &Job, now: DateTime<Utc>) -> Check {
-    let when = match &job.schedule {
-        None => "by hand only".to_owned(),
-        Some(Schedule::Every(every)) => format!("every {}", humantime::format_duration(*every)),
-        Some(Schedule::Cron(cron, timezone)) => {
-            let times: Vec<_> = job
-                .next_times(now, TIMES_SHOWN)
-                .iter()
-                .map(|time| time.format("%a %Y-%m-%d %H:%M %Z").to_string())
-                .collect();
-            format!("{} ({timezone}): next {}", cron.as_str(), times.join(", "))
+    let timing = &job.timing;
+    let next = |zone: Tz| {
+        let times: Vec<_> = job
+            .next_times(now, TIMES_SHOWN)
+            .iter()
+            .map(|time| {
+                time.with_timezone(&zone)
+                    .format("%a %Y-%m-%d %H:%M %Z")
+                    .to_string()
+            })
+            .collect();
+        times.join(", ")
+    };
+    let mut when = match &timing.schedule {
+        None if timing.after.is_empty() => "by hand only".to_owned(),
+        None => "no schedule of its own".to_owned(),
+        Some(schedule @ Schedule::Every(_)) => format!("{schedule}: next {}", next(Tz::UTC)),
+        Some(schedule @ Schedule::Cron(crontab)) => {
+            format!("{schedule}: next {}", next(crontab.zone()))
         }
     };
+    if !timing.spread.is_zero() {
+        when.push_str(&format!(
+            ", each up to {} later",
+            humantime::format_duration(timing.spread)
+        ));
+    }
+    if !timing.after.is_empty() {
+        when.push_str(&format!("; after {}", timing.after.join(" and ")));
+    }
     let state = if job.enabled { "" } else { " (disabled)" };
     Check::good("job", format!("{}{state}, {when}", job.name))
 }
@@ -244,4 +264,52 @@ async fn rights(database: &Database) -> Result<Check, Failure> {
             ),
         ),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said about the jobs of these files, beside the built-in ones.
+    fn said(files: &[(&str, &str)]) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        let now = DateTime::parse_from_rfc3339("2026-03-28T12:00:00Z").unwrap();
+        let jobs = job::all(directory.path()).unwrap();
+        jobs.iter()
+            .map(|job| schedule(job, now.to_utc()).detail)
+            .collect()
+    }
+
+    #[test]
+    fn each_job_says_when_it_runs() {
+        let said = said(&[
+            (
+                "accounts.toml",
+                "resource = 'accounts'\nevery = '6h'\nspread = '10m'",
+            ),
+            (
+                "catalog.toml",
+                "resource = 'catalog'\nafter = ['schema', 'users']",
+            ),
+            (
+                "schema.toml",
+                "resource = 'schema'\nschedule = '30 1 * * *'\ntimezone = 'Europe/London'",
+            ),
+            ("events.toml", "resource = 'events'\nenabled = false"),
+        ]);
+        assert_eq!(
+            said,
+            [
+                "accounts, every 6h: next Sat 2026-03-28 18:00 UTC, Sun 2026-03-29 00:00 UTC, Sun 2026-03-29 06:00 UTC, each up to 10m later",
+                "catalog, no schedule of its own; after schema and users",
+                "events (disabled), by hand only",
+                "schema, 30 1 * * * (Europe/London): next Sun 2026-03-29 02:00 BST, Mon 2026-03-30 01:30 BST, Tue 2026-03-31 01:30 BST",
+                "segments, 30 3 * * * (UTC): next Sun 2026-03-29 03:30 UTC, Mon 2026-03-30 03:30 UTC, Tue 2026-03-31 03:30 UTC; after users",
+                "users, 15 2 * * * (UTC): next Sun 2026-03-29 02:15 UTC, Mon 2026-03-30 02:15 UTC, Tue 2026-03-31 02:15 UTC",
+            ]
+        );
+    }
 }

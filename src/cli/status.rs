@@ -133,7 +133,7 @@ async fn rounds(connection: &mut PgConnection, job: &Job) -> Result<Vec<RoundSta
             .filter(|runs| *runs <= RUNS_FORESEEN)
             .and_then(|runs| {
                 let times = job.next_times(now, runs as usize);
-                times.last().map(|at| at.to_utc())
+                times.last().copied()
             });
         rounds.push(RoundStatus {
             table: round.table.to_owned(),

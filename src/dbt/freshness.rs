@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
-use crate::job::{Job, Schedule};
+use crate::job::Job;
 use crate::record::Resource;
 use crate::resource::Step;
+use crate::schedule::Schedule;
 
 /// The tables and views that a job fills.
 pub fn filled_by(job: &Job) -> Vec<String> {
@@ -81,9 +80,6 @@ const UNSCHEDULED: Duration = Duration::from_secs(24 * 3_600);
 /// A run takes its time and may be late by this much, or by the time between two runs if that is shorter.
 const GRACE: Duration = Duration::from_secs(2 * 3_600);
 
-/// So many runs are looked at to find the longest time between two: the night or the weekend that a schedule leaves out.
-const RUNS_LOOKED_AT: usize = 2_000;
-
 /// What is expected of a table; none when no enabled job fills it.
 pub fn expected(table: &str, jobs: &[Job]) -> Option<Expected> {
     let filling: Vec<&Job> = jobs
@@ -100,19 +96,10 @@ pub fn expected(table: &str, jobs: &[Job]) -> Option<Expected> {
 }
 
 fn longest_gap(job: &Job) -> Duration {
-    match &job.schedule {
-        None => UNSCHEDULED,
-        Some(Schedule::Every(every)) => *every,
-        Some(Schedule::Cron(..)) => {
-            // From a fixed day, so that the same job files give the same project.
-            let times = job.next_times(DateTime::<Utc>::UNIX_EPOCH, RUNS_LOOKED_AT);
-            times
-                .windows(2)
-                .filter_map(|pair| (pair[1] - pair[0]).to_std().ok())
-                .max()
-                .unwrap_or(UNSCHEDULED)
-        }
-    }
+    let schedule = job.timing.schedule.as_ref();
+    schedule
+        .and_then(Schedule::longest_gap)
+        .unwrap_or(UNSCHEDULED)
 }
 
 #[cfg(test)]
@@ -120,6 +107,7 @@ mod tests {
     use super::*;
     use crate::dbt::page;
     use crate::job;
+    use crate::schedule::{Crontab, Every};
 
     fn hours(count: u64) -> Age {
         Age {
@@ -144,14 +132,14 @@ mod tests {
     #[test]
     fn a_schedule_without_weekends_expects_nothing_on_sunday() {
         let mut jobs = job::built_in().unwrap();
-        let cron = "15 2 * * 1-5".parse().unwrap();
+        let weekdays = Crontab::parse("15 2 * * 1-5", chrono_tz::Tz::UTC).unwrap();
         // The first is `accounts`.
-        jobs[0].schedule = Some(Schedule::Cron(Box::new(cron), chrono_tz::Tz::UTC));
+        jobs[0].timing.schedule = Some(Schedule::Cron(weekdays));
         assert_eq!(
             expected("accounts", &jobs).unwrap().warn_after,
             hours(3 * 24 + 2)
         );
-        jobs[0].schedule = Some(Schedule::Every(Duration::from_secs(600)));
+        jobs[0].timing.schedule = Every::new(Duration::from_secs(600)).map(Schedule::Every);
         let expected = expected("accounts", &jobs).unwrap();
         assert_eq!(
             (expected.warn_after.count, expected.error_after.count),
