@@ -84,3 +84,11 @@ select set_config('search_path', current_setting('zephr_sync.data_path'), true);
 
 -- A file may name users by their user name.
 create index users_username on users (username) where username is not null;
+
+select set_config('search_path', current_setting('zephr_sync.state_path'), true);
+
+alter table runs
+    add column pushes_confirmed bigint not null default 0,
+    add column pushes_refuted   bigint not null default 0;
+comment on column runs.pushes_confirmed is 'Rows of bulk updates whose values this run saw in the tenant.';
+comment on column runs.pushes_refuted is 'Rows of bulk updates that the API said were done and whose values this run did not see.';

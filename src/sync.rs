@@ -7,6 +7,7 @@
 //!
 //! Fetching and writing overlap, and the channel bounds memory: by pages in flight, not by the size of the tenant.
 
+mod confirm;
 mod deletions;
 pub mod error;
 mod events;

@@ -44,6 +44,8 @@ pub mod field {
     pub const JOB_DONE: &str = "job_done";
     /// Updates of the job under way.
     pub const JOB_TOTAL: &str = "job_total";
+    /// Pushed rows that a sync did not see.
+    pub const REFUTED: &str = "pushes_refuted";
     /// A named moment of a run.
     pub const PHASE: &str = "phase";
     /// Something people should know, in words.

@@ -253,6 +253,13 @@ pub fn summary(run: &Run) -> String {
                     thousands(missed)
                 ));
             }
+            if run.pushes_confirmed + run.pushes_refuted > 0 {
+                text.push_str(&format!(
+                    "Of bulk updates {} rows were seen to have arrived, and {} not; `zephr-sync bulk status` tells of which plans.\n",
+                    thousands(run.pushes_confirmed),
+                    thousands(run.pushes_refuted)
+                ));
+            }
             if run.rows_rejected > 0 {
                 text.push_str(&format!(
                     "{} records could not be stored; `zephr-sync rejects list` says why.\n",

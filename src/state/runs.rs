@@ -133,6 +133,8 @@ pub struct Run {
     pub retries: i64,
     pub throttled_ms: i64,
     pub rows_missed: Option<i64>,
+    pub pushes_confirmed: i64,
+    pub pushes_refuted: i64,
     pub requests_allowed: Option<i32>,
     pub throttled_until: Option<DateTime<Utc>>,
     pub error: Option<String>,
@@ -243,6 +245,43 @@ pub async fn note_missed(
     Ok(())
 }
 
+/// When the first of the runs that worked on a scan began, by Postgres's clock.
+///
+/// # Errors
+/// As sqlx.
+pub async fn scan_began(
+    executor: impl PgExecutor<'_>,
+    scan_id: Uuid,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select min(started_at) from runs where scan_id = $1",
+        scan_id
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// Adds to what a run saw of bulk updates.
+///
+/// # Errors
+/// As sqlx.
+pub async fn note_pushes(
+    executor: impl PgExecutor<'_>,
+    run_id: Uuid,
+    confirmed: i64,
+    refuted: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update runs set pushes_confirmed = pushes_confirmed + $2, pushes_refuted = pushes_refuted + $3 where run_id = $1",
+        run_id,
+        confirmed,
+        refuted,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
 /// Ends a run.
 ///
 /// # Errors
@@ -278,7 +317,7 @@ pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Run
         Run,
         "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
                 rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
-                requests_allowed, throttled_until, error, remedy
+                pushes_confirmed, pushes_refuted, requests_allowed, throttled_until, error, remedy
          from runs order by started_at desc, run_id desc limit $1",
         limit,
     )
@@ -295,7 +334,7 @@ pub async fn last_of(executor: impl PgExecutor<'_>, job: &str) -> Result<Option<
         Run,
         "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
                 rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
-                requests_allowed, throttled_until, error, remedy
+                pushes_confirmed, pushes_refuted, requests_allowed, throttled_until, error, remedy
          from runs where job = $1 order by started_at desc, run_id desc limit 1",
         job,
     )
@@ -343,7 +382,7 @@ pub async fn get(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<Option<R
         Run,
         "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
                 rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
-                requests_allowed, throttled_until, error, remedy
+                pushes_confirmed, pushes_refuted, requests_allowed, throttled_until, error, remedy
          from runs where run_id = $1",
         run_id,
     )

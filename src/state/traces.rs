@@ -74,9 +74,17 @@ pub async fn remove(connection: &mut PgConnection, user_id: &str) -> Result<(), 
     sqlx::query!("delete from visits where parent_id = $1", user_id)
         .execute(&mut *connection)
         .await?;
-    sqlx::query!("delete from bulk_rows where user_id = $1", user_id)
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query!(
+        "delete from bulk_rows r where user_id = $1
+             or user_id is null and (
+                 identifier = $1
+                 or exists (select from users u where u.user_id = $1 and lower(r.identifier) in (lower(u.email), lower(u.username)))
+                 or exists (select from user_foreign_keys f where f.user_id = $1 and r.identifier = f.key)
+             )",
+        user_id,
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query!(
         "update bulk_chunks set answer = null where exists (select from unnest($1::text[]) form where strpos(answer, form) > 0)",
         &forms,

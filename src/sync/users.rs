@@ -201,6 +201,7 @@ impl Run<'_> {
                 Ok((Ending::Succeeded, judged(verdict, reason)))
             }
             (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed) => {
+                self.confirm_pushes(None).await?;
                 let outcome = Outcome {
                     moves: Moves::Advanced(scan.walk.reader().first_answer()),
                     ..judged(verdict, reason)
@@ -223,6 +224,8 @@ impl Run<'_> {
                 if settled == Settled::Interrupted {
                     return Ok(interrupted());
                 }
+                // After the deletions, since a push may have deleted users.
+                self.confirm_pushes(Some(scan_id)).await?;
                 let (ending, mut outcome) = self.settled(settled, verdict, reason).await?;
                 outcome.missed = match seen_since {
                     Some(since) => self.missed(scan_id, since, learned).await?,

@@ -463,3 +463,90 @@ pub async fn sample(
     .fetch_all(executor)
     .await
 }
+
+/// A row that the API said was done, beside what the mirror holds of the user.
+#[derive(Debug)]
+pub struct Unconfirmed {
+    /// The plan.
+    pub plan_id: Uuid,
+    /// The row.
+    pub row_number: i64,
+    /// The user.
+    pub user_id: String,
+    /// What was done.
+    pub action: Action,
+    /// When the user who was planned registered.
+    pub registered_at: Option<DateTime<Utc>>,
+    /// What was set.
+    pub new_values: Option<Json<Values>>,
+    /// When the living user of that identifier registered, as the mirror holds them.
+    pub present_registered_at: Option<DateTime<Utc>>,
+    /// Whether the mirror holds a living user of that identifier.
+    pub living: bool,
+    /// Their attributes, as far as they were set.
+    pub present: Option<Json<Values>>,
+    /// Attributes that later pushes set too.
+    pub set_later: Vec<String>,
+    /// Whether a later push deleted the user.
+    pub deleted_later: bool,
+}
+
+/// The rows that were done before this time and that no sync has seen, after one already looked at. Of users whom a run did not write nothing is told, unless that
+/// run saw everybody.
+///
+/// # Errors
+/// As sqlx.
+pub async fn unconfirmed(
+    executor: impl PgExecutor<'_>,
+    before: DateTime<Utc>,
+    only_of_run: Option<Uuid>,
+    after: (&str, Uuid),
+    limit: i64,
+) -> Result<Vec<Unconfirmed>, sqlx::Error> {
+    let (user_id, plan_id) = after;
+    sqlx::query_file_as!(
+        Unconfirmed,
+        "src/state/bulk/rows/unconfirmed.sql",
+        before,
+        only_of_run,
+        user_id,
+        plan_id,
+        limit
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Notes what a sync saw of rows: those that arrived, and those that did not, with what is to be said about these.
+///
+/// # Errors
+/// As sqlx.
+pub async fn seen(
+    connection: &mut PgConnection,
+    arrived: &[(Uuid, i64)],
+    refuted: &[(Uuid, i64, String)],
+) -> Result<(), sqlx::Error> {
+    let (plans, numbers): (Vec<Uuid>, Vec<i64>) = arrived.iter().copied().unzip();
+    sqlx::query!(
+        "update bulk_rows r set confirmed_at = clock_timestamp() from unnest($1::uuid[], $2::bigint[]) as a (plan_id, number)
+         where r.plan_id = a.plan_id and r.row_number = a.number",
+        &plans,
+        &numbers,
+    )
+    .execute(&mut *connection)
+    .await?;
+    let plans: Vec<Uuid> = refuted.iter().map(|(plan, _, _)| *plan).collect();
+    let numbers: Vec<i64> = refuted.iter().map(|(_, number, _)| *number).collect();
+    let messages: Vec<&str> = refuted.iter().map(|(_, _, said)| said.as_str()).collect();
+    sqlx::query!(
+        "update bulk_rows r set refuted_at = clock_timestamp(), message = concat_ws('; ', r.message, n.said)
+         from unnest($1::uuid[], $2::bigint[], $3::text[]) as n (plan_id, number, said)
+         where r.plan_id = n.plan_id and r.row_number = n.number",
+        &plans,
+        &numbers,
+        &messages as &[&str],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -7,7 +7,15 @@ select 'scan_notes', count(*) from scan_notes where record_id = $1
 union all
 select 'visits', count(*) from visits where parent_id = $1
 union all
-select 'bulk_rows', count(*) from bulk_rows where user_id = $1
+select 'bulk_rows', count(*)
+from bulk_rows r
+where user_id = $1
+   -- Rows that were left out name people as the file did, whether or not they were found.
+   or user_id is null and (
+       identifier = $1
+       or exists (select from users u where u.user_id = $1 and lower(r.identifier) in (lower(u.email), lower(u.username)))
+       or exists (select from user_foreign_keys f where f.user_id = $1 and r.identifier = f.key)
+   )
 union all
 select 'bulk_chunks', count(*) from bulk_chunks where exists (select from unnest($2::text[]) form where strpos(answer, form) > 0)
 union all
