@@ -31,7 +31,9 @@ impl Run<'_> {
     pub(super) async fn confirm_pushes(&self, scan_id: Option<Uuid>) -> Result<(), Error> {
         let began = match scan_id {
             Some(scan_id) => runs::scan_began(self.pool, scan_id).await?,
-            None => runs::get(self.pool, self.run_id).await?.map(|run| run.started_at),
+            None => runs::get(self.pool, self.run_id)
+                .await?
+                .map(|run| run.started_at),
         };
         let Some(began) = began else {
             return Ok(());
@@ -40,7 +42,9 @@ impl Run<'_> {
         let mut after = (String::new(), Uuid::nil());
         let mut schema: Option<(Uuid, Fields)> = None;
         loop {
-            let batch = rows::unconfirmed(self.pool, began, only_of_run, (&after.0, after.1), BATCH).await?;
+            let batch =
+                rows::unconfirmed(self.pool, began, only_of_run, (&after.0, after.1), BATCH)
+                    .await?;
             let Some(last) = batch.last() else {
                 return Ok(());
             };
@@ -51,7 +55,9 @@ impl Run<'_> {
                     Some((plan_id, fields)) if *plan_id == row.plan_id => fields,
                     Some(_) | None => {
                         let plan = plans::get(self.pool, row.plan_id).await?;
-                        let fields = plan.map(|plan| Fields::parse(&plan.fields)).unwrap_or_default();
+                        let fields = plan
+                            .map(|plan| Fields::parse(&plan.fields))
+                            .unwrap_or_default();
                         &schema.insert((row.plan_id, fields)).1
                     }
                 };
@@ -77,7 +83,12 @@ fn see(fields: &Fields, row: &Unconfirmed, began: DateTime<Utc>) -> Sight {
     let is_another = row.registered_at.is_some()
         && row.present_registered_at.is_some()
         && row.registered_at != row.present_registered_at;
-    let said = |what: String| Sight::Missing(format!("the sync of {} saw {what}", began.format("%Y-%m-%d %H:%M UTC")));
+    let said = |what: String| {
+        Sight::Missing(format!(
+            "the sync of {} saw {what}",
+            began.format("%Y-%m-%d %H:%M UTC")
+        ))
+    };
     match row.action {
         Action::Delete if !row.living || is_another => Sight::Arrived,
         Action::Delete => said("the user still there".into()),
@@ -90,7 +101,9 @@ fn see(fields: &Fields, row: &Unconfirmed, began: DateTime<Utc>) -> Sight {
             let missing: Vec<&str> = pushed
                 .filter(|(slug, _)| !row.set_later.contains(slug))
                 .filter(|(slug, value)| {
-                    let present = present.and_then(|values| values.get(*slug)).map(AsRef::as_ref);
+                    let present = present
+                        .and_then(|values| values.get(*slug))
+                        .map(AsRef::as_ref);
                     !same(fields, slug, present, Some(value))
                 })
                 .map(|(slug, _)| slug.as_str())

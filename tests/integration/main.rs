@@ -5,6 +5,7 @@ mod api;
 mod attributes;
 mod awkward;
 mod behaviours;
+mod bulk_push;
 mod check;
 mod dbt;
 mod deletions;
