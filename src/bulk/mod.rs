@@ -4,8 +4,8 @@
 //! CSV file ─► rows ─► plan (diff against the mirror) ─► ledger ─► submit chunks ─► poll ─► reconcile ─► report, undo
 //! ```
 //!
-//! [`file`] reads and writes the files of people, [`field`] knows what a value may be; neither knows the mirror or the API. [`plan`](mod@plan) makes a stored plan and cannot
-//! write to the tenant, [`push`] carries it through, [`undo`] plans the way back. [`says`] decides when two values are the same, [`wire`] how one is sent.
+//! [`mod@file`] reads and writes the files of people, [`field`] knows what a value may be; neither knows the mirror or the API. [`plan`](mod@plan) makes a
+//! stored plan and cannot write to the tenant, [`push`] carries it through, [`undo`] plans the way back. [`says`] decides when two values are the same, [`wire`] how one is sent.
 
 pub mod complaint;
 pub mod error;

@@ -24,8 +24,8 @@ pub fn default_rejects_path(input: &Path) -> PathBuf {
 
 /// A rejects file being written. It is there when it is finished; dropped before, nothing is left of it and an older one stays.
 ///
-/// It is in UTF-8, with the delimiter of the file that was read; cells are as they were, except that what was invalid in them is U+FFFD and that a spreadsheet runs
-/// none of them. Only its owner can read it, because it holds what the file held.
+/// It is in UTF-8, with the delimiter of the file that was read; cells are as they were, except that what was invalid in them is U+FFFD and that a spreadsheet
+/// runs none of them. Only its owner can read it, because it holds what the file held.
 pub struct Rejects {
     target: PathBuf,
     writer: Writer<NamedTempFile>,

@@ -282,6 +282,8 @@ fn a_nul_is_complained_about_and_other_controls_are_not() {
     let (line, column, _) = fault(&said);
     assert_eq!((line, column), (2, Some("a")));
     assert_eq!(said.rows[1].1[1], "\u{1}\u{b}\u{7f}\u{1a}");
+    // A file that says it is UTF-8 is not taken for something else.
+    assert!(refused("\u{FEFF}user_id,a\0b\n").contains("NUL character"));
 }
 
 #[test]
@@ -491,6 +493,8 @@ fn an_apostrophe_in_a_file_of_another_origin_is_kept() {
         cells(&read("_line,_reason,user_id,a\n1,,u1,'=1\n")),
         [["u1", "=1"]]
     );
+    // Also in a row that goes to the rejects for another cell.
+    assert_eq!(read("user_id,a,b\nu1,'=1,\"x\"y\n").rows[0].1[1], "'=1");
 }
 
 #[test]
