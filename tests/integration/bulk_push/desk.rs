@@ -38,10 +38,7 @@ impl Desk {
             .with("ZEPHR_SYNC_BULK_CHUNK_ROWS", CHUNK.to_string())
             .with("ZEPHR_SYNC_BULK_GRACE", "1s")
             .with("ZEPHR_SYNC_BULK_POLL", "300ms");
-        let desk = Self {
-            simulator,
-            program,
-        };
+        let desk = Self { simulator, program };
         desk.program.run(&["sync", "users"]).await.expect(0);
         desk
     }
