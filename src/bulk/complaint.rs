@@ -67,7 +67,7 @@ impl fmt::Display for Complaint {
 }
 
 /// The beginning of a text that may be long.
-pub(super) fn cut(text: &str) -> String {
+pub fn cut(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),

@@ -269,6 +269,7 @@ async fn rows_into(
     fields: Fields,
 ) -> Result<(Sums, Vec<Complaint>, file::Digest), Error> {
     let by = intake.header().identifier.by.clone();
+    let column = intake.header().name(intake.header().identifier.column);
     let names = names_are_kept(&env.policy, &by)?;
     let slugs: Vec<String> = intake
         .header()
@@ -286,6 +287,7 @@ async fn rows_into(
     let comparing = compare::Compare {
         session: people::reading(env.database.connect().await?).await?,
         by,
+        column: column.clone(),
         hashing: match names {
             Action::Hash => env.policy.key().cloned(),
             Action::Keep | Action::Drop => None,
@@ -295,7 +297,7 @@ async fn rows_into(
         fields: &fields,
         wire: env.wire,
     };
-    let storing = store::Store::new(ledger, plan_id, &env.progress);
+    let storing = store::Store::new(ledger, plan_id, column, &env.progress);
     let (digest, (), (sums, complaints)) = tokio::try_join!(
         checking,
         comparing.all(checked, compared_in),

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::field::Fields;
-use crate::zephr::json;
+use crate::zephr::json::{self, Kind};
 
 /// A value as it is to be sent, as text.
 pub fn text(wire: &RawValue) -> String {
@@ -25,11 +25,16 @@ pub fn same(fields: &Fields, slug: &str, one: Option<&RawValue>, other: Option<&
     }
 }
 
-/// A value of which nothing is known but that it is JSON.
+/// A value of which nothing is known but that it is JSON. Of lists and objects the mirror keeps what they say, not how they were spelt.
 fn plainly(value: Option<&RawValue>) -> Option<String> {
-    value
-        .map(text)
-        .filter(|text| !text.is_empty() && text != "null")
+    let value = value?;
+    let spelt = match json::kind(value) {
+        Kind::Array | Kind::Object => serde_json::from_str(value.get())
+            .map(|value: serde_json::Value| value.to_string())
+            .ok(),
+        Kind::Null | Kind::Boolean | Kind::Number | Kind::Text => None,
+    };
+    Some(spelt.unwrap_or_else(|| text(value))).filter(|text| !text.is_empty() && text != "null")
 }
 
 #[cfg(test)]
@@ -55,6 +60,12 @@ mod tests {
         assert!(is("gone", "5", "\"5\""));
         assert!(!is("gone", "5", "\"5.0\""));
         assert!(is("gone", "[1]", "[1]"));
+        assert!(is(
+            "vip",
+            r#"{"b":["x", 1],"a":2}"#,
+            r#"{"a": 2, "b": ["x", 1]}"#
+        ));
+        assert!(!is("vip", r#"["x","y"]"#, r#"["y","x"]"#));
         assert!(same(&fields, "vip", None, Some(&raw("null"))));
         assert!(same(&fields, "gone", Some(&raw("\"\"")), None));
     }

@@ -37,6 +37,8 @@ pub(super) struct Change {
 pub(super) struct Compare<'a> {
     pub(super) session: PgConnection,
     pub(super) by: By,
+    /// The column that names them, as the header has it.
+    pub(super) column: String,
     /// The key under which the mirror keeps names as hashes, if it does.
     pub(super) hashing: Option<HashKey>,
     /// Whether the mirror holds addresses as they are.
@@ -184,10 +186,9 @@ impl Compare<'_> {
     }
 
     fn complain(&self, mut row: Checked, reason: &str) -> (New, Compared) {
-        let column = self.by.to_string();
         row.complaints.push(Complaint::about_cell(
             row.line.unsigned_abs(),
-            &column,
+            &self.column,
             &row.identifier,
             reason,
         ));
@@ -307,7 +308,9 @@ pub(super) fn reject(
     New {
         row_number,
         line,
-        identifier: Some(identifier).filter(|identifier| !identifier.is_empty()),
+        // What Postgres cannot store is a reason to be left out, and shown as a cell that is no text is.
+        identifier: Some(identifier.replace('\0', "\u{FFFD}"))
+            .filter(|identifier| !identifier.is_empty()),
         user_id: None,
         action,
         registered_at: None,

@@ -17,16 +17,24 @@ use crate::state::bulk::rows::{self, Action, New, State};
 pub(super) struct Store<'a> {
     ledger: &'a mut PgConnection,
     plan_id: Uuid,
+    /// The column that names the users.
+    column: String,
     progress: &'a Progress,
     sums: Sums,
     complaints: Vec<Complaint>,
 }
 
 impl<'a> Store<'a> {
-    pub(super) fn new(ledger: &'a mut PgConnection, plan_id: Uuid, progress: &'a Progress) -> Self {
+    pub(super) fn new(
+        ledger: &'a mut PgConnection,
+        plan_id: Uuid,
+        column: String,
+        progress: &'a Progress,
+    ) -> Self {
         Self {
             ledger,
             plan_id,
+            column,
             progress,
             sums: Sums::default(),
             complaints: Vec::new(),
@@ -84,12 +92,8 @@ impl<'a> Store<'a> {
             let identifier = row.identifier.clone().unwrap_or_default();
             let reason =
                 format!("is the same user as on line {line}; a user may stand in a file once");
-            let complaint = Complaint {
-                line: row.line.unsigned_abs(),
-                column: None,
-                value: Some(identifier.clone()),
-                reason,
-            };
+            let complaint =
+                Complaint::about_cell(row.line.unsigned_abs(), &self.column, &identifier, reason);
             rejects.push(reject(
                 row.row_number,
                 row.line,

@@ -75,7 +75,7 @@ impl Push<'_> {
             job.total.unwrap_or(0),
         );
         // Words that are not documented: whoever reads the log can tell us.
-        tracing::info!({ field::NOTE } = ?job.status, "state of the job");
+        tracing::info!({ field::NOTE } = job.status.as_deref(), "state of the job");
         let mut transaction = self.begin().await?;
         chunks::answered(
             &mut transaction,

@@ -6,12 +6,12 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::bulk::Error;
-use crate::bulk::complaint::Complaint;
+use crate::bulk::complaint::{Complaint, cut};
 use crate::bulk::plan::Planned;
 use crate::bulk::says;
 use crate::bulk::undo::Impossible;
 use crate::cli::exit::Exit;
-use crate::cli::output::{table, thousands};
+use crate::cli::output::{printable, table, thousands};
 use crate::state::bulk::plans::{self, Plan};
 use crate::state::bulk::rows::{self, Action, Outcomes, Reported};
 
@@ -32,6 +32,9 @@ pub(super) struct Document {
     /// Of a file of which no row could be planned.
     #[serde(skip_serializing_if = "Option::is_none")]
     rows_rejected: Option<i64>,
+    /// Of the same: where its rows are. That of a plan is a column of the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejects_path: Option<String>,
     status: &'static str,
     outcomes: Outcomes,
     undone_by: Vec<Uuid>,
@@ -42,8 +45,6 @@ pub(super) struct Document {
     warnings: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     impossible: Option<Impossible>,
-    #[serde(skip)]
-    rejects: Option<String>,
 }
 
 /// Several of them.
@@ -64,6 +65,7 @@ impl Document {
         };
         Ok(Self {
             rows_rejected: None,
+            rejects_path: None,
             status,
             outcomes: rows::outcomes(&mut *connection, plan_id).await?,
             undone_by: plans::undone_by(&mut *connection, plan_id).await?,
@@ -71,7 +73,6 @@ impl Document {
             complaints: None,
             warnings: None,
             impossible: None,
-            rejects: plan.rejects_path.clone(),
             plan: Some(plan),
         })
     }
@@ -90,6 +91,7 @@ impl Document {
         Self {
             plan: None,
             rows_rejected: Some(planned.rows_rejected),
+            rejects_path: planned.rejects_path.map(|path| path.display().to_string()),
             status: "rejected",
             outcomes: Outcomes::default(),
             undone_by: Vec::new(),
@@ -97,7 +99,6 @@ impl Document {
             complaints: Some(planned.complaints),
             warnings: Some(planned.warnings),
             impossible: None,
-            rejects: planned.rejects_path.map(|path| path.display().to_string()),
         }
     }
 
@@ -122,11 +123,11 @@ impl Document {
     pub(super) fn preview(&self) -> String {
         let Some(plan) = &self.plan else {
             let rows = self.rows_rejected.unwrap_or_default();
-            return format!(
+            return printable(&format!(
                 "None of the {} rows can be planned, so there is no plan.\n{}",
                 thousands(rows),
                 self.complained()
-            );
+            ));
         };
         let mut text = heading(plan);
         text.push_str(&counts(plan));
@@ -148,13 +149,13 @@ impl Document {
             ),
             _ => self.became(plan),
         });
-        text
+        printable(&text)
     }
 
     /// What became of it.
     pub(super) fn report(&self) -> String {
         match &self.plan {
-            Some(plan) => format!("{}{}", heading(plan), self.became(plan)),
+            Some(plan) => printable(&format!("{}{}", heading(plan), self.became(plan))),
             None => self.preview(),
         }
     }
@@ -223,8 +224,8 @@ impl Document {
                 let user = row.identifier.as_ref().or(row.user_id.as_ref());
                 [
                     row.line.to_string(),
-                    user.cloned().unwrap_or_default(),
-                    change(row),
+                    cut(user.map_or("", String::as_str)),
+                    change(row, cut),
                 ]
             })
             .collect();
@@ -237,9 +238,9 @@ impl Document {
         if complaints.is_empty() {
             return text;
         }
-        let rows = match &self.plan {
-            Some(plan) => plan.rows_rejected,
-            None => self.rows_rejected.unwrap_or_default(),
+        let (rows, rejects) = match &self.plan {
+            Some(plan) => (plan.rows_rejected, &plan.rejects_path),
+            None => (self.rows_rejected.unwrap_or_default(), &self.rejects_path),
         };
         text.push_str(&format!("{} rows are left out:\n", thousands(rows)));
         for complaint in complaints.iter().take(COMPLAINTS) {
@@ -248,10 +249,10 @@ impl Document {
         if complaints.len() > COMPLAINTS {
             text.push_str("  …\n");
         }
-        if let Some(path) = &self.rejects {
+        if let Some(path) = rejects {
             text.push_str(&format!("All of them are in {path}, with the reason in front; correct them there and plan that file.\n"));
         }
-        crate::cli::output::printable(&text)
+        text
     }
 }
 
@@ -318,11 +319,7 @@ fn heading(plan: &Plan) -> String {
         Some(at) => format!(", compared with the mirror as of {} UTC", time(at)),
         None => String::new(),
     };
-    crate::cli::output::printable(&format!(
-        "Plan {} ({}){compared}\n",
-        plan.plan_id,
-        named(plan)
-    ))
+    format!("Plan {} ({}){compared}\n", plan.plan_id, named(plan))
 }
 
 fn counts(plan: &Plan) -> String {
@@ -361,8 +358,8 @@ fn totals(plan: &Plan) -> String {
     format!("\n{}", table(headings, &rows))
 }
 
-/// A row's changes in words.
-pub(super) fn change(row: &Reported) -> String {
+/// A row's changes in words; `shorten` is for their values.
+pub(super) fn change(row: &Reported, shorten: fn(&str) -> String) -> String {
     if row.action == Action::Delete {
         return "deleted".into();
     }
@@ -372,7 +369,7 @@ pub(super) fn change(row: &Reported) -> String {
     let shown = |value: Option<&RawValue>| match value.map(says::text) {
         None => "(none)".to_owned(),
         Some(text) if text.is_empty() || text == "null" => "(none)".to_owned(),
-        Some(text) => text,
+        Some(text) => shorten(&text),
     };
     let changes: Vec<String> = new
         .iter()

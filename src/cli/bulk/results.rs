@@ -119,7 +119,7 @@ fn cells(row: &Reported) -> [String; COLUMNS.len()] {
         text(&row.identifier),
         text(&row.user_id),
         row.action.name().to_owned(),
-        change(row),
+        change(row, str::to_owned),
         row.state.name().to_owned(),
         text(&row.message),
         text(&row.job_id),

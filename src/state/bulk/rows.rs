@@ -276,7 +276,7 @@ pub struct Outcome {
     pub message: Option<String>,
 }
 
-/// Notes outcomes.
+/// Notes outcomes. What was to be said about a row before it had one, as of an undo that leaves a value out, stays.
 ///
 /// # Errors
 /// As sqlx.
@@ -295,7 +295,8 @@ pub async fn settle(
         .map(|outcome| outcome.message.as_deref())
         .collect();
     sqlx::query!(
-        "update bulk_rows r set state = o.state, message = o.message,
+        "update bulk_rows r set state = o.state,
+             message = nullif(concat_ws('; ', case when r.state in ('planned', 'sent') then r.message end, o.message), ''),
              settled_at = case when o.state in ('succeeded', 'failed', 'unknown') then clock_timestamp() end
          from unnest($2::bigint[], $3::text[], $4::text[]) as o (number, state, message)
          where r.plan_id = $1 and r.row_number = o.number",

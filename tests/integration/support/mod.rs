@@ -1,5 +1,6 @@
 //! Starts what a test needs: a database of its own, a simulated tenant, the program.
 
+pub mod bulk;
 pub mod cluster;
 pub mod content;
 pub mod mirror;
