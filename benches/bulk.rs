@@ -109,7 +109,9 @@ impl Measured {
         connection: &mut PgConnection,
         file: &Path,
     ) -> Result<(), Box<dyn Error>> {
-        connection.execute("truncate bulk_plans cascade").await?;
+        connection
+            .execute("truncate bulk_plans, bulk_rows cascade")
+            .await?;
         connection.execute("checkpoint").await?;
         let file = file.to_str().ok_or("no text")?;
         let began = Instant::now();
@@ -130,8 +132,7 @@ impl Measured {
         connection: &mut PgConnection,
         file: &Path,
     ) -> Result<(), Box<dyn Error>> {
-        let query =
-            format!("copy (select {COLUMNS} from bulk_rows order by row_number) to stdout");
+        let query = format!("copy (select {COLUMNS} from bulk_rows order by row_number) to stdout");
         copy_out(url, &query, file).await?;
         connection
             .execute("drop table if exists copied; create table copied (like bulk_rows including all); checkpoint")
