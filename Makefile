@@ -62,10 +62,11 @@ audit: ## Known advisories about dependencies; needs the network, and changes wi
 	cargo deny --locked check advisories
 
 .PHONY: bench
-bench: ## The product beside the database alone, its requests beside plain paging, and ten million events, each in one run; takes some minutes
+bench: ## The product beside the database alone, its requests beside plain paging, ten million events, and a plan of a million rows, each in one run; takes some minutes
 	cargo bench --locked --bench sync
 	cargo bench --locked --bench latency
 	cargo bench --locked --bench events
+	cargo bench --locked --bench bulk
 
 .PHONY: soak
 soak: ## The long tests, which `make test` leaves out

@@ -9,6 +9,7 @@
 
 mod check;
 mod compare;
+mod seen;
 mod store;
 
 use std::path::{Path, PathBuf};

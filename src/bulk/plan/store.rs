@@ -1,13 +1,12 @@
 //! The third part of planning: rows into the ledger. A user stands in a plan once: the first row about them counts, every further one is left out with a complaint.
 
-use std::collections::HashSet;
-
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::SHOWN;
 use super::compare::{Compared, reject};
+use super::seen::Seen;
 use crate::bulk::complaint::Complaint;
 use crate::bulk::error::Error;
 use crate::bulk::progress::Progress;
@@ -22,6 +21,7 @@ pub(super) struct Store<'a> {
     progress: &'a Progress,
     sums: Sums,
     complaints: Vec<Complaint>,
+    seen: Seen,
 }
 
 impl<'a> Store<'a> {
@@ -38,6 +38,7 @@ impl<'a> Store<'a> {
             progress,
             sums: Sums::default(),
             complaints: Vec::new(),
+            seen: Seen::new(),
         }
     }
 
@@ -53,58 +54,46 @@ impl<'a> Store<'a> {
     }
 
     async fn batch(&mut self, batch: Vec<(New, Compared)>) -> Result<(), Error> {
-        let (new, mut batch): (Vec<New>, Vec<Compared>) = batch.into_iter().unzip();
-        let added = rows::add(self.ledger, self.plan_id, &new).await?;
-        if added.len() < new.len() {
-            let added: HashSet<i64> = added.into_iter().collect();
-            self.again(&new, &mut batch, &added).await?;
+        let (mut new, mut batch): (Vec<New>, Vec<Compared>) = batch.into_iter().unzip();
+        for (at, line) in self.repeated(&new).await? {
+            let complaint = again(&new[at], line, &self.column);
+            new[at] = reject(
+                new[at].row_number,
+                new[at].line,
+                new[at].identifier.take().unwrap_or_default(),
+                new[at].action,
+                std::slice::from_ref(&complaint),
+            );
+            batch[at].complaints.push(complaint);
         }
+        rows::add(self.ledger, self.plan_id, &new).await?;
         for (new, row) in new.iter().zip(batch) {
             self.count(new, row);
         }
         Ok(())
     }
 
-    /// Rows about users who stand in the plan already.
-    async fn again(
-        &mut self,
-        new: &[New],
-        batch: &mut [Compared],
-        added: &HashSet<i64>,
-    ) -> Result<(), Error> {
-        let repeated: Vec<usize> = (0..new.len())
-            .filter(|at| !added.contains(&new[*at].row_number))
-            .collect();
-        let users: Vec<&str> = repeated
-            .iter()
-            .filter_map(|at| new[*at].user_id.as_deref())
-            .collect();
-        let lines = rows::lines_of(&mut *self.ledger, self.plan_id, &users).await?;
-        let mut rejects = Vec::with_capacity(repeated.len());
-        for at in repeated {
-            let row = &new[at];
-            let line = row
-                .user_id
-                .as_ref()
-                .and_then(|user_id| lines.get(user_id))
-                .copied()
-                .unwrap_or_default();
-            let identifier = row.identifier.clone().unwrap_or_default();
-            let reason =
-                format!("is the same user as on line {line}; a user may stand in a file once");
-            let complaint =
-                Complaint::about_cell(row.line.unsigned_abs(), &self.column, &identifier, reason);
-            rejects.push(reject(
-                row.row_number,
-                row.line,
-                identifier,
-                row.action,
-                std::slice::from_ref(&complaint),
-            ));
-            batch[at].complaints.push(complaint);
+    /// Rows about users who stand in the plan already, and at which line. The ledger's unique index would refuse them, and the whole batch with them.
+    async fn repeated(&mut self, new: &[New]) -> Result<Vec<(usize, i64)>, Error> {
+        let users = new.iter().filter_map(|row| row.user_id.as_deref());
+        let maybe: Vec<&str> = users.filter(|user| self.seen.add(user)).collect();
+        if maybe.is_empty() {
+            return Ok(Vec::new());
         }
-        rows::add(self.ledger, self.plan_id, &rejects).await?;
-        Ok(())
+        let mut lines = rows::lines_of(&mut *self.ledger, self.plan_id, &maybe).await?;
+        let mut repeated = Vec::new();
+        for (at, row) in new.iter().enumerate() {
+            let Some(user_id) = &row.user_id else {
+                continue;
+            };
+            match lines.get(user_id) {
+                Some(line) => repeated.push((at, *line)),
+                None => {
+                    lines.insert(user_id.clone(), row.line);
+                }
+            }
+        }
+        Ok(repeated)
     }
 
     fn count(&mut self, new: &New, row: Compared) {
@@ -135,4 +124,11 @@ impl<'a> Store<'a> {
             }
         }
     }
+}
+
+/// What is wrong with a row about a user whom an earlier one is about.
+fn again(row: &New, line: i64, column: &str) -> Complaint {
+    let identifier = row.identifier.as_deref().unwrap_or_default();
+    let reason = format!("is the same user as on line {line}; a user may stand in a file once");
+    Complaint::about_cell(row.line.unsigned_abs(), column, identifier, reason)
 }

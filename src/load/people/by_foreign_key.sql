@@ -3,8 +3,7 @@ select k.ordinal as "ordinal!", u.user_id as "user_id!", u.email, u.registered_a
        coalesce(pushed.away, false) as "pushed_away!",
        array(
            select coalesce(pushed.attributes -> slug, u.attributes -> slug)::text
-           from unnest($2::text[]) with ordinality as wanted (slug, place)
-           order by place
+           from (select slug from unnest($2::text[]) with ordinality as wanted (slug, place) order by place) wanted
        ) as "values!: Vec<Option<String>>"
 from unnest($1::text[]) with ordinality as k (name, ordinal)
 join user_foreign_keys f on f.system = $3 and f.key = k.name and f._zephr_deleted_at is null
@@ -16,6 +15,6 @@ left join lateral (
     from bulk_rows r
     left join lateral jsonb_each(r.new_values) v on true
     where r.user_id = u.user_id and r.state = 'succeeded' and r.confirmed_at is null and r.refuted_at is null
-    having count(*) > 0
+    group by r.user_id
 ) pushed on true
 order by k.ordinal
