@@ -11,7 +11,7 @@ COPY . .
 ARG COMMIT=""
 # The caches make a second build fast and are not part of the image, so the binary is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
-    ZEPHR_SYNC_COMMIT="$COMMIT" cargo build --release --locked && cp target/release/zephr-sync /zephr-sync && strip /zephr-sync
+    BUILD_COMMIT="$COMMIT" cargo build --release --locked && cp target/release/zephr-sync /zephr-sync && strip /zephr-sync
 
 FROM debian:trixie-slim
 ARG COMMIT=""

@@ -21,7 +21,7 @@ fn main() {
 
 /// The commit that the sources are of. Where there is no git, as in an image, the variable says it.
 fn commit() -> Option<String> {
-    const GIVEN: &str = "ZEPHR_SYNC_COMMIT";
+    const GIVEN: &str = "BUILD_COMMIT";
     println!("cargo::rerun-if-env-changed={GIVEN}");
     if let Some(given) = env::var(GIVEN).ok().filter(|given| !given.is_empty()) {
         return Some(given);

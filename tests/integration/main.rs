@@ -25,6 +25,7 @@ mod lists;
 mod memory;
 mod migrate;
 mod older;
+mod packaging;
 mod postgres_stops;
 mod previews;
 mod privacy;
