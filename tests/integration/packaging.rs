@@ -391,7 +391,7 @@ async fn every_command_has_a_page_in_the_manual() {
             "{page}"
         );
         if installed("groff") {
-            let complaints = fed("groff", &["-man", "-ww", "-z", "-Tutf8"], &text);
+            let complaints = fed("groff", &["-Kutf8", "-man", "-ww", "-z", "-Tutf8"], &text);
             assert_eq!(complaints, "", "{page}");
         }
     }
