@@ -71,3 +71,7 @@ bench: ## The product beside the database alone, its requests beside plain pagin
 .PHONY: soak
 soak: ## The long tests, which `make test` leaves out
 	$(WITH_POSTGRES) --durable cargo nextest run --locked --cargo-profile release --profile soak --run-ignored only
+
+.PHONY: image-steps
+image-steps: ## The steps of the Dockerfile without a container engine: context, release build, first checks; takes minutes
+	scripts/image-steps

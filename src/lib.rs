@@ -10,7 +10,7 @@
 //! The rooms, from the outside in. Arrows of import point down this list, never up; `zephr`, `load` and `state` do not know each other, and [`sync`] introduces
 //! them.
 //!
-//! - [`cli`]: one file per command; [`config`] holds the settings, [`telemetry`] the logs, [`lifecycle`] the signals
+//! - [`cli`]: one file per command; [`config`] holds the settings, [`telemetry`] the logs, [`lifecycle`] the signals, [`supervisor`] what systemd hears
 //! - [`bulk`]: a push of updates to the tenant, from a CSV file to what became of each row; [`sync`]: one sync run, the flow; [`verify`]: comparing the mirror with the API; [`erase`]: removing a person
 //! - [`zephr`]: the Admin API; [`scan`]: reading the export whole; [`load`]: the data tables; [`state`]: our own bookkeeping
 //! - [`notify`]: webhooks about runs, and a command after a success
@@ -41,6 +41,7 @@ pub mod scan;
 pub mod schedule;
 pub mod simulator;
 pub mod state;
+pub mod supervisor;
 pub mod sync;
 pub mod table;
 pub mod telemetry;

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod erase;
 pub mod exit;
 pub mod init;
+pub mod man;
 pub mod migrate;
 pub mod mirror;
 pub mod operator;
@@ -21,8 +22,10 @@ pub mod status;
 pub mod sync;
 pub mod tenant;
 pub mod verify;
+pub mod version;
 pub mod watch;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Flags, Settings};
@@ -83,12 +86,17 @@ pub enum Command {
     Simulate(Box<simulate::Args>),
     /// Print shell completions
     Completions(completions::Args),
+    /// Print the manual page of a command, or write all of them into a directory
+    Man(man::Args),
 }
 
 /// Parses the command line, runs the command, and says how it went.
 pub async fn main() -> Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::DisplayVersion && json_is_asked_for() => {
+            return version::run();
+        }
         // Help and version are answers, and clap prints them where they belong.
         Err(error) if !error.use_stderr() => {
             let _ = error.print();
@@ -96,8 +104,7 @@ pub async fn main() -> Exit {
         }
         Err(error) => {
             let _ = error.print();
-            // What was typed could not be read, so this is looked for by hand.
-            if std::env::args_os().any(|argument| argument == "--json") {
+            if json_is_asked_for() {
                 Output::new(true).document(&Failure::usage(error.kind().to_string(), ""));
             }
             return Exit::Usage;
@@ -111,6 +118,11 @@ pub async fn main() -> Exit {
             failure.exit
         }
     }
+}
+
+/// Looked for by hand: clap stops reading at `--version` and at what it cannot read.
+fn json_is_asked_for() -> bool {
+    std::env::args_os().any(|argument| argument == "--json")
 }
 
 async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
@@ -136,6 +148,7 @@ async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
         Command::Api(args) => api::run(&settings, &args).await,
         Command::Simulate(args) => simulate::run(*args, output).await,
         Command::Completions(args) => Ok(completions::run(&args)),
+        Command::Man(args) => man::run(&args, output),
     }
 }
 

@@ -97,6 +97,15 @@ pub async fn run(database: &Database) -> Result<Migrated, Error> {
     })
 }
 
+/// The version of the schema that this binary brings about.
+pub fn latest() -> i64 {
+    MIGRATOR
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0)
+}
+
 /// Whether the schema is there and up to date, without changing anything.
 ///
 /// # Errors

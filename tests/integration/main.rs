@@ -29,6 +29,7 @@ mod lists;
 mod memory;
 mod migrate;
 mod older;
+mod packaging;
 mod postgres_stops;
 mod previews;
 mod privacy;
