@@ -1166,13 +1166,11 @@ async fn a_log_tells_nothing_of_anybody() {
             "not-a-number-7",
             "stranger",
         ];
-        let mut lines = 0;
         for line in ended.iter().flat_map(|ended| ended.stderr.lines()) {
-            lines += 1;
             for needle in secret {
                 assert!(!line.contains(needle), "{needle} is in {line}");
             }
         }
-        assert!(lines > 10, "hardly anything was logged");
+        assert!(ended[1].stderr.contains("state of the job"), "{ended:?}");
     }
 }
