@@ -1135,7 +1135,10 @@ async fn a_preview_can_be_read_and_forwarded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_tells_nothing_of_anybody() {
     for format in ["json", "text"] {
-        let bench = Bench::with(50, Options::default(), |program| {
+        let mut options = Options::default();
+        // Long enough that the job is looked at while it runs, which is logged.
+        options.behaviour.bulk.delay_ms = 500;
+        let bench = Bench::with(50, options, |program| {
             program
                 .with("ZEPHR_SYNC_LOG", "trace")
                 .with("ZEPHR_SYNC_LOG_FORMAT", format)
