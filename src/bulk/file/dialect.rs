@@ -3,15 +3,17 @@
 /// What is looked for, the most usual first. Excel writes `;` where the comma is the decimal sign.
 const CANDIDATES: [u8; 3] = [b',', b';', b'\t'];
 
-/// Reads the delimiter that an operator gives: a sign, or the word `tab`.
+/// Reads the delimiter that an operator gives: a sign, or the word for one of the usual.
 ///
 /// # Errors
 /// A sentence for the operator.
 pub fn delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
+        b"comma" => Ok(b','),
+        b"semicolon" => Ok(b';'),
         b"tab" | b"\\t" => Ok(b'\t'),
         [one] if usable(*one) => Ok(*one),
-        [..] => Err("write `,`, `;`, `tab` or another ASCII sign".into()),
+        [..] => Err("write comma, semicolon, tab or another ASCII sign".into()),
     }
 }
 
@@ -110,6 +112,8 @@ mod tests {
         for (text, byte) in [
             (",", b','),
             (";", b';'),
+            ("comma", b','),
+            ("semicolon", b';'),
             ("tab", b'\t'),
             ("\\t", b'\t'),
             ("\t", b'\t'),

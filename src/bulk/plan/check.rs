@@ -75,6 +75,8 @@ fn check(header: &Header, known: &[Option<&Field>], empty: Empty, row: &Row) -> 
     let values = match action {
         // What else stands in the row of somebody who is to be deleted has no meaning.
         Action::Delete => Vec::new(),
+        // Nor have cells that may not be those of their columns.
+        Action::Set if !row.faults.is_empty() => Vec::new(),
         Action::Set => {
             let cells = header.attributes.iter().zip(known);
             let values = cells.map(|(attribute, field)| {

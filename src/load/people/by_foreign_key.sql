@@ -6,8 +6,9 @@ select k.ordinal as "ordinal!", u.user_id as "user_id!", u.email, u.registered_a
            from (select slug from unnest($2::text[]) with ordinality as wanted (slug, place) order by place) wanted
        ) as "values!: Vec<Option<String>>"
 from unnest($1::text[]) with ordinality as k (name, ordinal)
-join user_foreign_keys f on f.system = $3 and f.key = k.name and f._zephr_deleted_at is null
-join users u on u.user_id = f.user_id
+join user_foreign_keys f on f.system = $3 and f.key = k.name
+-- Of the keys that went, those that went with their user: so it can be said that there was one.
+join users u on u.user_id = f.user_id and (f._zephr_deleted_at is null or u._zephr_deleted_at is not null)
 left join lateral (
     -- Pushes that the mirror has not seen yet, the later ones over the earlier ones.
     select jsonb_object_agg(v.key, v.value order by r.settled_at, r.plan_id) filter (where v.key is not null) as attributes,
