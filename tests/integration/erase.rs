@@ -43,9 +43,9 @@ async fn plant(mirror: &Mirror, id: &str) {
                  ('users', 'users', '\\x02', null, 'planted', '{{\"of\": \"{id}\"}}', gen_random_uuid(), gen_random_uuid()),
                  ('users', 'users', '\\x03', 'other', 'planted', '{{}}', gen_random_uuid(), gen_random_uuid());
              insert into bulk_plans (plan_id, file_name, file_hash, rows_planned, rows_skipped) values (gen_random_uuid(), 'f', '', 1, 0);
-             insert into bulk_rows (plan_id, row_number, user_id, action, old_values, state)
-                 select plan_id, 1, '{id}', 'set', '{{\"telephone\":\"{phone}\"}}', 'planned' from bulk_plans;
-             insert into bulk_chunks (plan_id, chunk, state, answer) select plan_id, 0, 'done', '{{\"user\":\"{id}\"}}' from bulk_plans;
+             insert into bulk_rows (plan_id, row_number, line, user_id, action, old_values, state)
+                 select plan_id, 1, 2, '{id}', 'set', '{{\"telephone\":\"{phone}\"}}', 'planned' from bulk_plans;
+             insert into bulk_chunks (plan_id, chunk, action, state, answer) select plan_id, 0, 'set', 'done', '{{\"user\":\"{id}\"}}' from bulk_plans;
              insert into verifications (verification_id, job, finished_at, rows_mirror, rows_sampled, rows_equal, rows_different, rows_gone, differences)
                  values (gen_random_uuid(), 'users', now(), 2, 2, 0, 2, 0, '[{{\"user_id\":\"{id}\"}}, {{\"user_id\":\"other\"}}]')",
             phone = PLANTED_PHONES[1]

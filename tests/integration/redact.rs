@@ -117,8 +117,8 @@ async fn new_settings_rewrite_the_past_before_anything_is_read() {
              insert into rejects (job, resource, content_hash, reason, record, first_run_id, last_run_id)
              values ('users', 'users', '\\x01', 'planted', '{{\"user\":{{\"identifiers\":{{\"email_address\":\"{0}\"}}}}}}', gen_random_uuid(), gen_random_uuid());
              insert into bulk_plans (plan_id, file_name, file_hash, rows_planned, rows_skipped) values (gen_random_uuid(), 'f', '', 1, 0);
-             insert into bulk_rows (plan_id, row_number, user_id, action, old_values, new_values, state)
-             select plan_id, 1, 'x', 'set', '{{\"telephone\":\"{1}\",\"country\":\"FR\"}}', '{{\"telephone\":\"{1}\"}}', 'planned' from bulk_plans",
+             insert into bulk_rows (plan_id, row_number, line, user_id, action, old_values, new_values, state)
+             select plan_id, 1, 2, 'x', 'set', '{{\"telephone\":\"{1}\",\"country\":\"FR\"}}', '{{\"telephone\":\"{1}\"}}', 'planned' from bulk_plans",
             PLANTED_EMAILS[0], PLANTED_PHONES[0],
         ))
         .await;
