@@ -17,6 +17,9 @@ use crate::state::bulk::rows::{self, Action, New, Row, State, Values};
 /// Rows that are held at once.
 const BATCH: i64 = 1_000;
 
+/// What the rows of a way back name users by.
+const USER_ID: &str = "user_id";
+
 /// What cannot be taken back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Impossible {
@@ -104,7 +107,7 @@ fn new_plan<'a>(undo_id: Uuid, undone: &'a Plan, operator: &'a str) -> NewPlan<'
         file_name: None,
         file_path: None,
         file_hash: None,
-        identifier: &undone.identifier,
+        identifier: USER_ID,
         created_by: operator,
         undo_of: Some(undone.plan_id),
         fields: &undone.fields,

@@ -213,7 +213,7 @@ impl Desk<'_> {
     async fn apply(&self, plan_id: Uuid, allow: &AllowArgs) -> Result<Exit, Failure> {
         if !allow.yes {
             let document = self.document(plan_id).await?;
-            self.output.note(&document.preview());
+            self.output.note(&document.brief());
             return Err(Failure::usage(
                 "nothing was sent: --yes is missing",
                 format!("`zephr-sync bulk apply {plan_id} --yes` sends the plan."),
@@ -249,7 +249,7 @@ impl Desk<'_> {
             return Ok(Exit::Failed);
         };
         let document = self.document(plan_id).await?.planned(planned);
-        self.output.note(&document.preview());
+        self.output.note(&document.brief());
         let exit = self.apply(plan_id, &args.allow).await?;
         Ok(exit.worst(if rejects { Exit::Rejects } else { Exit::Done }))
     }

@@ -74,7 +74,10 @@ impl Compare<'_> {
         let lower = self.in_lower_case(&batch, &found).await?;
         let compared = batch.into_iter().enumerate().map(|(at, row)| {
             let named = found.remove(&at).unwrap_or_default();
-            self.row(row, &named, lower.contains(&at))
+            let (mut new, compared) = self.row(row, &named, lower.contains(&at));
+            // The ledger keeps of people what the mirror keeps.
+            new.identifier = new.identifier.map(|identifier| self.name(&identifier));
+            (new, compared)
         });
         Ok(compared.collect())
     }

@@ -152,6 +152,19 @@ impl Document {
         printable(&text)
     }
 
+    /// What it would change, in numbers alone: what services collect of stderr should hold nobody's values.
+    pub(super) fn brief(&self) -> String {
+        match &self.plan {
+            Some(plan) => printable(&format!(
+                "{}{}{}",
+                heading(plan),
+                counts(plan),
+                totals(plan)
+            )),
+            None => self.preview(),
+        }
+    }
+
     /// What became of it.
     pub(super) fn report(&self) -> String {
         match &self.plan {
