@@ -1,6 +1,6 @@
 //! `zephr-sync bulk …`: a CSV file made into a plan, looked at, applied, followed, reported, taken back.
 
-mod document;
+pub(super) mod document;
 mod results;
 
 use std::path::PathBuf;

@@ -1,14 +1,17 @@
 //! `zephr-sync demo`: the whole thing in under a minute, on the simulator and a private Postgres, with nothing configured.
 
+mod push;
+
+use serde::Serialize;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use uuid::Uuid;
 
+use super::bulk::document::Document;
 use super::exit::{Exit, Failure};
 use super::mirror::{self, Opened};
 use super::output::{Output, table, thousands};
-use super::runs::Document;
 use super::sync::{Night, summary};
-use super::tenant::reader;
+use super::tenant::client;
 use crate::config::Settings;
 use crate::job;
 use crate::lifecycle::Shutdown;
@@ -16,7 +19,8 @@ use crate::postgres::connect::Schemas;
 use crate::simulator::{Edits, Options, Shape, Simulator};
 use crate::state::runs::{self, Run};
 use crate::sync::{Extent, Start};
-use crate::zephr::{BaseUrl, KeyPair};
+use crate::zephr::{BaseUrl, KeyPair, Reader};
+use push::Push;
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -104,7 +108,8 @@ async fn show(
     let keys = KeyPair::new(keys.access.clone().into(), keys.secret.clone().into());
     let base = BaseUrl::parse(&simulator.base_url())
         .map_err(|error| Failure::new(error.to_string(), ""))?;
-    let reader = reader(settings, (base, keys))?;
+    let client = client(settings, (base, keys))?;
+    let reader = Reader::new(client.clone(), settings.ignored.clone());
     let night = Night {
         settings,
         reader: &reader,
@@ -143,13 +148,35 @@ async fn show(
         return Ok(Exit::Interrupted);
     }
 
+    say(
+        "And back: a CSV with new cities is checked whole, and nothing is sent before somebody says so.",
+    );
+    let push = Push {
+        settings,
+        client: &client,
+        mirror,
+        shutdown,
+    };
+    let mut pushes = vec![push.plan(simulator).await?];
+    say(&pushes[0].preview());
+    if let Some(plan_id) = pushes[0].plan_id() {
+        say("Applied, and then taken back:");
+        for pushed in [push.apply(plan_id).await?, push.undo(plan_id).await?] {
+            say(&pushed.report());
+            pushes.push(pushed);
+        }
+    }
+    if shutdown.is_requested() {
+        return Ok(Exit::Interrupted);
+    }
+
     let text = if output.is_json() {
         String::new()
     } else {
         look(&mut connection, &done[1]).await?
     };
     drop(connection);
-    output.result(&Document { runs: done }, |_| text)?;
+    output.result(&Shown { runs: done, pushes }, |_| text)?;
     if args.keep {
         keep(simulator, mirror, shutdown, output).await;
     } else {
@@ -159,6 +186,13 @@ async fn show(
         "Next: `zephr-sync init` writes a settings file for your tenant, and `zephr-sync check` tests it.",
     );
     Ok(Exit::Done)
+}
+
+/// Everything that was done, as one document.
+#[derive(Debug, Serialize)]
+struct Shown {
+    runs: Vec<Run>,
+    pushes: Vec<Document>,
 }
 
 async fn keep(simulator: &Simulator, mirror: &Opened, shutdown: &Shutdown, output: Output) {

@@ -55,6 +55,14 @@ async fn the_demo_needs_nothing_and_leaves_nothing_running() {
         ),
         (&"full".into(), &3.into(), &"proven".into())
     );
+    let pushes = shown["pushes"].as_array().expect("pushes");
+    assert_eq!(pushes.len(), 3);
+    assert_eq!(pushes[0]["rows_rejected"], 2);
+    let planned = &pushes[0]["rows_planned"];
+    assert!(planned.as_u64().is_some_and(|rows| rows > 30), "{planned}");
+    // What was set is set back.
+    assert_eq!(&pushes[1]["outcomes"]["succeeded"], planned);
+    assert_eq!(&pushes[2]["outcomes"]["succeeded"], planned);
     assert_eq!(people, 302);
     assert!(was_stopped, "the demo left its Postgres running");
 }

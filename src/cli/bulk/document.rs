@@ -26,7 +26,7 @@ const COMPLAINTS: usize = 10;
 
 /// A plan and what became of it.
 #[derive(Debug, Serialize)]
-pub(super) struct Document {
+pub(in crate::cli) struct Document {
     #[serde(flatten)]
     plan: Option<Plan>,
     /// Of a file of which no row could be planned.
@@ -55,7 +55,10 @@ pub(super) struct Documents {
 
 impl Document {
     /// Reads a plan from the ledger.
-    pub(super) async fn read(connection: &mut PgConnection, plan_id: Uuid) -> Result<Self, Error> {
+    pub(in crate::cli) async fn read(
+        connection: &mut PgConnection,
+        plan_id: Uuid,
+    ) -> Result<Self, Error> {
         let plan = plans::get(&mut *connection, plan_id).await?;
         let plan = plan.ok_or(Error::NoPlan(plan_id))?;
         let status = match (plan.applied_at, plan.finished_at) {
@@ -78,7 +81,7 @@ impl Document {
     }
 
     /// With what was found while it was made.
-    pub(super) fn planned(self, planned: Planned) -> Self {
+    pub(in crate::cli) fn planned(self, planned: Planned) -> Self {
         Self {
             complaints: Some(planned.complaints),
             warnings: Some(planned.warnings),
@@ -87,7 +90,7 @@ impl Document {
     }
 
     /// Of a file of which no row could be planned.
-    pub(super) fn without_plan(planned: Planned) -> Self {
+    pub(in crate::cli) fn without_plan(planned: Planned) -> Self {
         Self {
             plan: None,
             rows_rejected: Some(planned.rows_rejected),
@@ -103,11 +106,16 @@ impl Document {
     }
 
     /// With what cannot be taken back.
-    pub(super) fn leaving(self, impossible: Impossible) -> Self {
+    pub(in crate::cli) fn leaving(self, impossible: Impossible) -> Self {
         Self {
             impossible: Some(impossible),
             ..self
         }
+    }
+
+    /// The plan, if there is one.
+    pub(in crate::cli) fn plan_id(&self) -> Option<Uuid> {
+        self.plan.as_ref().map(|plan| plan.plan_id)
     }
 
     /// How a push of it ends.
@@ -120,7 +128,7 @@ impl Document {
     }
 
     /// What it would change, or did.
-    pub(super) fn preview(&self) -> String {
+    pub(in crate::cli) fn preview(&self) -> String {
         let Some(plan) = &self.plan else {
             let rows = self.rows_rejected.unwrap_or_default();
             return printable(&format!(
@@ -166,7 +174,7 @@ impl Document {
     }
 
     /// What became of it.
-    pub(super) fn report(&self) -> String {
+    pub(in crate::cli) fn report(&self) -> String {
         match &self.plan {
             Some(plan) => printable(&format!("{}{}", heading(plan), self.became(plan))),
             None => self.preview(),

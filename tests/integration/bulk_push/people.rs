@@ -216,3 +216,35 @@ async fn two_operators_at_once_do_not_send_anything_twice() {
         assert_eq!(desk.city(person), Some(format!("Quay {person}")));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_page_says_can_be_typed() {
+    let page = include_str!("../../../docs/bulk.md");
+    let (_, rest) = page.split_once("```sh\n").expect("a block");
+    let (block, _) = rest.split_once("```").expect("its end");
+    let desk = Desk::new(300).await;
+    desk.cities("users.csv", 0..10, "Port");
+    let mut plan = String::new();
+    let mut typed = 0;
+    for line in block.lines() {
+        let line = line
+            .split('#')
+            .next()
+            .expect("a command")
+            .replace("PLAN", &plan);
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        desk.program.run(&words).await.expect(0);
+        if plan.is_empty() {
+            let listed = desk
+                .program
+                .run(&["bulk", "status", "--json"])
+                .await
+                .expect(0)
+                .json();
+            plan = id(&listed["plans"][0]);
+        }
+        typed += 1;
+    }
+    assert_eq!(typed, 4);
+    assert_eq!(desk.applied().len(), 10);
+}
