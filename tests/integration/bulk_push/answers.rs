@@ -9,14 +9,14 @@ use super::desk::{CHUNK, outcome};
 async fn a_plan_is_sent_once_and_nothing_else() {
     let desk = Desk::new(600).await;
     let before = desk.city(500);
-    desk.cities("a.csv", 0..300, "Port");
+    desk.cities("a.csv", 0..300, "Pört 😀");
     let plan = desk.plan("a.csv").await;
     assert_eq!(desk.simulator.stats().writes, 0, "planning writes nothing");
 
     let ended = desk.apply(&plan).await.expect(0).json();
     assert_eq!(ended["status"], "finished");
     assert_eq!(outcome(&ended, "succeeded"), 300);
-    desk.expect_cities(0..300, "Port", "applied");
+    desk.expect_cities(0..300, "Pört 😀", "applied");
     assert_eq!(desk.city(500), before);
     let stats = desk.simulator.stats();
     assert_eq!(
