@@ -35,7 +35,7 @@ const FILE: &str = "
                case when drawn % 10 > 0 then 'Town ' || drawn % 1000 else attributes ->> 'city' end as city,
                case when drawn % 10 > 4 then (array['GB','IE','DE','FR','CH','US','BR'])[1 + drawn % 7] else attributes ->> 'country' end as country,
                (attributes ->> 'loyalty-points')::bigint + case when drawn % 10 > 0 then drawn % 5000 + 1 else 0 end as \"loyalty-points\",
-               (attributes ->> 'newsletter')::boolean <> (drawn % 10 > 6) as newsletter
+               ((attributes ->> 'newsletter')::boolean <> (drawn % 10 > 6))::text as newsletter
         from (select *, abs(hashtext(user_id)::bigint) as drawn from users) u {join}
         where jsonb_typeof(attributes) = 'object' and attributes ? 'city' and {name} is not null
         order by drawn

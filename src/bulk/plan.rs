@@ -271,11 +271,11 @@ async fn rows_into(
 ) -> Result<(Sums, Vec<Complaint>, file::Digest), Error> {
     let by = intake.header().identifier.by.clone();
     let names = names_are_kept(&env.policy, &by)?;
-    let slugs: Vec<String> = intake
+    let slugs: Vec<Arc<str>> = intake
         .header()
         .attributes
         .iter()
-        .map(|attribute| attribute.slug.clone())
+        .map(|attribute| attribute.slug.as_str().into())
         .collect();
     let fields = Arc::new(fields);
     let (checked_in, checked) = mpsc::channel(WAITING);

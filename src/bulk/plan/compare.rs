@@ -1,7 +1,9 @@
 //! The second part of planning: whom a row is about, and what it would change.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use serde::{Serialize, Serializer as _};
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
@@ -18,6 +20,9 @@ use crate::load::people::{self, Named};
 use crate::privacy::HashKey;
 use crate::state::bulk::rows::{Action, New, State, Values};
 
+/// Bytes of an object of some attributes.
+const OBJECT: usize = 128;
+
 /// What is to be said and counted about a row, beside what goes into the ledger.
 #[derive(Debug)]
 pub(super) struct Compared {
@@ -28,7 +33,7 @@ pub(super) struct Compared {
 /// A value that changes.
 #[derive(Debug)]
 pub(super) struct Change {
-    pub(super) slug: String,
+    pub(super) slug: Arc<str>,
     pub(super) before: Option<Box<RawValue>>,
     pub(super) after: Box<RawValue>,
 }
@@ -41,7 +46,7 @@ pub(super) struct Compare<'a> {
     pub(super) hashing: Option<HashKey>,
     /// Whether the mirror holds addresses as they are.
     pub(super) keeps_email: bool,
-    pub(super) slugs: Vec<String>,
+    pub(super) slugs: Vec<Arc<str>>,
     pub(super) fields: &'a Fields,
     pub(super) wire: Wire,
 }
@@ -90,7 +95,7 @@ impl Compare<'_> {
         names: &[String],
     ) -> Result<HashMap<usize, Vec<Named>>, Error> {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let slugs: Vec<&str> = self.slugs.iter().map(String::as_str).collect();
+        let slugs: Vec<&str> = self.slugs.iter().map(AsRef::as_ref).collect();
         let named = people::named(&mut self.session, &self.by, &names, &slugs).await?;
         let mut found: HashMap<usize, Vec<Named>> = HashMap::with_capacity(places.len());
         for one in named {
@@ -201,28 +206,17 @@ impl Compare<'_> {
             Action::Set | Action::Delete => State::Planned,
         };
         let (old_values, new_values) = match row.action {
-            Action::Delete => (Some(self.image(user)), None),
+            Action::Delete => (object(&self.image(user)), None),
             Action::Set if changes.is_empty() => (None, None),
-            Action::Set => {
-                let before = |change: &Change| {
-                    change
-                        .before
-                        .clone()
-                        .unwrap_or_else(|| RawValue::NULL.to_owned())
-                };
-                let old: Values = changes
-                    .iter()
-                    .map(|change| (change.slug.clone(), before(change)))
-                    .collect();
-                let new: Values = changes
-                    .iter()
-                    .map(|change| (change.slug.clone(), change.after.clone()))
-                    .collect();
-                (Some(old), Some(new))
-            }
+            Action::Set => (
+                object(
+                    changes
+                        .iter()
+                        .map(|change| (&*change.slug, change.before.as_deref())),
+                ),
+                object(changes.iter().map(|change| (&*change.slug, &*change.after))),
+            ),
         };
-        let json =
-            |values: Option<Values>| values.and_then(|values| serde_json::to_string(&values).ok());
         let new = New {
             row_number: row.number,
             line: row.line,
@@ -230,8 +224,8 @@ impl Compare<'_> {
             user_id: Some(user.user_id.clone()),
             action: row.action,
             registered_at: user.registered_at,
-            old_values: json(old_values),
-            new_values: json(new_values),
+            old_values,
+            new_values,
             state,
             message: None,
         };
@@ -277,6 +271,15 @@ impl Compare<'_> {
         }
         changes
     }
+}
+
+/// Attributes and their values as JSON, without a tree in between.
+fn object(values: impl IntoIterator<Item = (impl Serialize, impl Serialize)>) -> Option<String> {
+    let mut out = Vec::with_capacity(OBJECT);
+    serde_json::Serializer::new(&mut out)
+        .collect_map(values)
+        .ok()?;
+    String::from_utf8(out).ok()
 }
 
 /// A row that is left out, for what was said about it.
