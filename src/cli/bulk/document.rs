@@ -198,6 +198,14 @@ impl Document {
             thousands(failed),
             thousands(unknown)
         );
+        // Changed by others to what was planned, between plan and push.
+        let in_place = plan.rows_planned - succeeded - failed - unknown - planned - sent;
+        if in_place > 0 {
+            text.push_str(&format!(
+                "{} were in place already, and nothing was sent for them.\n",
+                thousands(in_place)
+            ));
+        }
         let by = plan.applied_by.as_deref().unwrap_or_default();
         if let (Some(from), Some(until)) = (plan.applied_at, plan.finished_at) {
             text.push_str(&format!(
