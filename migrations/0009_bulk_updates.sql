@@ -94,8 +94,8 @@ comment on column bulk_jobs.seen_at is 'When it was first seen.';
 
 select set_config('search_path', current_setting('zephr_sync.data_path'), true);
 
--- A file may name users by their user name.
-create index users_username on users (username) where username is not null;
+-- A file may name users by their user name, which may be longer than an entry of a B-tree.
+create index users_username on users using hash (username) where username is not null;
 
 select set_config('search_path', current_setting('zephr_sync.state_path'), true);
 
