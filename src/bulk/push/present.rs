@@ -56,7 +56,7 @@ impl Push<'_> {
         };
         let people = people::registered_between(self.pool, from, until).await?;
         let pages = people.unsigned_abs() / self.env.rpp + 1;
-        // As many users at a time as pages: half as many requests should be worth it.
+        // Pages are larger answers than single users, so they are to be at most half as many.
         if (pages + SPARE_PAGES) * 2 > rows.len() as u64 {
             return Ok(None);
         }

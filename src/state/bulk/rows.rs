@@ -338,7 +338,7 @@ pub async fn replace_old(
     Ok(())
 }
 
-/// Makes rows without evidence rows to be sent again; answers how many, in which chunk of their own.
+/// Makes rows without evidence rows to be sent again; the caller gives them a chunk.
 ///
 /// # Errors
 /// As sqlx.
