@@ -254,14 +254,14 @@ async fn more_than_the_tenant_takes_is_413() {
 #[tokio::test]
 async fn a_delay_of_milliseconds_passes_though_the_clock_stands_still() {
     let (simulator, client) = with(Bulk {
-        delay_ms: 150,
+        delay_ms: 1_500,
         ..plain()
     })
     .await;
     let user = simulator.tenant().user_id(1);
     client.accepted(&[set(&user, "city", "Atlantis")]).await;
     assert_ne!(attribute(&simulator, 1, "city").unwrap(), r#""Atlantis""#);
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(1_600)).await;
     // Nobody polled it.
     assert_eq!(attribute(&simulator, 1, "city").unwrap(), r#""Atlantis""#);
 }
@@ -331,8 +331,8 @@ async fn a_job_may_be_unreadable_for_a_while_or_for_ever() {
         ..plain()
     };
     let late = Bulk {
-        id_grace_ms: 150,
-        list_grace_ms: 150,
+        id_grace_ms: 1_500,
+        list_grace_ms: 1_500,
         ..plain()
     };
     let only = |readable| Bulk {
@@ -370,7 +370,7 @@ async fn a_job_may_be_unreadable_for_a_while_or_for_ever() {
             "carried out all the same"
         );
         if bulk == late {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(1_600)).await;
             assert_eq!(client.status_of(&job).await, 200);
             assert_eq!(client.get(PATH).await.status(), 200);
         }
