@@ -5,10 +5,11 @@
 //!                                                       FILE, once more ─► rows with a complaint ─► rejects CSV
 //! ```
 //!
-//! The three parts work at the same time, each on a batch of its own; memory is those batches, however long the file is.
+//! The four parts work at the same time, each on a batch of its own; memory is those batches, however long the file is.
 
 mod check;
 mod compare;
+mod look;
 mod seen;
 mod store;
 
@@ -20,6 +21,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::Connection;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::complaint::Complaint;
@@ -34,6 +36,8 @@ use crate::privacy::{Action, Policy};
 use crate::state::bulk::plans::{self, New as NewPlan, Sums};
 use crate::state::bulk::rows;
 use crate::zephr::Reader;
+use compare::Compare;
+use look::Look;
 
 /// Batches that wait between two parts.
 const WAITING: usize = 2;
@@ -260,7 +264,7 @@ fn names_are_kept(policy: &Policy, by: &By) -> Result<Action, Error> {
     }
 }
 
-/// Brings the rows of a file into the ledger, all three parts at once.
+/// Brings the rows of a file into the ledger, all four parts at once.
 async fn rows_into(
     env: &Environment,
     empty: Empty,
@@ -280,30 +284,35 @@ async fn rows_into(
         .collect();
     let fields = Arc::new(fields);
     let (checked_in, checked) = mpsc::channel(WAITING);
+    let (found_in, found) = mpsc::channel(WAITING);
     let (compared_in, compared) = mpsc::channel(WAITING);
     let checking = {
         let fields = Arc::clone(&fields);
         blocking(move || check::rows(intake, &fields, empty, &checked_in))
     };
-    let comparing = compare::Compare {
-        session: people::reading(env.database.connect().await?).await?,
+    let hashing = match names {
+        Action::Hash => env.policy.key().cloned(),
+        Action::Keep | Action::Drop => None,
+    };
+    let look = Look::new(&env.database, by.clone(), hashing.clone(), slugs.clone());
+    let compare = Compare {
         by,
         column: column.clone(),
-        hashing: match names {
-            Action::Hash => env.policy.key().cloned(),
-            Action::Keep | Action::Drop => None,
-        },
+        hashing,
         keeps_email: env.policy.choices().of("users.email") == Action::Keep,
         slugs,
-        fields: &fields,
+        fields,
         wire: env.wire,
     };
+    // A task of its own: taking in what the mirror answers costs as much as all the rest.
+    let looking = joined(tokio::spawn(look.all(checked, found_in)));
+    let comparing = blocking(move || {
+        compare.all(found, &compared_in);
+        Ok(())
+    });
     let storing = store::Store::new(ledger, plan_id, column, &env.progress);
-    let (digest, (), (sums, complaints)) = tokio::try_join!(
-        checking,
-        comparing.all(checked, compared_in),
-        storing.all(compared),
-    )?;
+    let (digest, (), (), (sums, complaints)) =
+        tokio::try_join!(checking, looking, comparing, storing.all(compared))?;
     Ok((sums, complaints, digest))
 }
 
@@ -348,7 +357,11 @@ async fn write_rejects(
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
+    joined(tokio::task::spawn_blocking(work)).await
+}
+
+async fn joined<T>(part: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
+    match part.await {
         Ok(done) => done,
         Err(_) => Err(Error::Broken("a part of the planning ended unexpectedly")),
     }

@@ -1,9 +1,10 @@
 //! Users of the mirror as a plan needs them: who is named, and what their attributes are, with what is known to have been pushed since they were read.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use super::erase::By;
+use crate::postgres::connect::Database;
 
 /// A user who is named.
 #[derive(Debug, Clone)]
@@ -24,22 +25,16 @@ pub struct Named {
     pub values: Vec<Option<String>>,
 }
 
-/// A session that looks up users by name, and reads only. The plans Postgres makes of these queries are held to the indexes: each batch is a small part of a large
+/// Sessions that look up users by name, and read only. The plans Postgres makes of these queries are held to the indexes: each batch is a small part of a large
 /// table, and no estimate should ever make it read the whole.
-///
-/// # Errors
-/// As sqlx.
-pub async fn reading(mut session: PgConnection) -> Result<PgConnection, sqlx::Error> {
-    for setting in [
-        "set default_transaction_read_only = on",
-        "set enable_seqscan = off",
-        "set enable_hashjoin = off",
-        "set enable_mergejoin = off",
-    ] {
-        sqlx::query(setting).execute(&mut session).await?;
-    }
-    session.ping().await?;
-    Ok(session)
+pub fn reading(database: &Database, sessions: u32) -> PgPool {
+    let settings = [
+        ("default_transaction_read_only", "on"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+    ];
+    database.with(&settings).pool(sessions)
 }
 
 /// The users whom these names name, in the order of the names; a name may name none, or several.

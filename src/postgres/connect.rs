@@ -154,6 +154,14 @@ impl Database {
         }
     }
 
+    /// The same, for sessions that begin with these settings of Postgres.
+    pub fn with(&self, settings: &[(&str, &str)]) -> Self {
+        Self {
+            options: self.options.clone().options(settings.iter().copied()),
+            ..self.clone()
+        }
+    }
+
     /// A pool of at most `size` sessions.
     pub fn pool(&self, size: u32) -> PgPool {
         PgPoolOptions::new()

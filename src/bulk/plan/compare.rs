@@ -1,22 +1,20 @@
-//! The second part of planning: whom a row is about, and what it would change.
+//! The third part of planning: what a row would change.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer as _};
 use serde_json::value::RawValue;
-use sqlx::PgConnection;
 use tokio::sync::mpsc;
 
 use super::check::Checked;
+use super::look::Found;
 use crate::bulk::complaint::Complaint;
-use crate::bulk::error::Error;
 use crate::bulk::field::Fields;
 use crate::bulk::file::By;
 use crate::bulk::push::EMAIL;
 use crate::bulk::settings::Wire;
 use crate::bulk::{says, wire};
-use crate::load::people::{self, Named};
+use crate::load::people::Named;
 use crate::privacy::HashKey;
 use crate::state::bulk::rows::{Action, New, State, Values};
 
@@ -38,9 +36,8 @@ pub(super) struct Change {
     pub(super) after: Box<RawValue>,
 }
 
-/// Looks up and compares.
-pub(super) struct Compare<'a> {
-    pub(super) session: PgConnection,
+/// Compares.
+pub(super) struct Compare {
     pub(super) by: By,
     /// The column that names them, as the header has it.
     pub(super) column: String,
@@ -49,96 +46,30 @@ pub(super) struct Compare<'a> {
     /// Whether the mirror holds addresses as they are.
     pub(super) keeps_email: bool,
     pub(super) slugs: Vec<Arc<str>>,
-    pub(super) fields: &'a Fields,
+    pub(super) fields: Arc<Fields>,
     pub(super) wire: Wire,
 }
 
-impl Compare<'_> {
+impl Compare {
     /// Takes batches until there are no more, and hands on what became of them.
-    pub(super) async fn all(
-        mut self,
-        mut batches: mpsc::Receiver<Vec<Checked>>,
-        out: mpsc::Sender<Vec<(New, Compared)>>,
-    ) -> Result<(), Error> {
-        while let Some(batch) = batches.recv().await {
-            let compared = self.batch(batch).await?;
-            if out.send(compared).await.is_err() {
+    pub(super) fn all(
+        &self,
+        mut batches: mpsc::Receiver<Vec<Found>>,
+        out: &mpsc::Sender<Vec<(New, Compared)>>,
+    ) {
+        while let Some(batch) = batches.blocking_recv() {
+            let compared = batch.into_iter().map(|Found { row, named, lower }| {
+                let (mut new, compared) = self.row(row, &named, lower);
+                // The ledger keeps of people what the mirror keeps.
+                if let Some(key) = &self.hashing {
+                    new.identifier = new.identifier.map(|name| key.hash_value(&name));
+                }
+                (new, compared)
+            });
+            // Whoever does not take it any more has failed, and says why.
+            if out.blocking_send(compared.collect()).is_err() {
                 break;
             }
-        }
-        Ok(())
-    }
-
-    async fn batch(&mut self, batch: Vec<Checked>) -> Result<Vec<(New, Compared)>, Error> {
-        let mut found = self.find(&batch).await?;
-        let lower = self.in_lower_case(&batch, &found).await?;
-        let compared = batch.into_iter().enumerate().map(|(at, row)| {
-            let named = found.remove(&at).unwrap_or_default();
-            let (mut new, compared) = self.row(row, &named, lower.contains(&at));
-            // The ledger keeps of people what the mirror keeps.
-            new.identifier = new.identifier.map(|identifier| self.name(&identifier));
-            (new, compared)
-        });
-        Ok(compared.collect())
-    }
-
-    /// The users named by each row, by its place in the batch; rows with a complaint are not looked up.
-    async fn find(&mut self, batch: &[Checked]) -> Result<HashMap<usize, Vec<Named>>, Error> {
-        let places = batch
-            .iter()
-            .enumerate()
-            .filter(|(_, row)| row.complaints.is_empty());
-        let (places, names): (Vec<usize>, Vec<String>) = places
-            .map(|(at, row)| (at, self.name(&row.identifier)))
-            .unzip();
-        self.look_up(&places, &names).await
-    }
-
-    async fn look_up(
-        &mut self,
-        places: &[usize],
-        names: &[String],
-    ) -> Result<HashMap<usize, Vec<Named>>, Error> {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let slugs: Vec<&str> = self.slugs.iter().map(AsRef::as_ref).collect();
-        let named = people::named(&mut self.session, &self.by, &names, &slugs).await?;
-        let mut found: HashMap<usize, Vec<Named>> = HashMap::with_capacity(places.len());
-        for one in named {
-            let place = usize::try_from(one.ordinal - 1)
-                .ok()
-                .and_then(|at| places.get(at));
-            if let Some(place) = place {
-                found.entry(*place).or_default().push(one);
-            }
-        }
-        Ok(found)
-    }
-
-    /// Which rows name nobody as they stand, and somebody in lower case: a hint for the person, never a guess of ours.
-    async fn in_lower_case(
-        &mut self,
-        batch: &[Checked],
-        found: &HashMap<usize, Vec<Named>>,
-    ) -> Result<Vec<usize>, Error> {
-        let unknown = batch.iter().enumerate().filter(|(at, row)| {
-            row.complaints.is_empty()
-                && !found.contains_key(at)
-                && row.identifier.chars().any(char::is_uppercase)
-        });
-        let (places, names): (Vec<usize>, Vec<String>) = unknown
-            .map(|(at, row)| (at, self.name(&row.identifier.to_lowercase())))
-            .unzip();
-        if places.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(self.look_up(&places, &names).await?.into_keys().collect())
-    }
-
-    /// A name as the mirror holds it.
-    fn name(&self, identifier: &str) -> String {
-        match &self.hashing {
-            Some(key) => key.hash_value(identifier),
-            None => identifier.to_owned(),
         }
     }
 
@@ -269,7 +200,7 @@ impl Compare<'_> {
                 changes.push(Change {
                     slug: slug.clone(),
                     before: stored.map(ToOwned::to_owned),
-                    after: wire::value(self.fields, slug, wanted, self.wire),
+                    after: wire::value(&self.fields, slug, wanted, self.wire),
                 });
             }
         }

@@ -104,7 +104,7 @@ const COLUMNS: i16 = 11;
 /// Bytes of a row that has little to say.
 const ROW: usize = 256;
 
-/// Adds rows. No user may be in a plan twice: the index refuses it, and nothing is added.
+/// Adds rows. That no user is in a plan twice is for the caller to see to.
 ///
 /// # Errors
 /// As sqlx.
@@ -144,7 +144,7 @@ pub async fn lines_of(
     users: &[&str],
 ) -> Result<BTreeMap<String, i64>, sqlx::Error> {
     let found = sqlx::query!(
-        // One look into the unique index for each: the statistics of a plan in the making would make Postgres believe that reading it whole is cheaper.
+        // One look into the index for each: the statistics of a plan in the making would make Postgres believe that reading it whole is cheaper.
         r#"select u.user_id as "user_id!", r.line
            from unnest($2::text[]) as u (user_id)
            cross join lateral (select line from bulk_rows where user_id = u.user_id and plan_id = $1 limit 1) r"#,
