@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
+
 /// A source of the present time.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
@@ -39,5 +41,28 @@ impl Clock {
 impl std::fmt::Debug for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Clock")
+    }
+}
+
+/// A moment, by a clock that cannot be set and by one that goes on while the machine sleeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    steady: Instant,
+    wall: SystemTime,
+}
+
+impl Moment {
+    /// This moment.
+    pub fn now(clock: &Clock) -> Self {
+        Self {
+            steady: Instant::now(),
+            wall: clock.now(),
+        }
+    }
+
+    /// Whether less than this has passed since, by both clocks.
+    pub fn is_within(self, time: Duration, clock: &Clock) -> bool {
+        let slept = clock.now().duration_since(self.wall).unwrap_or_default();
+        self.steady.elapsed() < time && slept < time
     }
 }

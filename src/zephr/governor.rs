@@ -3,12 +3,16 @@
 //! At first each good answer allows one more request in flight. A refusal halves, and says where the limit is: from then on a round of good answers allows one
 //! more, up to just below that limit, and only after many good answers is the limit itself tried again. `Retry-After` holds everybody back, not only the request
 //! that was refused.
+//!
+//! Where several daemons share a tenant, each has a part of the ceiling, and has it for a time only: [`Governor::set_ceiling`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::clock::{Clock, Moment};
 
 /// In flight at the start: as many as a browser would send, and no burst. It grows from there.
 const INITIAL_IN_FLIGHT: f64 = 4.0;
@@ -31,6 +35,19 @@ pub struct Limits {
     pub max_per_second: Option<f64>,
 }
 
+/// How many of the tenant's requests may be ours, and until when that is so.
+#[derive(Debug, Clone)]
+pub struct Ceiling {
+    /// Requests in flight at most.
+    pub places: usize,
+    /// When this was known to be so.
+    pub since: Moment,
+    /// For how long. Afterwards nothing is sent: others may have the places by then, which a process that was stopped, or slept, cannot have noticed.
+    pub lasts: Duration,
+    /// The clock beside the steady one.
+    pub clock: Clock,
+}
+
 /// What the governor is doing, for progress, `status` and the run record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Snapshot {
@@ -38,6 +55,8 @@ pub struct Snapshot {
     pub in_flight: usize,
     /// How many may be.
     pub allowed: usize,
+    /// How many may be at most, however good the answers are.
+    pub ceiling: usize,
     /// How long everybody still waits because the API asked for it.
     pub waiting: Option<Duration>,
     /// Refusals so far.
@@ -61,6 +80,8 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
+    /// None until others share the tenant: then the limits are the ceiling.
+    ceiling: Option<Ceiling>,
     allowed: f64,
     in_flight: usize,
     /// How often as many were in flight as may be.
@@ -110,6 +131,7 @@ impl Governor {
             shared: Arc::new(Shared {
                 limits,
                 state: Mutex::new(State {
+                    ceiling: None,
                     allowed: INITIAL_IN_FLIGHT.min(ceiling),
                     in_flight: 0,
                     times_full: 0,
@@ -138,17 +160,18 @@ impl Governor {
                 let earliest = state
                     .held_until
                     .map_or(state.next_slot, |held| held.max(state.next_slot));
-                if state.in_flight >= state.allowed as usize {
+                let allowed = self.shared.allowed(&state);
+                if state.in_flight >= allowed {
                     None
                 } else if earliest > now {
                     Some(earliest)
                 } else {
                     let times_full = state.times_full;
                     state.in_flight += 1;
-                    if state.in_flight >= state.allowed as usize {
+                    if state.in_flight >= allowed {
                         state.times_full += 1;
                     }
-                    if let Some(rate) = self.shared.limits.max_per_second {
+                    if let Some(rate) = self.shared.rate(&state) {
                         state.next_slot = now + Duration::from_secs_f64(1.0 / rate);
                     }
                     return Permit {
@@ -164,12 +187,44 @@ impl Governor {
         }
     }
 
+    /// Sends at most so many at once from now on, for as long as the ceiling lasts. What is in flight beyond it comes to its end.
+    pub fn set_ceiling(&self, ceiling: Ceiling) {
+        let mut state = self.shared.lock();
+        // A refusal says where the limit is by how many were allowed, so more than may be sent is not allowed either; where nothing may be, nothing is refused.
+        if ceiling.places > 0 {
+            state.allowed = state.allowed.min(ceiling.places as f64);
+        }
+        state.ceiling = Some(ceiling);
+        drop(state);
+        self.shared.changed.notify_waiters();
+    }
+
+    /// The requests per second and in flight that the settings allow.
+    pub fn limits(&self) -> Limits {
+        self.shared.limits
+    }
+
+    /// Resolves when no more are in flight than the ceiling allows.
+    pub async fn fits(&self) {
+        loop {
+            let changed = self.shared.changed.notified();
+            {
+                let state = self.shared.lock();
+                if state.in_flight <= self.shared.ceiling(&state) {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
     /// What it is doing now.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.shared.lock();
         Snapshot {
             in_flight: state.in_flight,
-            allowed: state.allowed as usize,
+            allowed: self.shared.allowed(&state),
+            ceiling: self.shared.ceiling(&state),
             waiting: state
                 .held_until
                 .and_then(|held| held.checked_duration_since(Instant::now()))
@@ -186,7 +241,7 @@ impl Permit {
         let mut state = self.shared.lock();
         match outcome {
             Outcome::Good => {
-                let ceiling = self.shared.limits.max_in_flight.max(1) as f64;
+                let ceiling = self.shared.ceiling(&state).max(1) as f64;
                 // Where fewer are sent than may be, a good answer does not show that the API copes with more.
                 if state.times_full > self.times_full {
                     state.rise();
@@ -254,6 +309,28 @@ impl Drop for Permit {
 }
 
 impl Shared {
+    /// How many may be in flight at most; none when the time of the ceiling is over.
+    fn ceiling(&self, state: &State) -> usize {
+        match &state.ceiling {
+            None => self.limits.max_in_flight.max(1),
+            Some(ceiling) if ceiling.since.is_within(ceiling.lasts, &ceiling.clock) => {
+                ceiling.places
+            }
+            Some(_) => 0,
+        }
+    }
+
+    fn allowed(&self, state: &State) -> usize {
+        (state.allowed as usize).min(self.ceiling(state))
+    }
+
+    /// Requests per second: of the cap of all the same part as of their places.
+    fn rate(&self, state: &State) -> Option<f64> {
+        let places = self.ceiling(state).max(1) as f64;
+        let rate = self.limits.max_per_second?;
+        Some(rate * (places / self.limits.max_in_flight.max(1) as f64).min(1.0))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every change under the lock is complete in itself, so a panic elsewhere cannot have left it half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -262,6 +339,8 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     fn governor(max_in_flight: usize) -> Governor {
@@ -399,5 +478,88 @@ mod tests {
         drop(governor.admit().await);
         governor.admit().await.finish(Outcome::Good);
         assert_eq!(governor.snapshot().in_flight, 0);
+    }
+
+    fn ceiling(places: usize, seconds: u64) -> Ceiling {
+        let clock = Clock::system();
+        Ceiling {
+            places,
+            since: Moment::now(&clock),
+            lasts: Duration::from_secs(seconds),
+            clock,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_in_flight_when_the_ceiling_falls_comes_to_its_end_and_nothing_new_is_sent() {
+        let governor = governor(4);
+        let mut permits: Vec<_> = futures::future::join_all((0..4).map(|_| governor.admit())).await;
+        governor.set_ceiling(ceiling(2, 60));
+        assert!(governor.admit().now_or_never().is_none());
+        assert!(governor.fits().now_or_never().is_none());
+        for left in [3, 2] {
+            permits.pop().unwrap().finish(Outcome::Good);
+            assert_eq!(governor.snapshot().in_flight, left);
+            assert!(
+                governor.admit().now_or_never().is_none(),
+                "{left} in flight"
+            );
+        }
+        assert!(governor.fits().now_or_never().is_some());
+        permits.pop().unwrap().finish(Outcome::Good);
+        assert!(governor.admit().now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_raised_ceiling_wakes_those_who_wait() {
+        let governor = governor(8);
+        governor.set_ceiling(ceiling(0, 60));
+        let waiting = tokio::spawn({
+            let governor = governor.clone();
+            async move { governor.admit().await.finish(Outcome::Good) }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!waiting.is_finished());
+        governor.set_ceiling(ceiling(1, 60));
+        waiting.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ceiling_ends_with_its_time_by_either_clock() {
+        let governor = governor(8);
+        governor.set_ceiling(ceiling(3, 60));
+        assert_eq!(governor.snapshot().ceiling, 3);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(governor.snapshot().ceiling, 0);
+        assert!(governor.admit().now_or_never().is_none());
+
+        // The machine slept: the steady clock stood still meanwhile.
+        let wall = Arc::new(Mutex::new(std::time::UNIX_EPOCH));
+        let clock = Clock::from_fn({
+            let wall = Arc::clone(&wall);
+            move || *wall.lock().unwrap()
+        });
+        governor.set_ceiling(Ceiling {
+            since: Moment::now(&clock),
+            clock,
+            ..ceiling(3, 60)
+        });
+        assert_eq!(governor.snapshot().ceiling, 3);
+        *wall.lock().unwrap() += Duration::from_secs(61);
+        assert_eq!(governor.snapshot().ceiling, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_of_the_places_is_the_same_part_of_the_rate() {
+        let governor = Governor::new(Limits {
+            max_in_flight: 8,
+            max_per_second: Some(4.0),
+        });
+        governor.set_ceiling(ceiling(2, 60));
+        let before = Instant::now();
+        for _ in 0..5 {
+            governor.admit().await.finish(Outcome::Good);
+        }
+        assert_eq!(before.elapsed(), Duration::from_secs(4));
     }
 }
