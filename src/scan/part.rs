@@ -51,6 +51,19 @@ pub enum Reading {
     FilterIgnored,
 }
 
+/// What one answer to a window showed.
+#[derive(Debug)]
+pub enum Look {
+    /// It holds all of it; only its own people are left on the page.
+    Whole(Page),
+    /// The window has to be cut.
+    TooLarge(Overflow),
+    /// It cannot be cut, and has to be read in another way.
+    Uncuttable,
+    /// Somebody outside the window was in the answer.
+    FilterIgnored,
+}
+
 /// A part that was read by page.
 #[derive(Debug)]
 pub struct ByPage {
@@ -152,9 +165,22 @@ impl<S: Source> PartReader<S> {
         window: Window,
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<Reading, Stopped<S::Error>> {
+        Ok(match self.look(window).await? {
+            Look::Whole(page) => Reading::Whole(page),
+            Look::TooLarge(overflow) => Reading::TooLarge(overflow),
+            Look::FilterIgnored => Reading::FilterIgnored,
+            Look::Uncuttable => self.uncuttable(window, pages).await?,
+        })
+    }
+
+    /// Asks for a window once, or as often as it takes to know whether the answer is whole.
+    ///
+    /// # Errors
+    /// As the source.
+    pub async fn look(&self, window: Window) -> Result<Look, Stopped<S::Error>> {
         let (whole, page) = self.first_page(window, self.asking.rpp).await?;
         if strays(window, &page) {
-            return Ok(Reading::FilterIgnored);
+            return Ok(Look::FilterIgnored);
         }
         let items = page.len() as u64;
         // Nobody without a date is in a window, as far as the server honours the filter: then cutting does not make such an answer smaller.
@@ -162,15 +188,14 @@ impl<S: Source> PartReader<S> {
             && page.items.iter().all(|item| item.registered_at.is_none())
             && !page.items.is_empty();
         if whole {
-            Ok(Reading::Whole(core(window, page)))
+            Ok(Look::Whole(core(window, page)))
         } else if window.can_be_cut()
             && !undated
             && !self.known().signs.contradicts(self.asking.rpp, items)
         {
-            Ok(Reading::TooLarge(self.overflow(window, &page)))
+            Ok(Look::TooLarge(self.overflow(window, &page)))
         } else {
-            drop(page);
-            self.uncuttable(window, pages).await
+            Ok(Look::Uncuttable)
         }
     }
 

@@ -92,6 +92,11 @@ impl Plan {
         self.asks == [Window::ALL]
     }
 
+    /// How many windows are known beforehand, whatever the answers to others.
+    pub fn known_ahead(&self) -> usize {
+        self.asks.len()
+    }
+
     /// The next window; none at the end, or until an answer says how to go on.
     pub fn take(&mut self) -> Option<Window> {
         if let Some(window) = self.asks.pop() {

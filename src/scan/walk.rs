@@ -1,5 +1,5 @@
 //! A scan under way: asks for windows, several at once, cuts those that were too large, looks for people in no window, and keeps count of what the verdict
-//! rests on.
+//! rests on. Windows can be lent to others who read them: what they found is taken in as if it had been read here.
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::Source;
 use super::part::{Asking, ByPage, Fetched, PartReader, Reading, Sightings, Stopped};
-use super::plan::Plan;
+use super::plan::{Overflow, Plan};
 use super::undated::{Counted, dated};
 use super::verdict::{Parts, Proof, Verdict};
 use super::whole::Learned;
@@ -31,6 +31,19 @@ pub enum Step {
     Learned,
 }
 
+/// What somebody else found in a window that was lent.
+#[derive(Debug)]
+pub enum Found {
+    /// One answer held all of it: so many people, who are written.
+    Whole(u64),
+    /// It has to be cut.
+    TooLarge(Overflow),
+    /// Somebody outside the window was in the answer.
+    FilterIgnored,
+    /// Nothing: it has to be read here.
+    Nothing,
+}
+
 /// A scan under way. Dropping it gives up what is in flight.
 #[derive(Debug)]
 pub struct Walk<S: Source> {
@@ -43,6 +56,10 @@ pub struct Walk<S: Source> {
     people: u64,
     in_flight: usize,
     asked: JoinSet<Answer<S::Error>>,
+    /// Windows that somebody else reads.
+    lent: Vec<Window>,
+    /// Windows that came back unread.
+    returned: Vec<Window>,
 }
 
 type Answer<E> = Result<Answered, Stopped<E>>;
@@ -85,7 +102,14 @@ impl<S: Source> Walk<S> {
             people: 0,
             in_flight: in_flight.max(1),
             asked: JoinSet::new(),
+            lent: Vec::new(),
+            returned: Vec::new(),
         }
+    }
+
+    /// Asks for so many windows at once from now on.
+    pub fn set_in_flight(&mut self, in_flight: usize) {
+        self.in_flight = in_flight.max(1);
     }
 
     /// Leaves out what is committed.
@@ -109,7 +133,66 @@ impl<S: Source> Walk<S> {
         self.plan.cut_at(cuts);
     }
 
-    /// The next step; none at the end. Pages of parts that are read by page go to `pages` on their own.
+    /// A window for somebody else to read. `capacity` is how many they read at a time, and `ahead` how many more may wait for them where the windows are known
+    /// beforehand. Where each depends on the answer to another, one is read and one is on its way for each place. None is given away that is needed here.
+    pub fn lend(&mut self, capacity: usize, ahead: usize) -> Option<Window> {
+        let is_begun = match self.undated {
+            Undated::Waiting | Undated::Counting => false,
+            Undated::Counted(_) | Undated::Begun => !self.plan.is_uncut(),
+        };
+        if !is_begun || self.parts.filter_ignored {
+            return None;
+        }
+        let known = self.plan.known_ahead();
+        let is_spare = if known > 0 {
+            known > self.in_flight && self.lent.len() < capacity + ahead
+        } else {
+            self.asked.len() >= self.in_flight && self.lent.len() < capacity * 2
+        };
+        let window = is_spare.then(|| self.plan.take()).flatten()?;
+        self.lent.push(window);
+        Some(window)
+    }
+
+    /// Takes in what somebody else found in a window that was lent.
+    pub fn hear(&mut self, window: Window, found: Found, pages: &mpsc::Sender<Fetched>) {
+        let Some(position) = self.lent.iter().position(|lent| *lent == window) else {
+            // Given up since: the server does not honour the filter.
+            return;
+        };
+        self.lent.swap_remove(position);
+        match found {
+            Found::Whole(people) => self.whole(window, people),
+            Found::TooLarge(overflow) => {
+                let full_page = overflow.full_page.min(self.reader.full_page());
+                let overflow = Overflow {
+                    full_page,
+                    ..overflow
+                };
+                self.plan.cut(window, &overflow);
+            }
+            Found::FilterIgnored => self.without_filter(pages),
+            Found::Nothing => self.returned.push(window),
+        }
+    }
+
+    /// Windows that are lent and not heard of.
+    pub fn lent(&self) -> usize {
+        self.lent.len()
+    }
+
+    /// How many windows more could be asked for here if there were any.
+    pub fn idle(&mut self, pages: &mpsc::Sender<Fetched>) -> usize {
+        self.ask(pages);
+        self.in_flight.saturating_sub(self.asked.len())
+    }
+
+    /// Whether windows were given up, since the server does not honour them.
+    pub fn gave_up_windows(&self) -> bool {
+        self.parts.filter_ignored
+    }
+
+    /// The next step; none at the end, or while all that is left is lent. Pages of parts that are read by page go to `pages` on their own.
     ///
     /// # Errors
     /// As the source.
@@ -125,9 +208,7 @@ impl<S: Source> Walk<S> {
         let answered = answered.map_err(|_| Stopped::Closed)??;
         let step = match answered {
             Answered::Window(window, Reading::Whole(page)) => {
-                self.parts.add(Proof::Whole);
-                self.people += page.len() as u64;
-                self.plan.read(window, page.len() as u64);
+                self.whole(window, page.len() as u64);
                 if window == Window::ALL {
                     self.undated_were_among_all();
                 }
@@ -146,7 +227,6 @@ impl<S: Source> Walk<S> {
                 Step::Learned
             }
             Answered::Window(_, Reading::FilterIgnored) => {
-                self.asked.shutdown().await;
                 self.without_filter(pages);
                 Step::Learned
             }
@@ -186,7 +266,7 @@ impl<S: Source> Walk<S> {
             return;
         }
         while self.asked.len() < self.in_flight
-            && let Some(window) = self.plan.take()
+            && let Some(window) = self.returned.pop().or_else(|| self.plan.take())
         {
             let (reader, pages) = (self.reader.clone(), pages.clone());
             self.asked.spawn(async move {
@@ -196,6 +276,7 @@ impl<S: Source> Walk<S> {
         }
         if let Undated::Counted(counted) = self.undated
             && self.asked.is_empty()
+            && self.lent.is_empty()
         {
             self.undated = Undated::Begun;
             let (reader, pages, read) = (self.reader.clone(), pages.clone(), self.people);
@@ -234,6 +315,10 @@ impl<S: Source> Walk<S> {
 
     fn without_filter(&mut self, pages: &mpsc::Sender<Fetched>) {
         tracing::warn!("the server does not honour the registration filter; reading by page");
+        // What is asked is given up: it is read by page, with everything else.
+        self.asked = JoinSet::new();
+        self.lent.clear();
+        self.returned.clear();
         self.plan.clear();
         self.parts.filter_ignored = true;
         self.undated = Undated::Begun;
@@ -242,6 +327,12 @@ impl<S: Source> Walk<S> {
             reader.everything(&pages).await?;
             Ok(Answered::Everything)
         });
+    }
+
+    fn whole(&mut self, window: Window, people: u64) {
+        self.parts.add(Proof::Whole);
+        self.people += people;
+        self.plan.read(window, people);
     }
 
     fn read_by_page(&mut self, part: Part, read: ByPage) {

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::scope::Scope;
+use super::share::Lending;
 use super::write::{Destination, Writers};
 use super::{Environment, Error};
 use crate::load::compare;
@@ -88,6 +89,7 @@ pub(super) struct Scan<'a, S: Source<Error = zephr::Error>> {
     scope: Scope,
     pub(super) walk: Walk<S>,
     destination: Destination,
+    lending: Option<Lending<'a>>,
 }
 
 impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
@@ -121,7 +123,13 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
             scope,
             walk,
             destination,
+            lending: None,
         })
+    }
+
+    /// Lends windows to other daemons.
+    pub(super) fn lend(&mut self, lending: Lending<'a>) {
+        self.lending = Some(lending);
     }
 
     /// The mirror knows how registrations are spread.
@@ -160,37 +168,69 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
         mut checkpoint: Option<&mut Checkpoint<'_>>,
     ) -> Result<Reached, Stopped<Error>> {
         loop {
-            let step = tokio::select! {
+            // Of what the daemons of a tenant have in flight, this one's part may change at any time.
+            let ceiling = self.env.reader.governor().ceiling;
+            self.walk.set_in_flight(self.env.max_in_flight.min(ceiling));
+            let happened = tokio::select! {
                 () = self.env.shutdown.requested() => return Ok(Reached::Interruption),
                 () = writers.failed() => return Err(Stopped::Closed),
-                step = self.walk.step(pages) => step.map_err(api)?,
+                step = self.walk.step(pages) => Happened::Step(step.map_err(api)?),
+                () = due(&mut self.lending) => Happened::Exchange,
             };
-            let Some(step) = step else {
-                return Ok(Reached::End);
-            };
-            let reader = self.walk.reader();
-            self.env
-                .progress
-                .read_window(reader.total(), self.env.reader.governor());
-            if let Some(checkpoint) = &mut checkpoint {
-                checkpoint
-                    .begin(reader.first_answer())
-                    .await
-                    .map_err(Stopped::Source)?;
-            }
-            match step {
-                Step::Read(mut fetched) => {
-                    // Of an incremental scan a window holds only some of its people, so only a full one can be compared as a whole.
-                    if self.scope.since().is_some() {
-                        fetched.completes = None;
+            match happened {
+                Happened::Step(None) if self.walk.lent() == 0 => return Ok(Reached::End),
+                Happened::Step(None) => {
+                    // All that is left is being read by others.
+                    tokio::select! {
+                        () = self.env.shutdown.requested() => return Ok(Reached::Interruption),
+                        () = writers.failed() => return Err(Stopped::Closed),
+                        () = due(&mut self.lending) => {}
                     }
-                    pages.send(fetched).await.map_err(|_| Stopped::Closed)?;
+                    self.exchange(pages).await?;
                 }
-                Step::Learned => {}
+                Happened::Step(Some(step)) => {
+                    let reader = self.walk.reader();
+                    self.env
+                        .progress
+                        .read_window(reader.total(), self.env.reader.governor());
+                    if let Some(checkpoint) = &mut checkpoint {
+                        checkpoint
+                            .begin(reader.first_answer())
+                            .await
+                            .map_err(Stopped::Source)?;
+                    }
+                    match step {
+                        Step::Read(mut fetched) => {
+                            // Of an incremental scan a window holds only some of its people, so only a full one can be compared as a whole.
+                            if self.scope.since().is_some() {
+                                fetched.completes = None;
+                            }
+                            pages.send(fetched).await.map_err(|_| Stopped::Closed)?;
+                        }
+                        Step::Learned => {}
+                    }
+                }
+                // Nothing is lent before the checkpoint is begun: windows are committed under it.
+                Happened::Exchange
+                    if checkpoint
+                        .as_ref()
+                        .is_some_and(|checkpoint| checkpoint.begin.is_some()) => {}
+                Happened::Exchange => self.exchange(pages).await?,
             }
             if let Some(reached) = self.stops_here() {
                 return Ok(reached);
             }
+        }
+    }
+
+    /// Hears from those who read for this scan, and gives them more to do.
+    async fn exchange(&mut self, pages: &mpsc::Sender<Fetched>) -> Result<(), Stopped<Error>> {
+        match &mut self.lending {
+            Some(lending) => lending
+                .exchange(&mut self.walk, pages)
+                .await
+                .map_err(Stopped::Source),
+            None => Ok(()),
         }
     }
 
@@ -230,12 +270,27 @@ pub(super) async fn strike_seen(
         scope: Scope::Incremental { since },
         walk: Walk::new(env.reader.clone(), asking, learned, env.max_in_flight),
         destination: Destination::Strike(pool.clone(), scan_id),
+        lending: None,
     };
     let reached = scan.read(None).await?;
     Ok((reached, scan.walk.verdict().0))
 }
 
-fn remembered(learned: checkpoints::Learned) -> Learned {
+/// What a scan waits for.
+enum Happened {
+    Step(Option<Step>),
+    Exchange,
+}
+
+/// When it is time to hear from others; never where nothing is shared.
+async fn due(lending: &mut Option<Lending<'_>>) {
+    match lending {
+        Some(lending) => lending.due().await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) fn remembered(learned: checkpoints::Learned) -> Learned {
     let size = |size: Option<i64>| size.map(i64::unsigned_abs);
     Learned {
         page_asked: size(learned.page_asked),

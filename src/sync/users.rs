@@ -10,6 +10,7 @@ use super::progress::Phase;
 use super::run::{Moves, Outcome, Run, incomplete, interrupted, judged, too_many_rejects};
 use super::scan::{self, Checkpoint, Reached, Scan, asking_for_users};
 use super::scope::Scope;
+use super::share::Lending;
 use super::write::{self, Destination, Merge};
 use super::{Ended, Environment, Error, Extent, holder_name, privacy};
 use crate::job::Job;
@@ -37,8 +38,8 @@ pub async fn run(
     let session = env.database.connect().await?;
     let lease = leases::acquire(session, Resource::Users, &holder_name(), waiting).await?;
     env.progress.enter(Phase::Leased);
-    // Two writers and one for what is said about the run itself.
-    let pool = env.database.pool(write::WRITERS + 1);
+    // The writers, one for what is said about the run itself and one for what is said to others who read for it.
+    let pool = env.database.pool(write::WRITERS + 2);
     let run = Run {
         env,
         job: &job.name,
@@ -181,6 +182,16 @@ impl Run<'_> {
             checkpoint.begin = (!resumed).then_some(scan_id);
             living = compare::count_living(&mut *self.pool.acquire().await?).await?;
             scan.cut_by_mirror(self.pool, living).await?;
+            if let (Some(sharing), Some(kept)) = (&env.sharing, scope.kept()) {
+                scan.lend(Lending::new(
+                    env,
+                    sharing,
+                    self.pool,
+                    self.lease.token(),
+                    self.run_id,
+                    kept,
+                ));
+            }
         }
         match scan.read(Some(&mut checkpoint)).await? {
             Reached::End => {}

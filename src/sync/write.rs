@@ -21,6 +21,7 @@ use crate::scan::verdict::Proof;
 use crate::scan::walk::Part;
 use crate::state::leases::Token;
 use crate::state::notes::{self, Note};
+use crate::state::offers::{self, Asked, Claim};
 use crate::state::runs::{self, Counts};
 use crate::state::{erasures, rejects, windows};
 use crate::zephr::user;
@@ -298,39 +299,75 @@ impl Batch {
 }
 
 impl Merge {
-    async fn write(&self, mut batch: Batch) -> Result<(), Error> {
+    async fn write(&self, batch: Batch) -> Result<(), Error> {
+        let mut transaction = self.pool.begin().await?;
+        self.token.fence(&mut transaction).await?;
+        let counts = self.merge_batch(&mut transaction, batch).await?;
+        // Last, since the other writers wait for this row until the commit.
+        runs::add(&mut *transaction, self.run_id, counts).await?;
+        transaction.commit().await?;
+        self.progress.committed(counts);
+        Ok(())
+    }
+
+    /// Writes a window that was read for another process, if the claim on it still stands; whether it did. The claim ends with the commit.
+    pub(super) async fn write_claimed(
+        &self,
+        fetched: Fetched,
+        claim: Claim,
+        asked: Asked,
+    ) -> Result<bool, Error> {
+        let mut batch = Batch::default();
+        batch.push(fetched);
+        let mut transaction = self.pool.begin().await?;
+        self.token.fence(&mut transaction).await?;
+        if !offers::stands(&mut transaction, claim).await? {
+            return Ok(false);
+        }
+        let counts = self.merge_batch(&mut transaction, batch).await?;
+        offers::whole(&mut *transaction, claim, counts, asked).await?;
+        runs::add(&mut *transaction, self.run_id, counts).await?;
+        transaction.commit().await?;
+        self.progress.committed(counts);
+        Ok(true)
+    }
+
+    /// Everything that commits with a batch but the counters of the run.
+    async fn merge_batch(
+        &self,
+        transaction: &mut PgConnection,
+        mut batch: Batch,
+    ) -> Result<Counts, Error> {
         let mut counts = Counts {
             read: batch.rows as i64,
             ..Counts::default()
         };
-        let mut transaction = self.pool.begin().await?;
-        self.token.fence(&mut transaction).await?;
         let erased = batch.without(&self.erased);
         let undated = batch.undated();
-        let missing = compare::changed(&mut transaction, &mut batch.windows).await?;
+        let missing = compare::changed(transaction, &mut batch.windows).await?;
         self.progress.enter(Phase::BatchCompared);
         let mut unstorable = std::mem::take(&mut batch.rejects);
         let done = std::mem::take(&mut batch.done);
         let items = batch.items();
         if let Some(scan) = self.scan {
             scan.note(
-                &mut transaction,
+                transaction,
                 Note::Undated,
                 undated.iter().map(String::as_str),
             )
             .await?;
             scan.note(
-                &mut transaction,
+                transaction,
                 Note::Missing,
                 missing.iter().map(String::as_str),
             )
             .await?;
         }
         let (run_id, unstored) = (self.run_id, &mut unstorable);
-        let changed = Self::merge(&mut transaction, run_id, items, &mut counts, unstored).await?;
+        let changed = Self::merge(transaction, run_id, items, &mut counts, unstored).await?;
         if let Some(scan) = self.scan.filter(|scan| scan.notes_changes) {
             scan.note(
-                &mut transaction,
+                transaction,
                 Note::Changed,
                 changed.iter().map(String::as_str),
             )
@@ -359,11 +396,7 @@ impl Merge {
         {
             windows::commit(&mut *transaction, scan.scan_id, self.run_id, &done).await?;
         }
-        // Last, since the other writer waits for this row until the commit.
-        runs::add(&mut *transaction, self.run_id, counts).await?;
-        transaction.commit().await?;
-        self.progress.committed(counts);
-        Ok(())
+        Ok(counts)
     }
 
     /// Merges, halving what Postgres cannot hold until the records are found that it refuses. Answers who was new or different.

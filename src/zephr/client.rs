@@ -245,6 +245,16 @@ impl Client {
         self.governor.snapshot()
     }
 
+    /// Where the API is.
+    pub fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
+    /// The governor itself, for who divides the tenant's ceiling.
+    pub fn limiter(&self) -> Governor {
+        self.governor.clone()
+    }
+
     /// What was sent so far.
     pub fn sent(&self) -> Sent {
         Sent {

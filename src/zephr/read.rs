@@ -12,7 +12,7 @@ use super::client::{Client, Request, Sent};
 use super::error::Error;
 use super::event;
 use super::export;
-use super::governor::Snapshot;
+use super::governor::{Governor, Snapshot};
 use super::list::{self, Listed};
 use super::{timestamp, user};
 use crate::privacy::{Policy, Rules};
@@ -272,6 +272,17 @@ impl Reader {
     /// What was sent so far.
     pub fn sent(&self) -> Sent {
         self.client.sent()
+    }
+
+    /// The governor itself, for who divides the tenant's ceiling.
+    pub fn limiter(&self) -> Governor {
+        self.client.limiter()
+    }
+
+    /// Everything that decides what comes of a record: which tenant is asked, for what, and what of it does not count.
+    pub fn manner(&self) -> String {
+        let Self { more, ignored, .. } = self;
+        format!("{} {more} {ignored:?}", self.client.base().as_str())
     }
 
     /// What the governor is doing.
