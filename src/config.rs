@@ -1,5 +1,8 @@
 //! Settings: flag over environment over `zephr-sync.toml` over default, checked once. Nothing further in sees the environment.
 
+mod tenants;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use secrecy::SecretString;
@@ -13,6 +16,7 @@ use crate::privacy::{self, Choices, HashKey};
 use crate::sync::Brakes;
 use crate::telemetry::LogFormat;
 use crate::toml_file;
+use crate::web;
 use crate::zephr::{BaseUrl, BaseUrlError, KeyPair, Limits};
 
 /// The settings file, in the current directory unless a flag says otherwise.
@@ -33,7 +37,7 @@ const DEFAULT_DELETE_FRACTION: f64 = 0.02;
 /// More records than a person looks through: then something is wrong with all of them.
 const DEFAULT_MAX_REJECTS: u64 = 10_000;
 
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 31] = [
     "tenant",
     "base_url",
     "access_key",
@@ -44,6 +48,7 @@ const KEYS: [&str; 24] = [
     "schema",
     "data_dir",
     "jobs_dir",
+    "inbox",
     "log",
     "log_format",
     "rpp",
@@ -58,6 +63,12 @@ const KEYS: [&str; 24] = [
     "bulk",
     "notify",
     "hooks",
+    "tenants",
+    "listen",
+    "token",
+    "token_file",
+    "allowed_hosts",
+    "max_upload_bytes",
 ];
 
 /// Settings as flags give them. Secrets have no flag: process arguments are visible to everybody on the machine.
@@ -67,6 +78,9 @@ pub struct Flags {
     /// Settings file [default: zephr-sync.toml in the current directory]
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
+    /// One of the tenants of the settings file, by the name of its table
+    #[arg(long, value_name = "NAME", global = true)]
+    pub tenant: Option<String>,
     /// Address of the API, instead of a tenant [env: ZEPHR_BASE_URL]
     #[arg(long, value_name = "URL", global = true)]
     pub base_url: Option<String>,
@@ -116,6 +130,7 @@ struct File {
     schema: Option<String>,
     data_dir: Option<PathBuf>,
     jobs_dir: Option<PathBuf>,
+    inbox: Option<PathBuf>,
     log: Option<String>,
     log_format: Option<LogFormat>,
     rpp: Option<u64>,
@@ -134,11 +149,56 @@ struct File {
     notify: Vec<notify::Settings>,
     #[serde(default)]
     hooks: notify::HookSettings,
+    listen: Option<String>,
+    token: Option<SecretString>,
+    token_file: Option<PathBuf>,
+    allowed_hosts: Option<Vec<String>>,
+    max_upload_bytes: Option<u64>,
+    /// Read again by [`tenants`], each over what stands above it; here for complaints to say where.
+    #[serde(default)]
+    tenants: BTreeMap<String, File>,
+}
+
+/// The settings of each tenant that the settings file names; of the one and only where it names none.
+#[derive(Debug)]
+pub struct Loaded {
+    first: Settings,
+    others: Vec<Settings>,
+}
+
+impl Loaded {
+    /// For what no tenant matters to: logs, directories.
+    pub fn any(&self) -> &Settings {
+        &self.first
+    }
+
+    /// For what is done to one tenant.
+    ///
+    /// # Errors
+    /// There are several, and none was named.
+    pub fn one(&self) -> Result<&Settings, Error> {
+        match self.others.as_slice() {
+            [] => Ok(&self.first),
+            [_, ..] => Err(Error::WhichTenant(
+                self.all()
+                    .map(|one| one.name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            )),
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Settings> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
 }
 
 /// Settings that are right as far as they can be checked without a network.
 #[derive(Debug)]
 pub struct Settings {
+    /// What the tenant is called here: the name of its table in the settings file, or of its schema where there is one tenant.
+    pub name: String,
     /// Where the API is; none when neither tenant nor address was given.
     pub base: Option<BaseUrl>,
     /// The key pair; none when it was not given.
@@ -151,6 +211,8 @@ pub struct Settings {
     pub schemas: Schemas,
     /// Directory of job files.
     pub jobs_dir: PathBuf,
+    /// Where people drop CSV files.
+    pub inbox: bulk::inbox::Where,
     /// Log filter.
     pub log: String,
     /// Form of log lines.
@@ -173,6 +235,8 @@ pub struct Settings {
     pub receivers: Vec<notify::Receiver>,
     /// The command after a successful run.
     pub hook: Option<notify::Hook>,
+    /// Where the daemon's page is and who may see it.
+    pub web: web::Settings,
 }
 
 /// Where the mirror is.
@@ -212,6 +276,30 @@ pub enum Error {
     /// The API's address.
     #[error("ZEPHR_BASE_URL or ZEPHR_TENANT: {0}")]
     Base(#[from] BaseUrlError),
+    /// What is wrong in a tenant's table.
+    #[error("tenants.{0}: {1}")]
+    Tenant(String, String),
+    /// What belongs to one tenant stands above several.
+    #[error(
+        "{0} would be for all tenants; write it into the table of the tenant it belongs to, [tenants.NAME]"
+    )]
+    OneForAll(String),
+    /// Several tenants, and a command for one.
+    #[error("the settings file keeps several tenants; say which with --tenant: {0}")]
+    WhichTenant(String),
+    /// A name that no tenant has.
+    #[error("the settings file has no tenant `{0}`{known}", known = if .1.is_empty() { "; it has no [tenants.NAME] at all".to_owned() } else { format!(": {}", .1) })]
+    NoSuchTenant(String, String),
+    /// Two tenants with one inbox.
+    #[error(
+        "tenants.{0} and tenants.{1} have the same inbox, so nobody could tell whose a file is; give one of them another `inbox`"
+    )]
+    SharedInbox(String, String),
+    /// Two tenants in one schema.
+    #[error(
+        "tenants.{0} and tenants.{1} have the same schema, so each would overwrite the other's users; give one of them another `schema`"
+    )]
+    SharedSchema(String, String),
     /// Both ways of saying where the API is.
     #[error("both a tenant and a base URL are set; keep one of ZEPHR_TENANT and ZEPHR_BASE_URL")]
     TwoBases,
@@ -224,6 +312,9 @@ pub enum Error {
     /// Who is told how runs went.
     #[error(transparent)]
     Notify(#[from] notify::Error),
+    /// Where the daemon's page is and who may see it.
+    #[error(transparent)]
+    Web(#[from] web::settings::Error),
     /// The schema's name.
     #[error("schema: {0}")]
     Schema(#[from] SchemaError),
@@ -245,6 +336,12 @@ pub enum Error {
 /// The environment, as far as it holds our settings. An empty variable counts as unset: compose files pass on what is not there.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A variable that holds several values, with commas between them.
+fn listed(name: &str) -> Option<Vec<String>> {
+    let list = variable(name)?;
+    Some(list.split(',').map(|one| one.trim().to_owned()).collect())
 }
 
 /// What the environment says about a setting of `[bulk]`.
@@ -293,17 +390,63 @@ impl Settings {
     ///
     /// # Errors
     /// The first setting that cannot be used.
-    pub fn load(flags: Flags) -> Result<Self, Error> {
+    pub fn load(flags: Flags) -> Result<Loaded, Error> {
         let path = flags.config.clone().unwrap_or_else(|| PathBuf::from(FILE));
         let file: Option<File> = toml_file::read(&path, &KEYS)?;
         if file.is_none() && flags.config.is_some() {
             let source = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(toml_file::Error::Unreadable { path, source }.into());
         }
-        Self::resolve(flags, file.unwrap_or_default())
+        let file = file.unwrap_or_default();
+        let tenants = match file.tenants.is_empty() {
+            true => Vec::new(),
+            false => tenants::each(&path)?,
+        };
+        let names = tenants.iter().map(|(name, _)| name.as_str());
+        let names = names.collect::<Vec<_>>().join(", ");
+        if tenants.is_empty() {
+            if let Some(name) = flags.tenant {
+                return Err(Error::NoSuchTenant(name, names));
+            }
+            return Ok(Loaded {
+                first: Self::resolve(flags, file, None)?,
+                others: Vec::new(),
+            });
+        }
+        if flags.base_url.is_some() || flags.schema.is_some() {
+            return Err(Error::OneForAll("--base-url or --schema".into()));
+        }
+        let mut all = Vec::new();
+        for (name, file) in tenants {
+            let one = Self::resolve(flags.clone(), file, Some(name))?;
+            if let Some(other) = all
+                .iter()
+                .find(|other: &&Self| other.schemas.data() == one.schemas.data())
+            {
+                return Err(Error::SharedSchema(other.name.clone(), one.name));
+            }
+            if let Some(other) = all.iter().find(|other: &&Self| other.inbox == one.inbox) {
+                return Err(Error::SharedInbox(other.name.clone(), one.name));
+            }
+            all.push(one);
+        }
+        if let Some(name) = flags.tenant {
+            all.retain(|one| one.name == name);
+            if all.is_empty() {
+                return Err(Error::NoSuchTenant(name, names));
+            }
+        }
+        let mut all = all.into_iter();
+        match all.next() {
+            Some(first) => Ok(Loaded {
+                first,
+                others: all.collect(),
+            }),
+            None => Err(Error::NoBase),
+        }
     }
 
-    fn resolve(flags: Flags, file: File) -> Result<Self, Error> {
+    fn resolve(flags: Flags, file: File, name: Option<String>) -> Result<Self, Error> {
         let base = base(flags.base_url, file.tenant, file.base_url)?;
         let access = variable("ZEPHR_ACCESS_KEY")
             .map(SecretString::from)
@@ -399,12 +542,7 @@ impl Settings {
                 "must be a share, from 0 to 1",
             ));
         }
-        let mut ignored = variable("ZEPHR_SYNC_IGNORE_FIELDS")
-            .map(|list| {
-                list.split(',')
-                    .map(|field| field.trim().to_owned())
-                    .collect()
-            })
+        let mut ignored = listed("ZEPHR_SYNC_IGNORE_FIELDS")
             .or(file.ignore_fields)
             .unwrap_or_default();
         // Differs with the position on the page (contract section 5.1).
@@ -414,11 +552,27 @@ impl Settings {
             .or_else(|| variable("ZEPHR_SYNC_JOBS_DIR").map(PathBuf::from))
             .or(file.jobs_dir)
             .unwrap_or_else(|| PathBuf::from("jobs"));
+        let inbox = variable("ZEPHR_SYNC_INBOX").map(PathBuf::from);
+        let inbox = match (inbox.or(file.inbox), name.as_deref()) {
+            (Some(path), _) => bulk::inbox::Where::Given(path),
+            (None, None) => bulk::inbox::Where::IfThere(PathBuf::from("inbox")),
+            (None, Some(name)) => bulk::inbox::Where::IfThere(PathBuf::from("inbox").join(name)),
+        };
         let tables = job::list_tables(&jobs_dir);
         let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
         let privacy = Choices::parse(&file.privacy, &tables)?;
         let bulk = bulk::settings::Settings::resolve(file.bulk, bulk_variable)
             .map_err(|(name, message)| Error::Bulk(name, message))?;
+        let web = web::Settings::resolve(web::settings::Given {
+            listen: variable("ZEPHR_SYNC_LISTEN").or(file.listen),
+            token: secret(
+                ("ZEPHR_SYNC_TOKEN", "ZEPHR_SYNC_TOKEN_FILE"),
+                file.token,
+                file.token_file,
+            )?,
+            allowed_hosts: listed("ZEPHR_SYNC_ALLOWED_HOSTS").or(file.allowed_hosts),
+            max_upload_bytes: number("ZEPHR_SYNC_MAX_UPLOAD_BYTES")?.or(file.max_upload_bytes),
+        })?;
         let secret = file.notify.iter().flat_map(notify::Settings::variables);
         let secret = secret.map(ToOwned::to_owned).collect();
         let hook = file.hooks.hook(secret)?;
@@ -426,6 +580,7 @@ impl Settings {
         let receivers = receivers.map(|entry| entry.receiver(&variable));
         let receivers = receivers.collect::<Result<_, _>>()?;
         Ok(Self {
+            name: name.unwrap_or_else(|| schemas.data().to_owned()),
             base,
             keys: access
                 .zip(secret_key)
@@ -434,6 +589,7 @@ impl Settings {
             data_dir,
             schemas,
             jobs_dir,
+            inbox,
             log: flags
                 .log
                 .or_else(|| variable("ZEPHR_SYNC_LOG"))
@@ -459,6 +615,7 @@ impl Settings {
             hash_key,
             receivers,
             hook,
+            web,
         })
     }
 
