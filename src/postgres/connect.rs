@@ -178,6 +178,23 @@ impl Database {
 )]
 pub struct UrlError;
 
+/// Whether an error says that Postgres cannot be reached at present, so that waiting helps: no network, no server, one that starts or stops, or too many others.
+pub fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(said) => said.code().is_some_and(|code| {
+            // Connection exceptions but for what a pooler refuses, operator intervention, too many connections.
+            (code.starts_with("08") && code != "08P01")
+                || code.starts_with("57P")
+                || code == "53300"
+        }),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
