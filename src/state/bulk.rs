@@ -3,5 +3,6 @@
 
 pub mod chunks;
 pub mod jobs;
+pub mod orders;
 pub mod plans;
 pub mod rows;

@@ -6,14 +6,14 @@
 //! The lock modes do the fencing. A writing transaction holds the lease row `for key share`; a renewal changes no key column and passes; a takeover changes
 //! the token, which is part of a key, and so waits until the transactions under the old token have ended.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use sqlx::{Connection, PgConnection, PgExecutor, Postgres, Transaction};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::record::Resource;
 
 /// How long a lease lasts without renewal. Long enough for a slow commit, short enough that a stuck holder is not waited for all night.
@@ -71,31 +71,10 @@ pub struct Holder {
 pub struct Lease {
     token: Token,
     lost: watch::Receiver<Option<Loss>>,
-    renewed: watch::Receiver<Renewed>,
+    /// When it was last known to be ours.
+    renewed: watch::Receiver<Moment>,
     release: watch::Sender<bool>,
     keeper: JoinHandle<()>,
-}
-
-/// When a lease was last known to be ours, by a clock that cannot be set and by one that goes on while the machine sleeps.
-#[derive(Debug, Clone, Copy)]
-struct Renewed {
-    steady: Instant,
-    wall: SystemTime,
-}
-
-impl Renewed {
-    fn now(clock: &Clock) -> Self {
-        Self {
-            steady: Instant::now(),
-            wall: clock.now(),
-        }
-    }
-
-    /// Whether a lease renewed then still lasts, by both clocks.
-    fn lasts(self, clock: &Clock) -> bool {
-        let slept = clock.now().duration_since(self.wall).unwrap_or_default();
-        self.steady.elapsed() < LEASE && slept < LEASE
-    }
 }
 
 /// Why a lease was not had.
@@ -146,7 +125,7 @@ pub async fn acquire(
     loop {
         match holder(&mut session, subject).await? {
             None => {
-                let asked = Renewed::now(&clock);
+                let asked = Moment::now(&clock);
                 if let Some(token) = take(&mut session, subject, name).await? {
                     return Ok(Lease::keep(session, Token { subject, token }, asked, clock));
                 }
@@ -187,6 +166,23 @@ pub async fn holder(
         subject.into().name(),
     )
     .fetch_optional(session)
+    .await
+}
+
+/// What anybody holds the lease on now, by name.
+///
+/// # Errors
+/// As sqlx.
+pub async fn held(executor: impl PgExecutor<'_>) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select resource from leases
+         where expires_at > clock_timestamp()
+           and exists (
+               select from pg_stat_activity s
+               where s.pid = session_pid and coalesce(s.backend_start, session_started_at) = session_started_at
+           )"
+    )
+    .fetch_all(executor)
     .await
 }
 
@@ -241,6 +237,19 @@ async fn take(
 }
 
 impl Token {
+    /// The token of another process, for whom this one works: what that one may write, this one may, and no longer.
+    pub fn of_leader(subject: impl Into<Subject>, token: i64) -> Self {
+        Self {
+            subject: subject.into(),
+            token,
+        }
+    }
+
+    /// Its number, for those who work for its holder.
+    pub fn number(self) -> i64 {
+        self.token
+    }
+
     /// Makes a transaction one that only this holder can commit.
     ///
     /// # Errors
@@ -259,7 +268,7 @@ impl Token {
 }
 
 impl Lease {
-    fn keep(session: PgConnection, token: Token, asked: Renewed, clock: Clock) -> Self {
+    fn keep(session: PgConnection, token: Token, asked: Moment, clock: Clock) -> Self {
         let (lost_tx, lost) = watch::channel(None);
         let (renewed_tx, renewed) = watch::channel(asked);
         let (release, released) = watch::channel(false);
@@ -290,7 +299,7 @@ impl Lease {
     /// Whether it is ours at this moment, as far as a process can know that may have been stopped or may have slept just before: what cannot be fenced in the
     /// database is done right after asking this.
     pub fn is_ours(&self, clock: &Clock) -> bool {
-        self.lost.borrow().is_none() && self.renewed.borrow().lasts(clock)
+        self.lost.borrow().is_none() && self.renewed.borrow().is_within(LEASE, clock)
     }
 
     /// Resolves when the lease is lost, and says how.
@@ -315,7 +324,7 @@ impl Lease {
 /// Whom the keeper of a lease tells how it stands.
 struct Told {
     lost: watch::Sender<Option<Loss>>,
-    renewed: watch::Sender<Renewed>,
+    renewed: watch::Sender<Moment>,
     clock: Clock,
 }
 
@@ -330,7 +339,7 @@ async fn renew_until_released(
             _ = released.wait_for(|released| *released) => break,
             () = tokio::time::sleep(RENEWAL) => {}
         }
-        let asked = Renewed::now(&told.clock);
+        let asked = Moment::now(&told.clock);
         let renewed = sqlx::query!(
             "update leases set expires_at = clock_timestamp() + make_interval(secs => $3)
              where resource = $1 and token = $2",

@@ -227,3 +227,15 @@ pub async fn count(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
         .fetch_one(executor)
         .await
 }
+
+/// How many there are of each job.
+///
+/// # Errors
+/// As sqlx.
+pub async fn counts(executor: impl PgExecutor<'_>) -> Result<Vec<(String, i64)>, sqlx::Error> {
+    let counts =
+        sqlx::query!(r#"select job, count(*) as "count!" from rejects group by job order by job"#)
+            .fetch_all(executor)
+            .await?;
+    Ok(counts.into_iter().map(|row| (row.job, row.count)).collect())
+}

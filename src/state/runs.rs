@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::record::Resource;
@@ -106,7 +107,7 @@ pub struct Traffic {
 }
 
 /// A run as it is stored. Field names are column names.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(
     missing_docs,
     reason = "each is the column of that name, and the columns carry comments"
@@ -141,7 +142,8 @@ pub struct Run {
     pub remedy: Option<String>,
 }
 
-/// Begins a run. Whoever holds the lease is alone, so a run of this resource that still says `running` belongs to a process that is gone.
+/// Begins a run. Whoever holds the lease is alone, so a run of this resource that still says `running` belongs to a process that is gone. False if the slot is
+/// taken: then nothing was begun.
 ///
 /// # Errors
 /// As sqlx.
@@ -152,7 +154,8 @@ pub async fn begin(
     resource: Resource,
     mode: Mode,
     scan_id: Option<Uuid>,
-) -> Result<(), sqlx::Error> {
+    slot: Option<Slot>,
+) -> Result<bool, sqlx::Error> {
     sqlx::query!(
         "update runs set status = 'interrupted', finished_at = now(),
              error = 'the process ended without a word', remedy = 'Nothing to do: the next run continued where it stopped.'
@@ -161,17 +164,90 @@ pub async fn begin(
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!(
-        "insert into runs (run_id, job, resource, mode, status, scan_id) values ($1, $2, $3, $4, 'running', $5)",
+    let (scheduled_at, attempt) = slot.map(|slot| (slot.scheduled_at, slot.attempt)).unzip();
+    let begun = sqlx::query!(
+        "insert into runs (run_id, job, resource, mode, status, scan_id, scheduled_at, attempt)
+         values ($1, $2, $3, $4, 'running', $5, $6, coalesce($7, 1))
+         on conflict (job, scheduled_at, attempt) do nothing",
         run_id,
         job,
         resource.name(),
         mode.name(),
         scan_id,
+        scheduled_at,
+        attempt,
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(begun.rows_affected() == 1)
+}
+
+/// An attempt at a slot of a job's schedule: each is made once, whichever daemon makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// The slot.
+    pub scheduled_at: DateTime<Utc>,
+    /// The attempt, from 1.
+    pub attempt: i32,
+}
+
+/// An attempt at a slot, as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each is the column of that name, and the columns carry comments"
+)]
+pub struct Attempt {
+    pub job: String,
+    pub scheduled_at: DateTime<Utc>,
+    pub attempt: i32,
+    pub status: String,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// The last attempt at the latest slot of each of these jobs. Slots of a clock that was years ahead do not count.
+///
+/// # Errors
+/// As sqlx.
+pub async fn latest_slots(
+    executor: impl PgExecutor<'_>,
+    jobs: &[&str],
+) -> Result<Vec<Attempt>, sqlx::Error> {
+    sqlx::query_as!(
+        Attempt,
+        r#"select r.job, r.scheduled_at as "scheduled_at!", r.attempt, r.status, r.finished_at
+           from unnest($1::text[]) as wanted (job)
+           cross join lateral (
+               select job, scheduled_at, attempt, status, finished_at
+               from runs
+               where job = wanted.job and scheduled_at <= now() + interval '1 day'
+               order by scheduled_at desc, attempt desc
+               limit 1
+           ) r"#,
+        jobs as &[&str],
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// How the run before this one ended, attempts at the same slot aside; none if it was the first.
+///
+/// # Errors
+/// As sqlx.
+pub async fn status_before(
+    executor: impl PgExecutor<'_>,
+    run: &Run,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select status from runs
+         where job = $1 and started_at < $2 and (scheduled_at is null or scheduled_at is distinct from $3)
+         order by started_at desc limit 1",
+        run.job,
+        run.started_at,
+        run.scheduled_at,
+    )
+    .fetch_optional(executor)
+    .await
 }
 
 /// Adds to a run's counters, in the transaction that did what they count.
@@ -201,7 +277,7 @@ pub async fn add(
     Ok(())
 }
 
-/// Notes what the API was asked so far, and whether it asked us to wait. Not fenced: it changes nothing but the run's own record.
+/// Notes what the API was asked so far, and whether it asked us to wait. Not fenced: it changes nothing but the record of a run that nobody has taken over.
 ///
 /// # Errors
 /// As sqlx.
@@ -213,7 +289,7 @@ pub async fn note_traffic(
     sqlx::query!(
         "update runs set requests = $2, retries = $3, throttled_ms = $4, requests_allowed = $5,
              throttled_until = coalesce(clock_timestamp() + make_interval(secs => $6), throttled_until)
-         where run_id = $1",
+         where run_id = $1 and status = 'running'",
         run_id,
         traffic.requests,
         traffic.retries,
@@ -323,6 +399,38 @@ pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Run
     )
     .fetch_all(executor)
     .await
+}
+
+/// The runs that are under way, the newest first. One whose process is gone says so too, until the next run of its resource begins.
+///
+/// # Errors
+/// As sqlx.
+pub async fn running(executor: impl PgExecutor<'_>) -> Result<Vec<Run>, sqlx::Error> {
+    sqlx::query_as!(
+        Run,
+        "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
+                rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
+                pushes_confirmed, pushes_refuted, requests_allowed, throttled_until, error, remedy
+         from runs where status = 'running' order by started_at desc, run_id desc",
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// When the last run of each job that succeeded ended.
+///
+/// # Errors
+/// As sqlx.
+pub async fn last_successes(
+    executor: impl PgExecutor<'_>,
+) -> Result<Vec<(String, DateTime<Utc>)>, sqlx::Error> {
+    let successes = sqlx::query!(
+        r#"select job, max(finished_at) as "finished_at!" from runs where status = 'succeeded' group by job order by job"#
+    )
+    .fetch_all(executor)
+    .await?;
+    let successes = successes.into_iter();
+    Ok(successes.map(|row| (row.job, row.finished_at)).collect())
 }
 
 /// The last run of a job.

@@ -4,11 +4,15 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{Executor, PgConnection, PgExecutor};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+/// Rows from which on a plan is worth that Postgres looks at it: with fewer, reading all of it for each chunk costs less than the look.
+const MANY_ROWS: i64 = 1_000;
+
 /// A stored plan.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(
     missing_docs,
     reason = "each is the column of that name, and the columns carry comments"
@@ -33,14 +37,26 @@ pub struct Plan {
     pub rows_skipped: i64,
     pub rows_rejected: i64,
     pub rows_deleting: i64,
+    #[schema(value_type = Vec<Total>)]
     pub totals: Json<Vec<Total>>,
     #[serde(skip)]
     pub fields: Json<Vec<Box<RawValue>>>,
     pub synced_at: Option<DateTime<Utc>>,
 }
 
+impl Plan {
+    /// How far it is, in a word.
+    pub fn status(&self) -> &'static str {
+        match (self.applied_at, self.finished_at) {
+            (None, _) => "planned",
+            (Some(_), None) => "applying",
+            (Some(_), Some(_)) => "finished",
+        }
+    }
+}
+
 /// What a plan does to one attribute.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Total {
     /// Its slug.
     pub attribute: String,
@@ -150,7 +166,7 @@ pub async fn mirror_as_of(
     .await
 }
 
-/// Notes what the rows came to.
+/// Notes what the rows came to; the rows are there already.
 ///
 /// # Errors
 /// As sqlx.
@@ -175,8 +191,15 @@ pub async fn sum_up(
         file_hash,
         rejects_path,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    if sums.rows_read >= MANY_ROWS {
+        // Otherwise Postgres knows of the plans before it and believes that this one has hardly a row: applying it, which often begins before Postgres gets to
+        // look by itself, would read all of it several times for each chunk.
+        connection
+            .execute("analyze bulk_rows (plan_id, row_number, chunk, state)")
+            .await?;
+    }
     Ok(())
 }
 
@@ -285,6 +308,46 @@ pub async fn finish(connection: &mut PgConnection, plan_id: Uuid) -> Result<(), 
         plan_id
     )
     .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The latest plan that was made of a file in this directory, by the directory's name and that of the one around it: a directory that several machines share has
+/// another path on each.
+///
+/// # Errors
+/// As sqlx.
+pub async fn made_in(
+    executor: impl PgExecutor<'_>,
+    around: &str,
+    directory: Uuid,
+) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select plan_id from bulk_plans where file_path ~ ('/' || $1::text || '/' || $2::uuid || '/[^/]+$') order by created_at desc, plan_id desc limit 1",
+        around,
+        directory,
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// Notes where the file of a plan, and its rejects, were moved to.
+///
+/// # Errors
+/// As sqlx.
+pub async fn moved(
+    executor: impl PgExecutor<'_>,
+    plan_id: Uuid,
+    file_path: Option<&str>,
+    rejects_path: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update bulk_plans set file_path = $2, rejects_path = $3 where plan_id = $1",
+        plan_id,
+        file_path,
+        rejects_path,
+    )
+    .execute(executor)
     .await?;
     Ok(())
 }

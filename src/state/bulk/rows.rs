@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use binary::Rows;
@@ -17,7 +18,7 @@ use binary::Rows;
 pub type Values = BTreeMap<String, Box<RawValue>>;
 
 /// What is done to a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type, ToSchema)]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
@@ -38,7 +39,7 @@ impl Action {
 }
 
 /// What becomes of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, sqlx::Type, ToSchema)]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -299,13 +300,16 @@ pub async fn settle(
         .iter()
         .map(|outcome| outcome.message.as_deref())
         .collect();
+    let plan_ids = vec![plan_id; outcomes.len()];
     sqlx::query!(
+        // The plan stands beside each number, not by itself: of a plan that is younger than the table's statistics Postgres believes that it has hardly a row,
+        // and would read all of it for each chunk.
         "update bulk_rows r set state = o.state,
              message = nullif(concat_ws('; ', case when r.state in ('planned', 'sent') then r.message end, o.message), ''),
              settled_at = case when o.state in ('succeeded', 'failed', 'unknown') then clock_timestamp() end
-         from unnest($2::bigint[], $3::text[], $4::text[]) as o (number, state, message)
-         where r.plan_id = $1 and r.row_number = o.number",
-        plan_id,
+         from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) as o (plan_id, number, state, message)
+         where r.plan_id = o.plan_id and r.row_number = o.number",
+        &plan_ids,
         &numbers,
         &states as &[&str],
         &messages as &[Option<&str>],
@@ -326,10 +330,12 @@ pub async fn replace_old(
 ) -> Result<(), sqlx::Error> {
     let numbers: Vec<i64> = images.iter().map(|(number, _)| *number).collect();
     let values: Vec<&str> = images.iter().map(|(_, values)| values.as_str()).collect();
+    let plan_ids = vec![plan_id; images.len()];
     sqlx::query!(
-        "update bulk_rows r set old_values = i.values::jsonb from unnest($2::bigint[], $3::text[]) as i (number, values)
-         where r.plan_id = $1 and r.row_number = i.number",
-        plan_id,
+        // As in `settle`.
+        "update bulk_rows r set old_values = i.values::jsonb from unnest($1::uuid[], $2::bigint[], $3::text[]) as i (plan_id, number, values)
+         where r.plan_id = i.plan_id and r.row_number = i.number",
+        &plan_ids,
         &numbers,
         &values as &[&str],
     )
@@ -358,7 +364,7 @@ pub async fn plan_again(
 }
 
 /// How many rows of a plan are in which state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "each is the state of that name")]
 pub struct Outcomes {
     pub planned: i64,
@@ -397,7 +403,7 @@ pub async fn outcomes(
 }
 
 /// A row as it is reported.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[expect(
     missing_docs,
     reason = "each is the column of that name, and the columns carry comments"
@@ -410,7 +416,9 @@ pub struct Reported {
     pub action: Action,
     pub state: State,
     pub message: Option<String>,
+    #[schema(value_type = Option<Object>)]
     pub old_values: Option<Json<Values>>,
+    #[schema(value_type = Option<Object>)]
     pub new_values: Option<Json<Values>>,
     pub job_id: Option<String>,
     pub settled_at: Option<DateTime<Utc>>,
