@@ -11,7 +11,9 @@
 //! them.
 //!
 //! - [`cli`]: one file per command; [`config`] holds the settings, [`telemetry`] the logs, [`lifecycle`] the signals, [`supervisor`] what systemd hears
+//! - [`daemon`]: jobs by schedule, on one machine or several; [`web`]: its page, API and metrics; [`live`]: what this process does, written by the one and read by the other
 //! - [`bulk`]: a push of updates to the tenant, from a CSV file to what became of each row; [`sync`]: one sync run, the flow; [`verify`]: comparing the mirror with the API; [`erase`]: removing a person
+//! - [`places`]: a daemon among others, and its part of the tenant's ceiling
 //! - [`zephr`]: the Admin API; [`scan`]: reading the export whole; [`load`]: the data tables; [`state`]: our own bookkeeping
 //! - [`notify`]: webhooks about runs, and a command after a success
 //! - [`postgres`]: connections, migrations, the private cluster; [`attributes`]: the view that follows the tenant's own schema
@@ -26,12 +28,15 @@ pub mod bulk;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod dbt;
 pub mod erase;
 pub mod job;
 pub mod lifecycle;
+pub mod live;
 pub mod load;
 pub mod notify;
+pub mod places;
 pub mod postgres;
 pub mod privacy;
 pub mod record;
@@ -47,4 +52,5 @@ pub mod table;
 pub mod telemetry;
 pub mod toml_file;
 pub mod verify;
+pub mod web;
 pub mod zephr;

@@ -5,6 +5,8 @@
 //!                                                     a full scan, at its end ──► missing? ─ brake ─ witness ─ tombstones
 //! ```
 //!
+//! Where other daemons share the tenant, windows of a full scan of users are read and written by them too: [`share`].
+//!
 //! Fetching and writing overlap, and the channel bounds memory: by pages in flight, not by the size of the tenant.
 
 mod confirm;
@@ -17,6 +19,7 @@ pub mod replay;
 mod run;
 mod scan;
 pub mod scope;
+pub mod share;
 mod tables;
 mod users;
 mod write;
@@ -34,12 +37,13 @@ use crate::record::Resource;
 use crate::scan::verdict::{Proof, Verdict};
 use crate::scan::walk::Part;
 use crate::state::leases::Holder;
-use crate::state::runs::{Counts, Ending, Traffic};
+use crate::state::runs::{Counts, Ending, Slot, Traffic};
 use crate::state::windows;
 use crate::zephr::Reader;
 pub use error::Error;
 use progress::Progress;
 pub use scope::{Extent, Start};
+pub use share::{Assistant, Assisted, Sharing};
 
 /// A failed run is recorded within this time or not at all: when Postgres is gone, nobody should wait to be told so.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,6 +73,10 @@ pub struct Environment {
     pub before: Traffic,
     /// What of a record may be kept; the reader keeps to it.
     pub privacy: Policy,
+    /// How a full scan of users is shared with other daemons, if it is.
+    pub sharing: Option<Sharing>,
+    /// The slot of the job's schedule that is run; none for a run by hand.
+    pub slot: Option<Slot>,
 }
 
 /// What stops a run gone wrong.
@@ -166,12 +174,17 @@ fn done(part: Part, proof: Proof) -> windows::Done {
 }
 
 impl Environment {
-    /// What this run asked of the API.
+    /// What this run asked of the API, and others for it.
     fn traffic(&self) -> Traffic {
         let now = asked(&self.reader);
+        let others = self
+            .sharing
+            .as_ref()
+            .map(Sharing::asked)
+            .unwrap_or_default();
         Traffic {
-            requests: now.requests - self.before.requests,
-            retries: now.retries - self.before.retries,
+            requests: now.requests - self.before.requests + others.requests,
+            retries: now.retries - self.before.retries + others.retries,
             throttled_ms: now.throttled_ms - self.before.throttled_ms,
             ..now
         }

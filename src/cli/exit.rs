@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use crate::bulk;
 use crate::config;
+use crate::daemon::Unfit;
 use crate::job;
-use crate::postgres::{migrate, private};
+use crate::postgres::{migrate, private, sessions};
 use crate::remedy::chain;
 use crate::simulator;
 use crate::state::{leases, privacy};
 use crate::sync;
 use crate::verify;
+use crate::web;
 use crate::zephr;
 
 /// Exit codes (design section 4).
@@ -125,13 +127,14 @@ impl From<sync::Error> for Failure {
     fn from(error: sync::Error) -> Self {
         let exit = match &error {
             sync::Error::Lease(leases::Error::Busy { .. }) => Exit::LeaseHeld,
-            sync::Error::NothingToConfirm { .. } => Exit::Usage,
+            sync::Error::NothingToConfirm { .. } | sync::Error::Key(_) => Exit::Usage,
             sync::Error::Lease(
                 leases::Error::Lost(_) | leases::Error::Unrenewed(_) | leases::Error::Database(_),
             )
             | sync::Error::Api(_)
             | sync::Error::Database(_)
             | sync::Error::Table(_)
+            | sync::Error::SlotTaken
             | sync::Error::Stopped => Exit::Failed,
         };
         Self {
@@ -197,6 +200,29 @@ impl From<privacy::KeyError> for Failure {
     }
 }
 
+impl From<sessions::Error> for Failure {
+    fn from(error: sessions::Error) -> Self {
+        let remedy = error.remedy();
+        match error {
+            sessions::Error::Database(error) => error.into(),
+            other @ (sessions::Error::Shared | sessions::Error::Refused(_)) => {
+                Self::usage(chain(&other), remedy)
+            }
+        }
+    }
+}
+
+impl From<Unfit> for Failure {
+    fn from(error: Unfit) -> Self {
+        match error {
+            Unfit::Sessions(error) => error.into(),
+            Unfit::Schema(error) => error.into(),
+            Unfit::Key(error) => error.into(),
+            Unfit::Postgres(error) => error.into(),
+        }
+    }
+}
+
 impl From<migrate::Error> for Failure {
     fn from(error: migrate::Error) -> Self {
         match error {
@@ -221,6 +247,13 @@ impl From<simulator::Error> for Failure {
             chain(&error),
             "Choose another address with --listen; port 0 takes a free one.",
         )
+    }
+}
+
+impl From<web::settings::Error> for Failure {
+    fn from(error: web::settings::Error) -> Self {
+        let remedy = error.remedy();
+        Self::usage(error.to_string(), remedy)
     }
 }
 

@@ -1,11 +1,13 @@
 //! The command line: one file per command, its options and its run.
 
 pub mod api;
+pub mod assist;
 pub mod behaviour;
 pub mod bulk;
 pub mod bulk_behaviour;
 pub mod check;
 pub mod completions;
+pub mod daemon;
 pub mod demo;
 pub mod erase;
 pub mod exit;
@@ -66,6 +68,11 @@ pub enum Command {
     Migrate,
     /// Run jobs once, now; all enabled ones if none is named
     Sync(sync::Args),
+    /// Help with full scans of users that others lead, until it is told to stop
+    #[command(hide = true)]
+    Assist,
+    /// Run jobs by schedule and show that on a page, until it is told to stop
+    Daemon(daemon::Args),
     /// Show what is running, how each job last went and what waits
     Status,
     /// Show the latest runs, or one
@@ -126,26 +133,29 @@ fn json_is_asked_for() -> bool {
 }
 
 async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
-    let settings = Settings::load(cli.flags)?;
-    crate::telemetry::start(&settings.log, settings.log_format).map_err(|error| {
+    let loaded = Settings::load(cli.flags)?;
+    let any = loaded.any();
+    crate::telemetry::start(&any.log, any.log_format).map_err(|error| {
         Failure::usage(
             format!("ZEPHR_SYNC_LOG: {error}"),
             "Write for example info or zephr_sync=debug.",
         )
     })?;
     match cli.command {
-        Command::Demo(args) => demo::run(&settings, args, output).await,
-        Command::Init(args) => init::run(&settings, &args, output).await,
-        Command::Check(args) => check::run(&settings, &args, output).await,
-        Command::Migrate => migrate::run(&settings, output).await,
-        Command::Sync(args) => sync::run(&settings, &args, output).await,
-        Command::Status => status::run(&settings, output).await,
-        Command::Runs(args) => runs::run(&settings, &args, output).await,
-        Command::Rejects(command) => rejects::run(&settings, &command, output).await,
-        Command::Verify(args) => verify::run(&settings, &args, output).await,
-        Command::Erase(args) => erase::run(&settings, &args, output).await,
-        Command::Bulk(command) => bulk::run(&settings, &command, output).await,
-        Command::Api(args) => api::run(&settings, &args).await,
+        Command::Demo(args) => demo::run(any, args, output).await,
+        Command::Init(args) => init::run(any, &args, output).await,
+        Command::Check(args) => check::run(loaded.one()?, &args, output).await,
+        Command::Migrate => migrate::run(loaded.one()?, output).await,
+        Command::Sync(args) => sync::run(loaded.one()?, &args, output).await,
+        Command::Assist => assist::run(loaded.one()?, output).await,
+        Command::Daemon(args) => daemon::run(&loaded, &args).await,
+        Command::Status => status::run(loaded.one()?, output).await,
+        Command::Runs(args) => runs::run(loaded.one()?, &args, output).await,
+        Command::Rejects(command) => rejects::run(loaded.one()?, &command, output).await,
+        Command::Verify(args) => verify::run(loaded.one()?, &args, output).await,
+        Command::Erase(args) => erase::run(loaded.one()?, &args, output).await,
+        Command::Bulk(command) => bulk::run(loaded.one()?, &command, output).await,
+        Command::Api(args) => api::run(loaded.one()?, &args).await,
         Command::Simulate(args) => simulate::run(*args, output).await,
         Command::Completions(args) => Ok(completions::run(&args)),
         Command::Man(args) => man::run(&args, output),

@@ -3,6 +3,7 @@
 use crate::load::define;
 use crate::remedy;
 use crate::state::leases;
+use crate::state::privacy::KeyError;
 use crate::zephr;
 
 /// What stopped a run.
@@ -28,6 +29,12 @@ pub enum Error {
     /// The table of a list is not what its job file says.
     #[error("the table cannot be used")]
     Table(#[from] define::Error),
+    /// The key of the hashes.
+    #[error(transparent)]
+    Key(KeyError),
+    /// Another daemon runs this slot, or has run it.
+    #[error("another daemon has this slot")]
+    SlotTaken,
     /// A task of our own ended without a word.
     #[error("a part of the run ended unexpectedly")]
     Stopped,
@@ -40,6 +47,15 @@ impl From<leases::Error> for Error {
             other @ (leases::Error::Busy { .. }
             | leases::Error::Lost(_)
             | leases::Error::Unrenewed(_)) => Self::Lease(other),
+        }
+    }
+}
+
+impl From<KeyError> for Error {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Database(error) => Self::Database(error),
+            other @ (KeyError::Differs { .. } | KeyError::NotGiven) => Self::Key(other),
         }
     }
 }
@@ -71,14 +87,21 @@ impl Error {
                 "Give the job another table name, or drop the old one: drop table {table}. The next run fills it again."
             ),
             Self::NothingToConfirm { .. } => "`zephr-sync runs` lists the latest runs; a braked one names the command that lets it through.".into(),
+            Self::Key(error) => error.remedy(),
+            Self::SlotTaken => "Nothing to do.".into(),
             Self::Stopped => "Run the command again; it continues after the last commit. If it persists, please report it.".into(),
         }
     }
 }
 
+/// For whoever connects to something that hands sessions on.
+pub const POOLER: &str = "A connection pooler seems to stand before Postgres. zephr-sync needs sessions, because leases live in them: let DATABASE_URL name Postgres itself.";
+
 fn database_remedy(error: &sqlx::Error) -> &'static str {
     let code = error.as_database_error().and_then(|error| error.code());
     match code.as_deref().map(|code| code.get(..2).unwrap_or(code)) {
+        // A setting of the session that is refused, a prepared statement that is gone: what answers is not Postgres itself.
+        Some("08" | "26") => POOLER,
         Some("28") => "Check user and password in DATABASE_URL.",
         Some("3D") => "Create the database that DATABASE_URL names.",
         Some("42") => {

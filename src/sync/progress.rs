@@ -123,6 +123,11 @@ impl Progress {
         self.enter(Phase::BatchCommitted);
     }
 
+    /// Notes what others have committed for this run.
+    pub fn committed_by_others(&self, counts: Counts) {
+        self.lock().counts += counts;
+    }
+
     /// Notes that some were marked as deleted.
     pub fn tombstoned(&self, counts: Counts) {
         self.lock().counts += counts;

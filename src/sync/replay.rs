@@ -151,7 +151,17 @@ impl Replay<'_> {
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
         let (resource, mode) = (Resource::Users, Mode::Replay);
-        runs::begin(&mut transaction, self.run_id, JOB, resource, mode, None).await?;
+        // Without a slot there is none that could be taken.
+        runs::begin(
+            &mut transaction,
+            self.run_id,
+            JOB,
+            resource,
+            mode,
+            None,
+            None,
+        )
+        .await?;
         let total = rejects::count(&mut *transaction).await?;
         transaction.commit().await?;
         self.env.progress.begin(self.run_id);

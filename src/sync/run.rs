@@ -12,7 +12,7 @@ use crate::record::Resource;
 use crate::scan::verdict::Verdict;
 use crate::state::leases::Lease;
 use crate::state::runs::{self, Ending, Traffic};
-use crate::state::{checkpoints, notes};
+use crate::state::{checkpoints, notes, offers};
 use crate::telemetry::field;
 
 /// How often the record of a run says what the API was asked and whether it makes us wait.
@@ -56,15 +56,20 @@ impl Run<'_> {
     pub(super) async fn begin(&self, mode: runs::Mode, scan_id: Option<Uuid>) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
-        runs::begin(
+        offers::forget(&mut *transaction, self.resource.name()).await?;
+        let begun = runs::begin(
             &mut transaction,
             self.run_id,
             self.job,
             self.resource,
             mode,
             scan_id,
+            self.env.slot,
         )
         .await?;
+        if !begun {
+            return Err(Error::SlotTaken);
+        }
         transaction.commit().await?;
         self.env.progress.begin(self.run_id);
         Ok(())
@@ -124,6 +129,8 @@ impl Run<'_> {
     async fn record(&self, ending: Ending, outcome: Outcome) -> Result<Ended, Error> {
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
+        // Before anything else is locked: whoever reads for this run locks its claim first too.
+        offers::end(&mut *transaction, self.run_id).await?;
         match outcome.moves {
             Moves::Nothing => {}
             Moves::Finished(scan_id, learned) => {

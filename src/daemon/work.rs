@@ -1,0 +1,66 @@
+//! What runs of a tenant work with.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::job::Job;
+use crate::lifecycle::Shutdown;
+use crate::postgres::connect::Database;
+use crate::privacy::{Choices, HashKey};
+use crate::state::privacy::{self, Access, KeyError};
+use crate::state::runs::Slot;
+use crate::sync::progress::Progress;
+use crate::sync::{self, Brakes, Environment, Sharing};
+use crate::zephr::Reader;
+
+/// The settings of a tenant, as far as runs need them.
+#[derive(Debug)]
+pub struct Work {
+    /// Its mirror.
+    pub database: Database,
+    /// Reads the tenant; one governor for all that this process does for it.
+    pub reader: Reader,
+    /// What is hashed or dropped.
+    pub choices: Choices,
+    /// The key of the hashes, where it is given.
+    pub hash_key: Option<HashKey>,
+    /// Whether to stop.
+    pub shutdown: Shutdown,
+    /// Records per page.
+    pub rpp: u64,
+    /// Requests in flight at most.
+    pub max_in_flight: usize,
+    /// What stops a run gone wrong.
+    pub brakes: Brakes,
+}
+
+impl Work {
+    /// For a run of a job, by the daemon of this identifier.
+    ///
+    /// # Errors
+    /// Postgres, or a hash key that is not the one that was used before.
+    pub(super) async fn on(
+        &self,
+        job: &Job,
+        slot: Option<Slot>,
+        daemon: Uuid,
+    ) -> Result<Environment, KeyError> {
+        let mut connection = self.database.connect().await?;
+        let (choices, given) = (&self.choices, self.hash_key.as_ref());
+        let policy = privacy::policy(&mut connection, choices, given, Access::Write).await?;
+        Ok(Environment {
+            before: sync::asked(&self.reader),
+            reader: self.reader.with(job.grants, &job.app_ids).under(&policy),
+            database: self.database.clone(),
+            privacy: policy,
+            progress: Arc::new(Progress::default()),
+            shutdown: self.shutdown.clone(),
+            rpp: self.rpp,
+            max_in_flight: self.max_in_flight,
+            brakes: self.brakes.of_job(job),
+            sharing: Some(Sharing::but_with(daemon)),
+            slot,
+        })
+    }
+}
