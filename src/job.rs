@@ -179,16 +179,10 @@ const NEVER: &str = "never";
 /// The first file that cannot be used.
 pub fn all(directory: &Path) -> Result<Vec<Job>, Error> {
     let mut jobs = built_in()?;
-    for path in files(directory)? {
-        let name = path
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let text =
-            std::fs::read_to_string(&path).map_err(|source| toml_file::Error::Unreadable {
-                path: path.clone(),
-                source,
-            })?;
+    for JobFile { name, path, text } in files(directory)? {
+        if is_for_the_inbox(&text) {
+            continue;
+        }
         let job = parse(&name, &path, &text)?;
         jobs.retain(|known| known.name != job.name);
         jobs.push(job);
@@ -256,7 +250,22 @@ fn likeness(name: &str, job: &Job) -> f64 {
     strsim::jaro_winkler(name, &job.name)
 }
 
-fn files(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+/// A file of `jobs/`, as it is.
+#[derive(Debug)]
+pub(crate) struct JobFile {
+    /// The job's name: the file's.
+    pub(crate) name: String,
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// What it says.
+    pub(crate) text: String,
+}
+
+/// The files of a directory, by name; none where there is no such directory.
+///
+/// # Errors
+/// What cannot be read.
+pub(crate) fn files(directory: &Path) -> Result<Vec<JobFile>, Error> {
     let unlisted = |source| Error::Directory {
         path: directory.to_owned(),
         source,
@@ -266,18 +275,40 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(unlisted(error)),
     };
-    let mut files = Vec::new();
+    let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(unlisted)?.path();
         if path
             .extension()
             .is_some_and(|extension| extension == "toml")
         {
-            files.push(path);
+            paths.push(path);
         }
     }
-    files.sort();
-    Ok(files)
+    paths.sort();
+    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(JobFile {
+            name: path
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            path,
+            text,
+        }),
+        Err(source) => Err(toml_file::Error::Unreadable { path, source }.into()),
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// Whether a file says what may be done with files of the inbox, and not what runs when: see `bulk::inbox::job`.
+pub(crate) fn is_for_the_inbox(text: &str) -> bool {
+    let table: Option<toml::Table> = toml::from_str(text).ok();
+    table.is_some_and(|table| table.get("resource").and_then(toml::Value::as_str) == Some("bulk"))
+}
+
+/// Whether there is a job of this name without any file.
+pub(crate) fn is_built_in(name: &str) -> bool {
+    BUILT_IN.iter().any(|(known, _)| *known == name)
 }
 
 fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {

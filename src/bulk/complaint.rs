@@ -3,12 +3,13 @@
 use std::fmt;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// So much of a value is shown: enough to recognise it, however long it is.
 const SHOWN: usize = 100;
 
 /// What is wrong with a cell, a row or the header.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Complaint {
     /// Where its row begins in the file, from 1.
     pub line: u64,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::complaint::Complaint;
 use super::file;
-use crate::remedy;
+use crate::remedy::{self, Remedy};
 use crate::state::leases;
 use crate::sync;
 use crate::zephr;
@@ -101,6 +101,35 @@ impl Error {
         remedy::chain(self)
     }
 
+    /// Whether the same may go well later without anybody doing anything: an outage of the API or of Postgres, or somebody else at work.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Api(error) | Self::Mirror(sync::Error::Api(error)) => api_may_pass(error),
+            Self::Mirror(sync::Error::Database(error)) => postgres_may_pass(error),
+            Self::Mirror(sync::Error::Lease(_) | sync::Error::Stopped) => true,
+            Self::Mirror(
+                sync::Error::NothingToConfirm { .. }
+                | sync::Error::Table(_)
+                | sync::Error::SlotTaken
+                | sync::Error::Key(_),
+            )
+            | Self::File(_)
+            | Self::Header { .. }
+            | Self::EmptyMirror
+            | Self::NoSchema
+            | Self::NotKept(_)
+            | Self::NoPlan(_)
+            | Self::NotApplied(_)
+            | Self::NotFinished(_)
+            | Self::NothingToUndo(_)
+            | Self::FileChanged(_)
+            | Self::DeletesNotAllowed(_)
+            | Self::Brake { .. }
+            | Self::RefusesAll(_)
+            | Self::Broken(_) => false,
+        }
+    }
+
     /// What to do about it.
     pub fn remedy(&self) -> String {
         match self {
@@ -129,6 +158,58 @@ impl Error {
             }
             Self::RefusesAll(_) => "`zephr-sync bulk results` shows what Zephr says about them. Nothing else of the plan was sent.".into(),
             Self::Broken(_) => "Please report this. `zephr-sync bulk resume` continues after what is written down.".into(),
+        }
+    }
+}
+
+fn api_may_pass(error: &zephr::Error) -> bool {
+    match error.remedy() {
+        Remedy::Retry { .. } => true,
+        // Not sent because the lease may have gone to another, who carries on.
+        Remedy::Person(_) => matches!(error.failure, zephr::Failure::Withheld),
+    }
+}
+
+/// Everything but what Postgres itself says about a statement of ours: data (22), a constraint (23), a name or a right (42).
+fn postgres_may_pass(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    !code.is_some_and(|code| {
+        ["22", "23", "42"]
+            .iter()
+            .any(|class| code.starts_with(class))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api(failure: zephr::Failure) -> Error {
+        Error::Api(zephr::Error {
+            endpoint: "GET /v4/user-updates".into(),
+            failure,
+        })
+    }
+
+    #[test]
+    fn an_outage_may_pass_and_a_refusal_does_not() {
+        for error in [
+            api(zephr::Failure::Connect("refused".into())),
+            api(zephr::Failure::Withheld),
+            Error::from(sqlx::Error::PoolTimedOut),
+            Error::from(sqlx::Error::Io(
+                std::io::ErrorKind::ConnectionRefused.into(),
+            )),
+        ] {
+            assert!(error.may_pass(), "{error:?}");
+        }
+        for error in [
+            api(zephr::Failure::Forbidden),
+            Error::DeletesNotAllowed(1),
+            Error::FileChanged("a.csv".into()),
+            Error::RefusesAll(3),
+        ] {
+            assert!(!error.may_pass(), "{error:?}");
         }
     }
 }

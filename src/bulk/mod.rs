@@ -5,15 +5,19 @@
 //! ```
 //!
 //! [`mod@file`] reads and writes the files of people, [`field`] knows what a value may be; neither knows the mirror or the API. [`plan`](mod@plan) makes a
-//! stored plan and cannot write to the tenant, [`push`] carries it through, [`undo`] plans the way back. [`says`] decides when two values are the same, [`wire`] how one is sent.
+//! stored plan and cannot write to the tenant, [`push`] carries it through, [`undo`] plans the way back, [`results`] tells of each row. [`inbox`] takes the files that people
+//! drop into a directory. [`says`] decides when two values are the same, [`wire`] how one is sent.
 
 pub mod complaint;
+pub mod document;
 pub mod error;
 pub mod field;
 pub mod file;
+pub mod inbox;
 pub mod plan;
 pub mod progress;
 pub mod push;
+pub mod results;
 pub mod says;
 pub mod settings;
 pub mod undo;

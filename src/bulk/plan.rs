@@ -66,7 +66,8 @@ pub struct Environment {
 }
 
 /// What an empty cell means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Empty {
     /// Leave the attribute alone.
     #[default]
@@ -77,9 +78,24 @@ pub enum Empty {
     Error,
 }
 
+/// What becomes of the file when it is planned.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// It stays where it is: whoever applies the plan looks whether it changed.
+    #[default]
+    Stays,
+    /// It came from elsewhere, under this name, and is not kept.
+    Sent {
+        /// For people; none when nobody said it.
+        name: Option<String>,
+    },
+}
+
 /// How a file is planned.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// What becomes of the file.
+    pub origin: Origin,
     /// How it is read.
     pub reading: Reading,
     /// What an empty cell means.
@@ -132,10 +148,17 @@ pub async fn plan(env: &Environment, path: &Path, options: &Options) -> Result<P
     }
     let plan_id = Uuid::now_v7();
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (file_name, file_path) = match &options.origin {
+        Origin::Stays => (
+            absolute.file_name().and_then(|name| name.to_str()),
+            absolute.to_str(),
+        ),
+        Origin::Sent { name } => (name.as_deref(), None),
+    };
     let named = NewPlan {
         plan_id,
-        file_name: absolute.file_name().and_then(|name| name.to_str()),
-        file_path: absolute.to_str(),
+        file_name,
+        file_path,
         // Known when it was read; the constraint wants something until then.
         file_hash: Some(&[]),
         identifier: &header.identifier.by.to_string(),
@@ -178,7 +201,11 @@ pub async fn plan(env: &Environment, path: &Path, options: &Options) -> Result<P
     if only_rejects {
         transaction.rollback().await?;
     } else {
-        let shown = rejects_path.as_ref().and_then(|path| path.to_str());
+        let shown = match options.origin {
+            Origin::Stays => rejects_path.as_ref().and_then(|path| path.to_str()),
+            // Where they are now is nobody else's business, and not for long.
+            Origin::Sent { .. } => None,
+        };
         plans::sum_up(&mut transaction, plan_id, &sums, Some(&digest), shown).await?;
         transaction.commit().await?;
     }

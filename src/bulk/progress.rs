@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::state::bulk::rows::{self, Outcome, Outcomes};
 use crate::telemetry::field;
 
 /// The named moments of a push. Each is logged at debug level as the field `phase`, so that a push can be followed, and stopped, at each.
@@ -80,12 +81,23 @@ pub struct State {
 
 /// Where a push stands. Written by the push, read by whoever shows it.
 #[derive(Debug, Default)]
-pub struct Progress(Mutex<State>);
+pub struct Progress(Mutex<Inside>);
+
+#[derive(Debug, Default)]
+struct Inside {
+    state: State,
+    outcomes: Outcomes,
+}
 
 impl Progress {
     /// Where it stands.
     pub fn now(&self) -> State {
-        *self.lock()
+        self.lock().state
+    }
+
+    /// The outcomes that were written down under this value, of whichever plan: it only grows. A row that was unknown and is settled later counts as both.
+    pub fn outcomes(&self) -> Outcomes {
+        self.lock().outcomes
     }
 
     /// Notes a named moment.
@@ -95,7 +107,7 @@ impl Progress {
 
     /// Notes how many rows there are, and how many have an outcome already.
     pub fn begin(&self, rows: i64, settled: i64) {
-        *self.lock() = State {
+        self.lock().state = State {
             rows: rows.unsigned_abs(),
             settled: settled.unsigned_abs(),
             ..State::default()
@@ -104,18 +116,47 @@ impl Progress {
 
     /// Notes the API's count of the job under way.
     pub fn watch(&self, done: i64, of: i64) {
-        self.lock().job = Some((done.unsigned_abs(), of.unsigned_abs()));
+        self.lock().state.job = Some((done.unsigned_abs(), of.unsigned_abs()));
     }
 
-    /// Notes outcomes.
+    /// Notes rows that were looked at, and how many of them are in trouble.
     pub fn settle(&self, rows: usize, troubled: usize) {
-        let mut state = self.lock();
-        state.settled += rows as u64;
-        state.troubled += troubled as u64;
-        state.job = None;
+        self.lock().state.settle(rows, troubled);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// Notes outcomes that are written down.
+    pub fn count(&self, outcomes: &[Outcome]) {
+        let mut inside = self.lock();
+        let mut troubled = 0;
+        for outcome in outcomes {
+            match outcome.state {
+                rows::State::Succeeded => inside.outcomes.succeeded += 1,
+                rows::State::Failed => {
+                    inside.outcomes.failed += 1;
+                    troubled += 1;
+                }
+                rows::State::Unknown => {
+                    inside.outcomes.unknown += 1;
+                    troubled += 1;
+                }
+                rows::State::Planned
+                | rows::State::Sent
+                | rows::State::Unchanged
+                | rows::State::Rejected => {}
+            }
+        }
+        inside.state.settle(outcomes.len(), troubled);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn settle(&mut self, rows: usize, troubled: usize) {
+        self.settled += rows as u64;
+        self.troubled += troubled as u64;
+        self.job = None;
     }
 }

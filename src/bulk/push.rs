@@ -48,7 +48,7 @@ const BATCH: i64 = 500;
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 
 /// What a push works with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Environment {
     /// The mirror, with the ledger.
     pub database: Database,
@@ -462,7 +462,7 @@ impl Push<'_> {
         let mut transaction = self.begin().await?;
         rows::settle(&mut transaction, self.plan_id, outcomes).await?;
         transaction.commit().await?;
-        self.count(outcomes);
+        self.env.progress.count(outcomes);
         Ok(())
     }
 
@@ -472,16 +472,9 @@ impl Push<'_> {
         rows::settle(&mut transaction, self.plan_id, outcomes).await?;
         chunks::done(&mut transaction, self.plan_id, chunk).await?;
         transaction.commit().await?;
-        self.count(outcomes);
+        self.env.progress.count(outcomes);
         self.env.progress.enter(Phase::ChunkDone);
         Ok(())
-    }
-
-    fn count(&self, outcomes: &[Outcome]) {
-        let troubled = |outcome: &&Outcome| matches!(outcome.state, State::Failed | State::Unknown);
-        self.env
-            .progress
-            .settle(outcomes.len(), outcomes.iter().filter(troubled).count());
     }
 
     /// The jobs that the API lists; none where it shows no list to this key pair.

@@ -21,7 +21,7 @@ const BATCH: i64 = 1_000;
 const USER_ID: &str = "user_id";
 
 /// What cannot be taken back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Impossible {
     /// Rows that deleted a user.
     pub deletions: i64,

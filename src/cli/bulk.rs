@@ -1,6 +1,6 @@
 //! `zephr-sync bulk …`: a CSV file made into a plan, looked at, applied, followed, reported, taken back.
 
-pub(super) mod document;
+mod document;
 mod results;
 
 use std::path::PathBuf;
@@ -11,11 +11,12 @@ use uuid::Uuid;
 
 use super::exit::{Exit, Failure};
 use super::mirror::{self, Opened};
-use super::operator::operator;
+use super::operator::whose;
 use super::output::{Output, thousands};
 use super::sync::waiting;
 use super::tenant::client;
 use super::watch;
+use crate::bulk::document::{Document, Documents, LISTED};
 use crate::bulk::file::Reading;
 use crate::bulk::plan::{self, Empty};
 use crate::bulk::progress::{Progress, State};
@@ -31,7 +32,6 @@ use crate::state::privacy::Access;
 use crate::telemetry::field;
 use crate::zephr::Reader;
 use crate::zephr::updates::Writer;
-use document::Document;
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -199,6 +199,7 @@ impl Desk<'_> {
             progress: Arc::clone(&progress),
         };
         let options = plan::Options {
+            origin: plan::Origin::Stays,
             reading: Reading {
                 delimiter: args.delimiter,
                 ignore: args.ignore_columns.clone(),
@@ -287,12 +288,11 @@ impl Desk<'_> {
             None => {
                 let mut connection = self.mirror.database.connect().await?;
                 let mut documents = Vec::new();
-                for plan_id in plans::latest(&mut connection, document::LISTED).await? {
+                for plan_id in plans::latest(&mut connection, LISTED).await? {
                     documents.push(Document::read(&mut connection, plan_id).await?);
                 }
-                let documents = document::Documents { plans: documents };
-                self.output
-                    .result(&documents, document::Documents::listed)?;
+                let documents = Documents { plans: documents };
+                self.output.result(&documents, Documents::listed)?;
             }
         }
         Ok(Exit::Done)
@@ -313,9 +313,8 @@ impl Desk<'_> {
         match documents.as_slice() {
             [document] => self.output.result(document, Document::report)?,
             _ => {
-                let documents = document::Documents { plans: documents };
-                self.output
-                    .result(&documents, document::Documents::reports)?;
+                let documents = Documents { plans: documents };
+                self.output.result(&documents, Documents::reports)?;
             }
         }
         Ok(exit)
@@ -342,12 +341,6 @@ impl Desk<'_> {
             shutdown: Shutdown::on_signals()?,
         })
     }
-}
-
-/// User and host, for whoever asks later who did it.
-fn whose() -> String {
-    let host = rustix::system::uname();
-    format!("{}@{}", operator(), host.nodename().to_string_lossy())
 }
 
 async fn watched<T>(

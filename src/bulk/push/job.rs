@@ -106,7 +106,7 @@ impl Push<'_> {
         rows::settle(&mut transaction, self.plan_id, &outcomes).await?;
         chunks::done(&mut transaction, self.plan_id, chunk).await?;
         transaction.commit().await?;
-        self.count(&outcomes);
+        self.env.progress.count(&outcomes);
         self.env.progress.enter(Phase::ChunkDone);
         Ok(Step::On)
     }

@@ -178,7 +178,7 @@ impl Push<'_> {
             rows::settle(&mut transaction, self.plan_id, &outcomes).await?;
             rows::replace_old(&mut transaction, self.plan_id, &images).await?;
             transaction.commit().await?;
-            self.count(&outcomes);
+            self.env.progress.count(&outcomes);
         }
         Ok(outgoing)
     }

@@ -1,123 +1,18 @@
-//! A plan and what became of it, as JSON and as text that a person can forward.
+//! A plan and what became of it, as text that a person can forward.
 
-use serde::Serialize;
-use serde_json::value::RawValue;
-use sqlx::PgConnection;
-use uuid::Uuid;
-
-use crate::bulk::Error;
-use crate::bulk::complaint::{Complaint, cut};
-use crate::bulk::plan::Planned;
-use crate::bulk::says;
+use crate::bulk::complaint::cut;
+use crate::bulk::document::{Document, Documents};
+use crate::bulk::results::change;
 use crate::bulk::undo::Impossible;
 use crate::cli::exit::Exit;
 use crate::cli::output::{printable, table, thousands};
-use crate::state::bulk::plans::{self, Plan};
-use crate::state::bulk::rows::{self, Action, Outcomes, Reported};
-
-/// Plans that are listed.
-pub(super) const LISTED: i64 = 20;
-
-/// Rows that a preview shows.
-const SAMPLE: i64 = 10;
+use crate::state::bulk::plans::Plan;
+use crate::state::bulk::rows::Outcomes;
 
 /// Complaints that a preview shows; JSON shows more, and the rejects file all.
 const COMPLAINTS: usize = 10;
 
-/// A plan and what became of it.
-#[derive(Debug, Serialize)]
-pub(in crate::cli) struct Document {
-    #[serde(flatten)]
-    plan: Option<Plan>,
-    /// Of a file of which no row could be planned.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rows_rejected: Option<i64>,
-    /// Of the same: where its rows are. That of a plan is a column of the plan.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rejects_path: Option<String>,
-    status: &'static str,
-    outcomes: Outcomes,
-    undone_by: Vec<Uuid>,
-    sample: Vec<Reported>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    complaints: Option<Vec<Complaint>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warnings: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    impossible: Option<Impossible>,
-}
-
-/// Several of them.
-#[derive(Debug, Serialize)]
-pub(super) struct Documents {
-    pub(super) plans: Vec<Document>,
-}
-
 impl Document {
-    /// Reads a plan from the ledger.
-    pub(in crate::cli) async fn read(
-        connection: &mut PgConnection,
-        plan_id: Uuid,
-    ) -> Result<Self, Error> {
-        let plan = plans::get(&mut *connection, plan_id).await?;
-        let plan = plan.ok_or(Error::NoPlan(plan_id))?;
-        let status = match (plan.applied_at, plan.finished_at) {
-            (None, _) => "planned",
-            (Some(_), None) => "applying",
-            (Some(_), Some(_)) => "finished",
-        };
-        Ok(Self {
-            rows_rejected: None,
-            rejects_path: None,
-            status,
-            outcomes: rows::outcomes(&mut *connection, plan_id).await?,
-            undone_by: plans::undone_by(&mut *connection, plan_id).await?,
-            sample: rows::sample(&mut *connection, plan_id, SAMPLE).await?,
-            complaints: None,
-            warnings: None,
-            impossible: None,
-            plan: Some(plan),
-        })
-    }
-
-    /// With what was found while it was made.
-    pub(in crate::cli) fn planned(self, planned: Planned) -> Self {
-        Self {
-            complaints: Some(planned.complaints),
-            warnings: Some(planned.warnings),
-            ..self
-        }
-    }
-
-    /// Of a file of which no row could be planned.
-    pub(in crate::cli) fn without_plan(planned: Planned) -> Self {
-        Self {
-            plan: None,
-            rows_rejected: Some(planned.rows_rejected),
-            rejects_path: planned.rejects_path.map(|path| path.display().to_string()),
-            status: "rejected",
-            outcomes: Outcomes::default(),
-            undone_by: Vec::new(),
-            sample: Vec::new(),
-            complaints: Some(planned.complaints),
-            warnings: Some(planned.warnings),
-            impossible: None,
-        }
-    }
-
-    /// With what cannot be taken back.
-    pub(in crate::cli) fn leaving(self, impossible: Impossible) -> Self {
-        Self {
-            impossible: Some(impossible),
-            ..self
-        }
-    }
-
-    /// The plan, if there is one.
-    pub(in crate::cli) fn plan_id(&self) -> Option<Uuid> {
-        self.plan.as_ref().map(|plan| plan.plan_id)
-    }
-
     /// How a push of it ends.
     pub(super) fn exit(&self) -> Exit {
         if self.outcomes.failed + self.outcomes.unknown > 0 {
@@ -385,29 +280,6 @@ fn totals(plan: &Plan) -> String {
         .collect();
     let headings = ["attribute", "rows", "had none", "had another", "cleared"];
     format!("\n{}", table(headings, &rows))
-}
-
-/// A row's changes in words; `shorten` is for their values.
-pub(super) fn change(row: &Reported, shorten: fn(&str) -> String) -> String {
-    if row.action == Action::Delete {
-        return "deleted".into();
-    }
-    let empty = rows::Values::new();
-    let new = row.new_values.as_ref().map_or(&empty, |values| &values.0);
-    let old = row.old_values.as_ref().map_or(&empty, |values| &values.0);
-    let shown = |value: Option<&RawValue>| match value.map(says::text) {
-        None => "(none)".to_owned(),
-        Some(text) if text.is_empty() || text == "null" => "(none)".to_owned(),
-        Some(text) => shorten(&text),
-    };
-    let changes: Vec<String> = new
-        .iter()
-        .map(|(slug, value)| {
-            let before = shown(old.get(slug).map(AsRef::as_ref));
-            format!("{slug}: {before} → {}", shown(Some(value)))
-        })
-        .collect();
-    changes.join("; ")
 }
 
 fn left_behind(impossible: Impossible) -> String {

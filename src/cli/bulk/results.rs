@@ -3,20 +3,14 @@
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::document::change;
 use crate::bulk::Error;
-use crate::bulk::file::Writer;
+use crate::bulk::results::{self, Results};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::mirror::Opened;
 use crate::cli::output::Output;
 use crate::state::bulk::plans;
-use crate::state::bulk::rows::{self, Reported};
-
-/// Rows that are fetched at once.
-const BATCH: i64 = 2_000;
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -27,19 +21,6 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
-
-const COLUMNS: [&str; 10] = [
-    "line",
-    "identifier",
-    "user_id",
-    "action",
-    "changes",
-    "outcome",
-    "message",
-    "job_id",
-    "settled_at",
-    "confirmed_at",
-];
 
 /// Runs the command.
 ///
@@ -61,10 +42,11 @@ pub async fn run(mirror: &Opened, args: &Args, output: Output) -> Result<Exit, F
         None => Box::new(io::stdout()),
     };
     let out = BufWriter::new(out);
+    let results = Results::of(connection, args.plan);
     let written = if output.is_json() {
-        json(&mut connection, args.plan, out).await
+        json(results, args.plan, out).await
     } else {
-        csv(&mut connection, args.plan, out).await
+        csv(results, out).await
     };
     match written {
         Err(Unwritten::Io(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -91,63 +73,33 @@ impl From<sqlx::Error> for Unwritten {
     }
 }
 
-async fn csv(connection: &mut PgConnection, plan: Uuid, out: impl Write) -> Result<(), Unwritten> {
-    let mut writer = Writer::new(out, b',');
-    writer.row(COLUMNS)?;
-    let mut after = 0;
+async fn csv(mut results: Results, mut out: impl Write) -> Result<(), Unwritten> {
+    out.write_all(&results::heading()?)?;
     loop {
-        let rows = rows::reported(&mut *connection, plan, after, BATCH).await?;
-        let Some(last) = rows.last() else {
+        let rows = results.rows().await?;
+        if rows.is_empty() {
             break;
-        };
-        after = last.row_number;
-        for row in &rows {
-            writer.row(cells(row))?;
         }
+        out.write_all(&results::csv(&rows)?)?;
     }
-    writer.finish()?.flush()?;
+    out.flush()?;
     Ok(())
 }
 
-fn cells(row: &Reported) -> [String; COLUMNS.len()] {
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let time = |at: Option<chrono::DateTime<chrono::Utc>>| {
-        at.map(|at| at.to_rfc3339()).unwrap_or_default()
-    };
-    [
-        row.line.to_string(),
-        text(&row.identifier),
-        text(&row.user_id),
-        row.action.name().to_owned(),
-        change(row, str::to_owned),
-        row.state.name().to_owned(),
-        text(&row.message),
-        text(&row.job_id),
-        time(row.settled_at),
-        time(row.confirmed_at),
-    ]
-}
-
 /// One document, written as it is read: a plan may have millions of rows.
-async fn json(
-    connection: &mut PgConnection,
-    plan: Uuid,
-    mut out: impl Write,
-) -> Result<(), Unwritten> {
+async fn json(mut results: Results, plan: Uuid, mut out: impl Write) -> Result<(), Unwritten> {
     write!(out, "{{\"plan_id\":\"{plan}\",\"results\":[")?;
-    let mut after = 0;
+    let mut separator: &[u8] = b"";
     loop {
-        let rows = rows::reported(&mut *connection, plan, after, BATCH).await?;
-        let Some(last) = rows.last() else {
+        let rows = results.rows().await?;
+        if rows.is_empty() {
             break;
-        };
-        for (at, row) in rows.iter().enumerate() {
-            if after > 0 || at > 0 {
-                out.write_all(b",\n")?;
-            }
+        }
+        for row in &rows {
+            out.write_all(separator)?;
+            separator = b",\n";
             serde_json::to_writer(&mut out, row).map_err(io::Error::from)?;
         }
-        after = last.row_number;
     }
     out.write_all(b"]}\n")?;
     out.flush()?;
