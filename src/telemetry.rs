@@ -34,6 +34,10 @@ pub mod field {
     pub const IN_FLIGHT: &str = "in_flight";
     /// How long the API still makes everybody wait, in milliseconds.
     pub const WAIT_MS: &str = "wait_ms";
+    /// Identifier of a plan.
+    pub const PLAN: &str = "plan_id";
+    /// Name of a file in the inbox, harmless on a terminal.
+    pub const FILE: &str = "file";
     /// Rows of a plan.
     pub const ROWS: &str = "rows_total";
     /// Rows of a plan that have an outcome.
@@ -46,6 +50,12 @@ pub mod field {
     pub const JOB_TOTAL: &str = "job_total";
     /// Pushed rows that a sync did not see.
     pub const REFUTED: &str = "pushes_refuted";
+    /// A tenant, by the name of its schema.
+    pub const TENANT: &str = "tenant";
+    /// Windows of a scan.
+    pub const WINDOWS: &str = "windows";
+    /// Slots of a schedule.
+    pub const SLOTS: &str = "slots";
     /// A named moment of a run.
     pub const PHASE: &str = "phase";
     /// Something people should know, in words.
@@ -54,6 +64,8 @@ pub mod field {
     pub const TABLE: &str = "table";
     /// The host of a receiver of notifications: the rest of its address may be a secret.
     pub const HOST: &str = "host";
+    /// Where the daemon's page is.
+    pub const ADDRESS: &str = "address";
     /// The kind of a notification.
     pub const KIND: &str = "kind";
     /// The status that a receiver answered with.
