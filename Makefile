@@ -20,7 +20,7 @@ demo: ## Show everything on a simulated Zephr and a private Postgres; needs carg
 test: setup lint doc check-sql check-tests check-tree ## Everything that CI runs
 
 .PHONY: setup
-setup: ## Install what the tests need and is missing: Postgres server, cargo-nextest, cargo-deny, dbt
+setup: ## Install what the tests need and is missing: Postgres server, PgBouncer, Chromium, cargo-nextest, cargo-deny, dbt
 	@scripts/setup
 
 # One cargo at a time: they would only wait for each other's lock.
@@ -43,6 +43,10 @@ sql: ## Regenerate .sqlx after a change to a query or a migration
 .PHONY: tables
 tables: ## Rewrite docs/tables.md and the names in docs/attributes.md from the database
 	$(WITH_POSTGRES) env ZEPHR_TEST_WRITE_DOCS=1 cargo nextest run --locked --test integration tables:: attributes::odd::
+
+.PHONY: pictures
+pictures: ## Take the pictures in docs/images anew, from the page as a test uses it
+	$(WITH_POSTGRES) env ZEPHR_TEST_WRITE_PICTURES=1 cargo nextest run --locked --test integration web::browser::a_person
 
 .PHONY: check-sql
 check-sql: ## Check that the committed .sqlx is what `make sql` would write

@@ -7,11 +7,12 @@ use serde::Serialize;
 use super::exit::{Exit, Failure};
 use super::mirror;
 use super::output::Output;
+use crate::bulk::inbox;
 use crate::clock::Clock;
 use crate::config::{Mirror, Settings};
 use crate::job::{self, Job};
 use crate::postgres::connect::Database;
-use crate::postgres::migrate;
+use crate::postgres::{migrate, sessions};
 use crate::schedule::Schedule;
 use crate::zephr::{Client, Reader};
 
@@ -73,6 +74,10 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
     match job::all(&settings.jobs_dir) {
         Ok(jobs) => checks.extend(jobs.iter().map(|job| schedule(job, clock.now().into()))),
         Err(error) => checks.push(Check::bad("jobs", error.into())),
+    }
+    match inbox::job::all(&settings.jobs_dir) {
+        Ok(jobs) => checks.extend(jobs.iter().map(|job| Check::good("inbox", job.describe()))),
+        Err(error) => checks.push(Check::bad("inbox", error.into())),
     }
     if checks.iter().any(|check| !check.ok) {
         exit = Exit::Usage;
@@ -213,13 +218,18 @@ async fn postgres(settings: &Settings) -> Vec<Check> {
         Ok(mirror) => mirror,
         Err(failure) => return vec![Check::bad("postgres", failure)],
     };
-    let check = rights(&mirror.database)
+    let check = usable(&mirror.database)
         .await
         .unwrap_or_else(|failure| Check::bad("postgres", failure));
     match mirror.close().await {
         Ok(()) => vec![check],
         Err(failure) => vec![check, Check::bad("postgres", failure)],
     }
+}
+
+async fn usable(database: &Database) -> Result<Check, Failure> {
+    sessions::are_ours(database).await?;
+    rights(database).await
 }
 
 async fn rights(database: &Database) -> Result<Check, Failure> {

@@ -6,12 +6,12 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use uuid::Uuid;
 
-use super::bulk::document::Document;
 use super::exit::{Exit, Failure};
 use super::mirror::{self, Opened};
 use super::output::{Output, table, thousands};
 use super::sync::{Night, summary};
 use super::tenant::client;
+use crate::bulk::document::Document;
 use crate::config::Settings;
 use crate::job;
 use crate::lifecycle::Shutdown;
@@ -116,6 +116,7 @@ async fn show(
         mirror,
         shutdown,
         output,
+        among: None,
     };
 
     say("\nFirst run: everything is new.");

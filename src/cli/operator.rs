@@ -7,3 +7,9 @@ pub fn operator() -> String {
         .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
     name.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
+
+/// User and host, likewise.
+pub fn whose() -> String {
+    let host = rustix::system::uname();
+    format!("{}@{}", operator(), host.nodename().to_string_lossy())
+}

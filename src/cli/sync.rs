@@ -15,12 +15,14 @@ use super::watch;
 use crate::config::Settings;
 use crate::job::{self, Job};
 use crate::lifecycle::Shutdown;
+use crate::places::Registered;
 use crate::scan::verdict::Verdict;
+use crate::state::daemons;
 use crate::state::leases::{Holder, Subject};
 use crate::state::privacy::Access;
 use crate::state::runs::{self, Ending, Run};
 use crate::sync::progress::{Progress, State};
-use crate::sync::{self, Ended, Environment, Extent, Start};
+use crate::sync::{self, Ended, Environment, Extent, Sharing, Start};
 use crate::telemetry::field;
 use crate::zephr::Reader;
 
@@ -82,14 +84,36 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
         mirror: &mirror,
         shutdown: &shutdown,
         output,
+        among: None,
     };
     let result = if args.dry_run {
         night.dry_run(args, &jobs).await
     } else {
-        night.run(args, &jobs).await
+        mirror.migrate(output).await?;
+        let among = among_others(&mirror, &reader).await?;
+        let night = Night {
+            among: among.as_ref(),
+            ..night
+        };
+        let result = night.run(args, &jobs).await;
+        if let Some(registered) = among {
+            registered.leave().await;
+        }
+        result
     };
     mirror.close().await?;
     result
+}
+
+/// Where daemons share the tenant, a command is one of them while it runs: it takes its part of the ceiling, and they help it.
+async fn among_others(mirror: &Opened, reader: &Reader) -> Result<Option<Registered>, Failure> {
+    let mut connection = mirror.database.connect().await?;
+    if daemons::live(&mut connection).await?.is_empty() {
+        return Ok(None);
+    }
+    let registered =
+        Registered::join(&mirror.database, reader.limiter(), &sync::holder_name()).await?;
+    Ok(Some(registered))
 }
 
 /// What the jobs of one command share.
@@ -105,11 +129,12 @@ pub struct Night<'a> {
     pub shutdown: &'a Shutdown,
     /// Where words go.
     pub output: Output,
+    /// This process among the daemons of the tenant, if there are any.
+    pub among: Option<&'a Registered>,
 }
 
 impl Night<'_> {
     async fn run(&self, args: &Args, jobs: &[Job]) -> Result<Exit, Failure> {
-        self.mirror.migrate(self.output).await?;
         let mut done = Vec::new();
         let mut exit = Exit::Done;
         let each = jobs
@@ -156,6 +181,10 @@ impl Night<'_> {
             rpp: self.settings.rpp,
             max_in_flight: self.settings.limits.max_in_flight,
             brakes: self.settings.brakes.of_job(job),
+            sharing: self
+                .among
+                .map(|registered| Sharing::but_with(registered.id())),
+            slot: None,
         })
     }
 }

@@ -93,6 +93,7 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
         mirror: &mirror,
         shutdown: &shutdown,
         output,
+        among: None,
     };
     let result = compare(night, args, &jobs).await;
     mirror.close().await?;

@@ -2,8 +2,9 @@
 
 mod answers;
 mod deaths;
-mod desk;
+pub mod desk;
 mod people;
 mod seen;
+mod young;
 
 use desk::Desk;

@@ -1,7 +1,5 @@
 //! Memory is bounded by pages in flight, not by the size of the tenant.
 
-use std::time::Duration;
-
 use zephr_sync::simulator::{Business, Options, Shape};
 
 use crate::support::{Mirror, Program, people, tenant};
@@ -43,27 +41,11 @@ async fn peak_of_events(events: u64) -> u64 {
     first
 }
 
-/// Peak resident memory of a run of a job, as the kernel keeps it.
+/// Peak resident memory of a run of a job, in KiB.
 async fn peak_of(program: &Program, job: &str) -> u64 {
-    let mut child = program
-        .command(&["sync", job, "--json"])
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("it starts");
-    let status = format!("/proc/{}/status", child.id().expect("it runs"));
-    let mut peak = 0;
-    let ended = loop {
-        tokio::select! {
-            ended = child.wait() => break ended.expect("it ends"),
-            () = tokio::time::sleep(Duration::from_millis(20)) => {
-                let text = std::fs::read_to_string(&status).unwrap_or_default();
-                let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-                peak = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0).max(peak);
-            }
-        }
-    };
-    assert!(ended.success());
-    peak
+    let (ended, peak) = program.peak(&["sync", job, "--json"]).await;
+    ended.expect(0);
+    peak.kib
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,11 +89,6 @@ fn block(yaml: &str, key: &str) -> String {
         .collect()
 }
 
-/// Whether the program has its daemon. What starts it is written for the command as it is designed, and is checked from the day it is there.
-fn has_daemon() -> bool {
-    Cli::command().find_subcommand("daemon").is_some()
-}
-
 #[test]
 fn what_is_started_is_a_command() {
     let mut started = lists(&read("docker-compose.yml"), "command:");
@@ -107,10 +102,6 @@ fn what_is_started_is_a_command() {
     );
     assert_eq!(started.len(), 6, "{started:?}");
     for arguments in started {
-        let is_daemon = arguments.iter().any(|argument| argument == "daemon");
-        if is_daemon && !has_daemon() {
-            continue;
-        }
         let typed = std::iter::once("zephr-sync").chain(arguments.iter().map(String::as_str));
         if let Err(error) = Cli::try_parse_from(typed) {
             panic!("{arguments:?}: {error}");
@@ -138,13 +129,92 @@ fn what_is_set_is_a_setting() {
     ] {
         for variable in variables(&read(name)) {
             assert!(documented.contains(variable), "{name}: {variable}");
-            let is_daemons = variable.starts_with("ZEPHR_SYNC_TOKEN");
             assert!(
-                (is_daemons && !has_daemon()) || code.contains(&format!("\"{variable}\"")),
+                code.contains(&format!("\"{variable}\"")),
                 "{name}: {variable}"
             );
         }
     }
+}
+
+/// The keys of the settings file, as the program has them.
+fn keys() -> BTreeSet<String> {
+    let code = read("src/config.rs");
+    let (_, list) = code.split_once("const KEYS: ").expect("the list");
+    let (list, _) = list.split_once("\n];").expect("its end");
+    list.lines()
+        .filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn each_setting_is_documented_and_in_the_file_that_init_writes() {
+    let page = read("README.md");
+    let (_, table) = page.split_once("\n## Settings").expect("the section");
+    let (table, _) = table.split_once("\nProxy").expect("its end");
+    let written = read("src/cli/init/zephr-sync.toml");
+    let keys = keys();
+    assert!(keys.len() > 25, "{keys:?}");
+    for key in keys {
+        let named = [
+            format!("`{key}`"),
+            format!("`[{key}]`"),
+            format!("`[[{key}]]`"),
+            format!("`[{key}.NAME]`"),
+        ];
+        assert!(
+            named.iter().any(|named| table.contains(named)),
+            "README.md: {key}"
+        );
+        // Secrets are given by a file there; the page says how else.
+        let by_file = written.contains(&format!("# {key}_file = "));
+        let starts = [
+            format!("# {key} = "),
+            format!("# [{key}]"),
+            format!("# [[{key}]]"),
+            format!("# [{key}."),
+        ];
+        assert!(
+            by_file || starts.iter().any(|start| written.contains(start.as_str())),
+            "the settings file: {key}"
+        );
+    }
+}
+
+/// Bytes, as Kubernetes and Docker write them.
+fn bytes(size: &str) -> u64 {
+    let digits = size.trim_end_matches(|character: char| character.is_alphabetic());
+    let unit = match &size[digits.len()..] {
+        "m" | "Mi" => 20,
+        "g" | "Gi" => 30,
+        other => panic!("{other}"),
+    };
+    digits.parse::<u64>().expect("a number") << unit
+}
+
+/// The value after this key, in its first line that has it.
+fn value<'a>(text: &'a str, key: &str) -> &'a str {
+    let (_, rest) = text.split_once(key).unwrap_or_else(|| panic!("{key}"));
+    rest.split([' ', '"', '\n', ',', '}'])
+        .find(|word| !word.is_empty())
+        .expect("a value")
+}
+
+#[test]
+fn uploads_fit_where_they_are_written() {
+    let page = read("README.md");
+    let default: u64 = value(&page, "| `max_upload_bytes` | ")
+        .parse()
+        .expect("bytes");
+    // Two at a time, each with its rejected rows.
+    let cluster = read("deploy/kubernetes.yaml");
+    assert!(bytes(value(&cluster, "{ name: tmp, emptyDir: { sizeLimit: ")) >= 4 * default);
+    let compose = read("docker-compose.yml");
+    let most: u64 = value(&compose, "ZEPHR_SYNC_MAX_UPLOAD_BYTES: ")
+        .parse()
+        .expect("bytes");
+    assert!(bytes(value(&compose, "/tmp:size=")) >= 4 * most);
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::bulk::document::Document;
 use super::super::exit::Failure;
 use super::super::mirror::Opened;
+use crate::bulk::document::Document;
 use crate::bulk::plan::{self, Planned};
 use crate::bulk::push::{self, Allowed};
 use crate::bulk::settings::Settings as BulkSettings;

@@ -12,6 +12,7 @@ pub const CHUNK: usize = 50;
 
 pub struct Desk {
     pub simulator: Simulator,
+    pub mirror: Mirror,
     pub program: Program,
 }
 
@@ -38,7 +39,11 @@ impl Desk {
             .with("ZEPHR_SYNC_BULK_CHUNK_ROWS", CHUNK.to_string())
             .with("ZEPHR_SYNC_BULK_GRACE", "1s")
             .with("ZEPHR_SYNC_BULK_POLL", "300ms");
-        let desk = Self { simulator, program };
+        let desk = Self {
+            simulator,
+            mirror,
+            program,
+        };
         desk.program.run(&["sync", "users"]).await.expect(0);
         desk
     }

@@ -195,14 +195,28 @@ pub fn csv_rows(text: &str) -> Vec<Vec<String>> {
 impl Bench {
     /// Adds fields to the tenant's user schema.
     pub async fn add_fields(&self, fields: &[Value]) {
-        let answer = self.program.run(&["api", "GET", "/v3/schema/users"]).await;
-        let mut schema: Vec<Value> =
-            serde_json::from_str(&answer.expect(0).stdout).expect("a list");
+        let mut schema = self.schema().await;
         schema.extend_from_slice(fields);
-        let schema = serde_json::to_string(&schema).expect("JSON");
-        self.simulator
-            .tenant()
-            .set_schema(&schema)
-            .expect("a schema");
+        self.set_schema(&schema);
+    }
+
+    /// Has the tenant's user schema want a value of an attribute.
+    pub async fn require(&self, slug: &str) {
+        let mut schema = self.schema().await;
+        let mut fields = schema.iter_mut();
+        let field = fields.find(|field| field["slug"] == slug);
+        field.expect("the field")["required"] = true.into();
+        self.set_schema(&schema);
+    }
+
+    async fn schema(&self) -> Vec<Value> {
+        let answer = self.program.run(&["api", "GET", "/v3/schema/users"]).await;
+        serde_json::from_str(&answer.expect(0).stdout).expect("a list")
+    }
+
+    fn set_schema(&self, schema: &[Value]) {
+        let schema = serde_json::to_string(schema).expect("JSON");
+        let tenant = self.simulator.tenant();
+        tenant.set_schema(&schema).expect("a schema");
     }
 }

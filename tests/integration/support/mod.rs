@@ -1,10 +1,13 @@
 //! Starts what a test needs: a database of its own, a simulated tenant, the program.
 
+pub mod browser;
 pub mod bulk;
 pub mod cluster;
 pub mod content;
 pub mod mirror;
+pub mod page;
 pub mod program;
+pub mod receiver;
 pub mod running;
 pub mod tenant;
 pub mod truth;

@@ -1,6 +1,7 @@
 //! The binary, run as a user would, in an empty directory and with nothing of our environment.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
 use zephr_sync::simulator::Simulator;
@@ -52,6 +53,27 @@ impl Program {
         self
     }
 
+    /// With this job file.
+    pub fn job(self, name: &str, text: &str) -> Self {
+        let directory = self.directory.path().join("jobs");
+        std::fs::create_dir_all(&directory).expect("a directory");
+        std::fs::write(directory.join(format!("{name}.toml")), text).expect("a file");
+        self
+    }
+
+    /// With users every so often, and no other job.
+    pub fn users_every(self, every: &str) -> Self {
+        let program = ["accounts", "catalog", "events", "schema", "segments"]
+            .iter()
+            .fold(self, |program, name| {
+                program.job(name, &format!("resource = \"{name}\"\nenabled = false\n"))
+            });
+        program.job(
+            "users",
+            &format!("resource = \"users\"\nevery = \"{every}\"\nmode = \"full\"\n"),
+        )
+    }
+
     /// Its current directory.
     pub fn directory(&self) -> &std::path::Path {
         self.directory.path()
@@ -85,15 +107,50 @@ impl Program {
             .output()
             .await
             .expect("the program runs");
-        Ended {
+        Ended::of(output)
+    }
+}
+
+/// What a run took.
+#[derive(Debug, Clone, Copy)]
+pub struct Peak {
+    pub time: Duration,
+    /// The most resident memory, in KiB, as the kernel keeps it.
+    pub kib: u64,
+}
+
+impl Program {
+    /// Runs it to its end, and watches what it takes.
+    pub async fn peak(&self, arguments: &[&str]) -> (Ended, Peak) {
+        let began = Instant::now();
+        let child = self.spawn(arguments);
+        let status = format!("/proc/{}/status", child.id().expect("it runs"));
+        let mut output = std::pin::pin!(child.wait_with_output());
+        let mut kib = 0;
+        let output = loop {
+            tokio::select! {
+                output = &mut output => break output.expect("it ends"),
+                () = tokio::time::sleep(Duration::from_millis(20)) => {
+                    let text = std::fs::read_to_string(&status).unwrap_or_default();
+                    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+                    kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0).max(kib);
+                }
+            }
+        };
+        let time = began.elapsed();
+        (Ended::of(output), Peak { time, kib })
+    }
+}
+
+impl Ended {
+    fn of(output: std::process::Output) -> Self {
+        Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).expect("text"),
             stderr: String::from_utf8(output.stderr).expect("text"),
         }
     }
-}
 
-impl Ended {
     /// The one JSON document on stdout.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {

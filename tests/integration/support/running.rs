@@ -27,6 +27,11 @@ impl Program {
             .with("ZEPHR_SYNC_LOG_FORMAT", "json")
     }
 
+    /// Starts its daemon, whose page takes a free port.
+    pub fn daemon(&self) -> Running {
+        self.start(&["daemon", "--listen", "127.0.0.1:0"])
+    }
+
     /// Starts it and follows its log.
     pub fn start(&self, arguments: &[&str]) -> Running {
         let mut child = self
@@ -69,6 +74,11 @@ impl Running {
             }
         }
         false
+    }
+
+    /// What it said so far, as far as it was waited for.
+    pub fn log(&self) -> &str {
+        &self.log
     }
 
     /// Waits until a phase was entered this many times; false when the program ended before.
