@@ -17,7 +17,7 @@ demo: ## Show everything on a simulated Zephr and a private Postgres; needs carg
 	cargo run --locked -- demo
 
 .PHONY: test
-test: setup lint doc check-sql check-tests check-tree ## Everything that CI runs
+test: setup lint doc check-sql check-tests check-traces check-tree ## Everything that CI runs
 
 .PHONY: setup
 setup: ## Install what the tests need and is missing: Postgres server, PgBouncer, Chromium, cargo-nextest, cargo-deny, dbt
@@ -56,6 +56,11 @@ check-sql: ## Check that the committed .sqlx is what `make sql` would write
 check-tests: ## The tests, on a Postgres that lives as long as they run
 	cargo test --locked --doc --quiet
 	$(WITH_POSTGRES) cargo nextest run --locked --profile ci
+
+.PHONY: check-traces
+check-traces: ## The feature `otlp`: what only it has, and its own tests; the rest is the same code as without it
+	cargo clippy --locked --features otlp --lib --test traces -- -D warnings
+	$(WITH_POSTGRES) cargo nextest run --locked --profile ci --features otlp --test traces
 
 .PHONY: check-tree
 check-tree: ## Licences, bans and sources of all dependencies

@@ -39,6 +39,7 @@ use crate::scan::walk::Part;
 use crate::state::leases::Holder;
 use crate::state::runs::{Counts, Ending, Slot, Traffic};
 use crate::state::windows;
+use crate::telemetry::span::{Span, Work};
 use crate::zephr::Reader;
 pub use error::Error;
 use progress::Progress;
@@ -119,15 +120,21 @@ pub async fn run(
     extent: Extent,
     waiting: impl FnMut(&Holder),
 ) -> Result<Ended, Error> {
-    match job.resource {
-        Resource::Users => users::run(env, job, extent, waiting).await,
-        Resource::Events => events::run(env, job, extent, waiting).await,
-        Resource::Schema
-        | Resource::Catalog
-        | Resource::Accounts
-        | Resource::Segments
-        | Resource::List => tables::run(env, job, extent, waiting).await,
-    }
+    let running = async {
+        match job.resource {
+            Resource::Users => users::run(env, job, extent, waiting).await,
+            Resource::Events => events::run(env, job, extent, waiting).await,
+            Resource::Schema
+            | Resource::Catalog
+            | Resource::Accounts
+            | Resource::Segments
+            | Resource::List => tables::run(env, job, extent, waiting).await,
+        }
+    };
+    let span = Span::of(|| Work::Run {
+        job: job.name.clone(),
+    });
+    span.over(running).await
 }
 
 /// Reads and compares, and writes nothing: its session may only read. Counts what a run would have done.

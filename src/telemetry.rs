@@ -1,4 +1,8 @@
-//! Logs: where they go, and the names of their fields. The vocabulary is documented in `docs/LOGGING.md`.
+//! Logs: where they go, and the names of their fields; traces, where they are wanted. The vocabulary is documented in `docs/LOGGING.md`.
+
+#[cfg(feature = "otlp")]
+mod otlp;
+pub mod span;
 
 use std::io::IsTerminal;
 
@@ -85,18 +89,60 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to stderr. The filter is in the form of `ZEPHR_SYNC_LOG`, for example `info` or `zephr_sync=debug,sqlx=warn`.
+/// What keeps telemetry from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filter cannot be read.
+    #[error("ZEPHR_SYNC_LOG: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Where traces go cannot be understood.
+    #[error("the variables OTEL_EXPORTER_OTLP_… do not say where and how traces can be sent")]
+    Traces,
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Filter(_) => "Write for example info or zephr_sync=debug.",
+            Self::Traces => {
+                "Set OTEL_EXPORTER_OTLP_ENDPOINT to the address of a collector that takes protobuf over HTTP, for example http://127.0.0.1:4318, or unset it."
+            }
+        }
+    }
+}
+
+/// Logs, and traces where they are wanted, under way.
+#[derive(Debug)]
+#[must_use = "traces are sent to their end only when it is told to finish"]
+pub struct Telemetry {
+    #[cfg(feature = "otlp")]
+    traces: Option<otlp::Traces>,
+}
+
+impl Telemetry {
+    /// Sends what has not been sent yet.
+    pub async fn finish(self) {
+        #[cfg(feature = "otlp")]
+        if let Some(traces) = self.traces {
+            // It waits for a thread of its own.
+            let _ = tokio::task::spawn_blocking(|| traces.finish()).await;
+        }
+    }
+}
+
+/// Starts logging to stderr. The filter is in the form of `ZEPHR_SYNC_LOG`, for example `info` or `zephr_sync=debug,sqlx=warn`. With the feature `otlp`, spans are
+/// sent to where the environment says.
 ///
 /// # Errors
-/// The filter cannot be read.
-pub fn start(
-    filter: &str,
-    format: LogFormat,
-) -> Result<(), tracing_subscriber::filter::ParseError> {
+/// The filter, or where traces go, cannot be understood.
+pub fn start(filter: &str, format: LogFormat) -> Result<Telemetry, Error> {
     let filter = EnvFilter::builder().parse(filter)?;
     // Libraries log what goes over the wire at their finer levels: readers' data. No setting lets that through.
     let ours = filter_fn(|event| {
-        *event.level() <= Level::INFO || event.target().starts_with(env!("CARGO_CRATE_NAME"))
+        event.target() != span::TARGET
+            && (*event.level() <= Level::INFO
+                || event.target().starts_with(env!("CARGO_CRATE_NAME")))
     });
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer()
@@ -106,8 +152,16 @@ pub fn start(
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry()
+    #[cfg(feature = "otlp")]
+    let traces = otlp::Traces::start()?;
+    let registry = tracing_subscriber::registry();
+    #[cfg(feature = "otlp")]
+    let registry = registry.with(traces.as_ref().map(otlp::Traces::layer));
+    registry
         .with(lines.with_filter(filter).with_filter(ours))
         .init();
-    Ok(())
+    Ok(Telemetry {
+        #[cfg(feature = "otlp")]
+        traces,
+    })
 }

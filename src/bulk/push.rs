@@ -34,6 +34,7 @@ use crate::state::bulk::plans::{self, Plan};
 use crate::state::bulk::rows::{self, Outcome, Outcomes, Row, State};
 use crate::state::leases::{self, Holder, Lease, Subject};
 use crate::sync::holder_name;
+use crate::telemetry::span::{Span, Work};
 use crate::zephr::Reader;
 use crate::zephr::updates::{Job, Writer};
 pub use decide::EMAIL;
@@ -341,8 +342,14 @@ impl Push<'_> {
         Ok(plan)
     }
 
-    /// Carries the plan through, a step at a time, each from what is written down.
     async fn drive(&mut self) -> Result<End, Error> {
+        let plan_id = self.plan_id;
+        let span = Span::of(|| Work::Push { plan_id });
+        span.over(self.carry_through()).await
+    }
+
+    /// Carries the plan through, a step at a time, each from what is written down.
+    async fn carry_through(&mut self) -> Result<End, Error> {
         loop {
             if self.env.shutdown.is_requested() {
                 return Ok(End::Interrupted);
@@ -362,12 +369,16 @@ impl Push<'_> {
     }
 
     async fn step(&mut self, chunk: &chunks::Chunk) -> Result<Step, Error> {
-        match chunk.state {
-            chunks::State::Planned => self.send(chunk).await,
-            chunks::State::Sending => self.settle_lost(chunk).await,
-            chunks::State::Accepted => self.follow(chunk).await,
-            chunks::State::Done => Ok(Step::On),
-        }
+        let stepping = async {
+            match chunk.state {
+                chunks::State::Planned => self.send(chunk).await,
+                chunks::State::Sending => self.settle_lost(chunk).await,
+                chunks::State::Accepted => self.follow(chunk).await,
+                chunks::State::Done => Ok(Step::On),
+            }
+        };
+        let span = Span::of(|| Work::Chunk { chunk: chunk.chunk });
+        span.over(stepping).await
     }
 
     /// Looks once more for evidence about rows without any: a job may show by now, or values may have come.

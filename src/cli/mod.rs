@@ -30,7 +30,7 @@ pub mod watch;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use crate::config::{Flags, Settings};
+use crate::config::{Flags, Loaded, Settings};
 use exit::{Exit, Failure};
 use output::Output;
 
@@ -135,20 +135,23 @@ fn json_is_asked_for() -> bool {
 async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     let loaded = Settings::load(cli.flags)?;
     let any = loaded.any();
-    crate::telemetry::start(&any.log, any.log_format).map_err(|error| {
-        Failure::usage(
-            format!("ZEPHR_SYNC_LOG: {error}"),
-            "Write for example info or zephr_sync=debug.",
-        )
-    })?;
-    match cli.command {
+    let telemetry = crate::telemetry::start(&any.log, any.log_format)
+        .map_err(|error| Failure::usage(error.to_string(), error.remedy()))?;
+    let ended = command(cli.command, &loaded, output).await;
+    telemetry.finish().await;
+    ended
+}
+
+async fn command(command: Command, loaded: &Loaded, output: Output) -> Result<Exit, Failure> {
+    let any = loaded.any();
+    match command {
         Command::Demo(args) => demo::run(any, args, output).await,
         Command::Init(args) => init::run(any, &args, output).await,
         Command::Check(args) => check::run(loaded.one()?, &args, output).await,
         Command::Migrate => migrate::run(loaded.one()?, output).await,
         Command::Sync(args) => sync::run(loaded.one()?, &args, output).await,
         Command::Assist => assist::run(loaded.one()?, output).await,
-        Command::Daemon(args) => daemon::run(&loaded, &args).await,
+        Command::Daemon(args) => daemon::run(loaded, &args).await,
         Command::Status => status::run(loaded.one()?, output).await,
         Command::Runs(args) => runs::run(loaded.one()?, &args, output).await,
         Command::Rejects(command) => rejects::run(loaded.one()?, &command, output).await,

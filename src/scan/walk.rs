@@ -12,6 +12,7 @@ use super::undated::{Counted, dated};
 use super::verdict::{Parts, Proof, Verdict};
 use super::whole::Learned;
 use super::window::Window;
+use crate::telemetry::span::{Span, Work};
 
 /// A part of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,9 +257,9 @@ impl<S: Source> Walk<S> {
                 None => {
                     self.undated = Undated::Counting;
                     let reader = self.reader.clone();
-                    self.asked.spawn(async move {
-                        reader.count(Window::ALL).await.map(Answered::Everybody)
-                    });
+                    self.spawn(
+                        async move { reader.count(Window::ALL).await.map(Answered::Everybody) },
+                    );
                 }
             }
         }
@@ -269,10 +270,10 @@ impl<S: Source> Walk<S> {
             && let Some(window) = self.returned.pop().or_else(|| self.plan.take())
         {
             let (reader, pages) = (self.reader.clone(), pages.clone());
-            self.asked.spawn(async move {
+            self.asked.spawn(Span::of(|| Work::Window).over(async move {
                 let reading = reader.window(window, &pages).await?;
                 Ok(Answered::Window(window, reading))
-            });
+            }));
         }
         if let Undated::Counted(counted) = self.undated
             && self.asked.is_empty()
@@ -280,11 +281,19 @@ impl<S: Source> Walk<S> {
         {
             self.undated = Undated::Begun;
             let (reader, pages, read) = (self.reader.clone(), pages.clone(), self.people);
-            self.asked.spawn(async move {
+            self.spawn(async move {
                 let read = reader.undated(counted, read, &pages).await?;
                 Ok(Answered::Undated(read))
             });
         }
+    }
+
+    /// Asks for what is no window.
+    fn spawn(
+        &mut self,
+        asking: impl Future<Output = Result<Answered, Stopped<S::Error>>> + Send + 'static,
+    ) {
+        self.asked.spawn(Span::current().over(asking));
     }
 
     /// Everybody is counted. Those with a date are counted beside the windows, and both are compared at the end.
@@ -295,8 +304,7 @@ impl<S: Source> Walk<S> {
         });
         if everybody.is_some() {
             let reader = self.reader.clone();
-            self.asked
-                .spawn(async move { reader.count(dated()).await.map(Answered::Dated) });
+            self.spawn(async move { reader.count(dated()).await.map(Answered::Dated) });
         }
     }
 
@@ -323,7 +331,7 @@ impl<S: Source> Walk<S> {
         self.parts.filter_ignored = true;
         self.undated = Undated::Begun;
         let (reader, pages) = (self.reader.clone(), pages.clone());
-        self.asked.spawn(async move {
+        self.spawn(async move {
             reader.everything(&pages).await?;
             Ok(Answered::Everything)
         });

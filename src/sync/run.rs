@@ -14,6 +14,7 @@ use crate::state::leases::Lease;
 use crate::state::runs::{self, Ending, Traffic};
 use crate::state::{checkpoints, notes, offers};
 use crate::telemetry::field;
+use crate::telemetry::span::{Note, Span};
 
 /// How often the record of a run says what the API was asked and whether it makes us wait.
 const TRAFFIC_INTERVAL: Duration = Duration::from_secs(2);
@@ -72,6 +73,7 @@ impl Run<'_> {
         }
         transaction.commit().await?;
         self.env.progress.begin(self.run_id);
+        Span::current().note(|| Note::Run(self.run_id));
         Ok(())
     }
 
@@ -158,6 +160,11 @@ impl Run<'_> {
             .map(|(error, remedy)| (error.as_str(), remedy.as_str()));
         runs::finish(&mut *transaction, self.run_id, ending, verdict, failure).await?;
         transaction.commit().await?;
+        let span = Span::current();
+        span.note(|| Note::Ended(ending.name()));
+        if let Some((verdict, _)) = verdict {
+            span.note(|| Note::Verdict(verdict.to_owned()));
+        }
         self.env.progress.enter(Phase::Finished);
         Ok(Ended {
             run_id: self.run_id,

@@ -24,6 +24,7 @@ use crate::state::notes::{self, Note};
 use crate::state::offers::{self, Asked, Claim};
 use crate::state::runs::{self, Counts};
 use crate::state::{erasures, rejects, windows};
+use crate::telemetry::span::{Span, Work};
 use crate::zephr::user;
 pub use append::Append;
 
@@ -133,7 +134,7 @@ impl Writers {
         for _ in 0..WRITERS {
             let (destination, pages, failing) =
                 (destination.clone(), Arc::clone(&pages), failing.clone());
-            tasks.spawn(async move {
+            tasks.spawn(Span::current().over(async move {
                 let written = write_all(&destination, &pages).await;
                 if written.is_err() {
                     let _ = failing.send(true);
@@ -141,7 +142,7 @@ impl Writers {
                     pages.lock().await.close();
                 }
                 written
-            });
+            }));
         }
         Self {
             tasks,
@@ -183,7 +184,9 @@ async fn write_all(
     pages: &Mutex<mpsc::Receiver<Fetched>>,
 ) -> Result<(), Error> {
     while let Some(batch) = next_batch(pages).await {
-        destination.write(batch).await?;
+        let rows = batch.rows;
+        let span = Span::of(|| Work::Batch { rows });
+        span.over(destination.write(batch)).await?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ use super::signing::{KeyPair, Signed};
 use crate::clock::Clock;
 use crate::remedy::Remedy;
 use crate::telemetry::field;
+use crate::telemetry::span::{Note, Span, Work};
 
 /// Cloudflare in front of the API turns away clients without one; a stable name also lets Zephr's support find our requests.
 const USER_AGENT: &str = concat!("zephr-sync/", env!("CARGO_PKG_VERSION"));
@@ -326,7 +327,10 @@ impl Client {
     async fn send(&self, request: &Request, allowed: impl Fn() -> bool) -> Result<Answer, Error> {
         let permit = self.governor.admit().await;
         let result = if allowed() {
-            self.exchange(request).await
+            let span = Span::within(|| Work::Request {
+                endpoint: request.endpoint(),
+            });
+            span.over(self.exchange(request)).await
         } else {
             Err(Failure::Withheld)
         };
@@ -377,6 +381,7 @@ impl Client {
             .await
             .map_err(|error| transport_failure(&error))?;
         let status = response.status();
+        Span::current().note(|| Note::Status(status.as_u16()));
         let headers = std::mem::take(response.headers_mut());
         let date = header_date(&headers, DATE.as_str());
         let content_type = content_type(&headers);

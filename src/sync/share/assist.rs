@@ -21,6 +21,7 @@ use crate::scan::window::Window;
 use crate::state::erasures;
 use crate::state::leases::{self, Token};
 use crate::state::offers::{self, Asked, Claim, Shared, Unread};
+use crate::telemetry::span::{Span, Work};
 use crate::zephr::Reader;
 
 /// How often claims are renewed: three times before they would end.
@@ -79,7 +80,10 @@ impl<'a> Assistant<'a> {
         };
         let helper = Helper::new(self, &shared).await?;
         let mut assisted = Assisted::default();
-        let worked = self.work(&helper, &mut assisted).await;
+        let span = Span::of(|| Work::Help {
+            run_id: shared.run_id,
+        });
+        let worked = span.over(self.work(&helper, &mut assisted)).await;
         offers::give_back(&self.pool, shared.run_id, self.daemon.id()).await?;
         match worked {
             Ok(()) => Ok(assisted),
@@ -101,7 +105,8 @@ impl<'a> Assistant<'a> {
             if free > 0 {
                 for (claim, window) in helper.claim(free).await? {
                     let helper = helper.clone();
-                    reading.spawn(async move { helper.read(claim, window).await });
+                    let span = Span::of(|| Work::Window);
+                    reading.spawn(span.over(async move { helper.read(claim, window).await }));
                 }
             }
             if !reading.is_empty() {
@@ -222,10 +227,9 @@ impl Helper {
                     page,
                     completes: Some(window),
                 };
-                let stood = self
-                    .merge
-                    .write_claimed(fetched, claim, self.asked())
-                    .await?;
+                let rows = fetched.page.len();
+                let writing = self.merge.write_claimed(fetched, claim, self.asked());
+                let stood = Span::of(|| Work::Batch { rows }).over(writing).await?;
                 return Ok(if stood { Done::Whole } else { Done::Late });
             }
             Look::TooLarge(overflow) => Unread::TooLarge {

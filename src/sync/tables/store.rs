@@ -14,6 +14,7 @@ use crate::resource::Below;
 use crate::state::runs::{self, Counts};
 use crate::state::{rejects, visits};
 use crate::table::{Row, Table};
+use crate::telemetry::span::{Span, Work};
 
 /// Rows per statement.
 const STATEMENT: usize = 500;
@@ -78,7 +79,11 @@ impl Store<'_> {
         batch.left_out = (before - batch.rows.len()) as i64;
         once_each(&mut batch.rows);
         match self {
-            Self::Merge(run) => merge(run, table, batch).await,
+            Self::Merge(run) => {
+                let rows = batch.rows.len();
+                let span = Span::of(|| Work::Batch { rows });
+                span.over(merge(run, table, batch)).await
+            }
             Self::Compare { pool, env } => compare(pool, env, table, batch).await,
         }
     }
