@@ -1,7 +1,6 @@
 //! The command line: one file per command, its options and its run.
 
 pub mod api;
-pub mod assist;
 pub mod behaviour;
 pub mod bulk;
 pub mod bulk_behaviour;
@@ -68,9 +67,6 @@ pub enum Command {
     Migrate,
     /// Run jobs once, now; all enabled ones if none is named
     Sync(sync::Args),
-    /// Help with full scans of users that others lead, until it is told to stop
-    #[command(hide = true)]
-    Assist,
     /// Run jobs by schedule and show that on a page, until it is told to stop
     Daemon(daemon::Args),
     /// Show what is running, how each job last went and what waits
@@ -150,7 +146,6 @@ async fn command(command: Command, loaded: &Loaded, output: Output) -> Result<Ex
         Command::Check(args) => check::run(loaded.one()?, &args, output).await,
         Command::Migrate => migrate::run(loaded.one()?, output).await,
         Command::Sync(args) => sync::run(loaded.one()?, &args, output).await,
-        Command::Assist => assist::run(loaded.one()?, output).await,
         Command::Daemon(args) => daemon::run(loaded, &args).await,
         Command::Status => status::run(loaded.one()?, output).await,
         Command::Runs(args) => runs::run(loaded.one()?, &args, output).await,

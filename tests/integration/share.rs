@@ -45,6 +45,7 @@ impl Setting {
         .await;
         let mirror = Mirror::new().await;
         let program = Program::between(&simulator, &mirror)
+            .users_when_asked()
             .telling_phases()
             .with("ZEPHR_SYNC_RPP", "100")
             .with("ZEPHR_SYNC_MAX_IN_FLIGHT", ceiling.to_string())
@@ -59,10 +60,9 @@ impl Setting {
         }
     }
 
-    /// Starts so many who help, and waits until each of them may ask.
-    async fn assistants(&self, count: usize) -> Vec<Running> {
-        let started = (0..count).map(|_| self.program.start(&["assist", "--json"]));
-        let running: Vec<_> = started.collect();
+    /// Starts so many daemons that have nothing to do but to help, and waits until each of them may ask.
+    async fn daemons(&self, count: usize) -> Vec<Running> {
+        let running: Vec<_> = (0..count).map(|_| self.program.daemon()).collect();
         let ready = "select count(*) from daemons where places > 0";
         let end = Instant::now() + Duration::from_secs(60);
         while self.mirror.value::<i64>(ready).await < count as i64 {
@@ -102,13 +102,17 @@ impl Setting {
 async fn dismiss(running: Running) -> u64 {
     running.signal(Signal::TERM);
     let ended: Ended = running.end().await.expect(0);
-    ended.json()["windows"].as_u64().expect("a number")
+    let lines = ended.stderr.lines().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        line["windows"].as_u64().unwrap_or_default()
+    });
+    lines.sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_load_and_an_unchanged_scan_shared_by_three_are_what_one_would_make_of_them() {
     let setting = Setting::new(20_000, 40, 6).await;
-    let assistants = setting.assistants(2).await;
+    let helpers = setting.daemons(2).await;
     let first = setting
         .program
         .run(&[&FULL[..], &["--json"]].concat())
@@ -118,12 +122,12 @@ async fn a_first_load_and_an_unchanged_scan_shared_by_three_are_what_one_would_m
     assert_eq!(first["runs"][0]["rows_read"], 20_000);
     assert_eq!(first["runs"][0]["rows_inserted"], 20_000);
     setting.expect_perfect("first load").await;
-    for assistant in assistants {
-        let windows = dismiss(assistant).await;
+    for helper in helpers {
+        let windows = dismiss(helper).await;
         assert!(windows > 12, "one helped with {windows} windows");
     }
 
-    let assistants = setting.assistants(2).await;
+    let helpers = setting.daemons(2).await;
     let second = setting
         .program
         .run(&[&FULL[..], &["--json"]].concat())
@@ -152,8 +156,8 @@ async fn a_first_load_and_an_unchanged_scan_shared_by_three_are_what_one_would_m
         .value("select sum(requests)::bigint from runs")
         .await;
     assert_eq!(requests as u64, setting.simulator.stats().requests);
-    for assistant in assistants {
-        let windows = dismiss(assistant).await;
+    for helper in helpers {
+        let windows = dismiss(helper).await;
         assert!(windows > 80, "one helped with {windows} windows");
     }
     assert_eq!(
@@ -165,11 +169,11 @@ async fn a_first_load_and_an_unchanged_scan_shared_by_three_are_what_one_would_m
     );
 }
 
-/// Kills an assistant or the leader, again and again, after random numbers of phases, and lets the last scan come to its end.
+/// Kills one who helps or the leader, again and again, after random numbers of phases, and lets the last scan come to its end.
 async fn kill_at_random_moments(kills: u32, people: u32, seed: u64) {
     println!("seed {seed}");
     let setting = Setting::new(people, 20, 48).await;
-    let mut assistants = setting.assistants(2).await;
+    let mut helpers = setting.daemons(2).await;
     let mut state = seed;
     let mut draw = move |below: u64| {
         state = state
@@ -181,11 +185,7 @@ async fn kill_at_random_moments(kills: u32, people: u32, seed: u64) {
     for kill in 0..kills {
         let context = format!("seed {seed}, kill {kill}");
         let leads = draw(2) == 0;
-        let victim = if leads {
-            &mut leader
-        } else {
-            &mut assistants[0]
-        };
+        let victim = if leads { &mut leader } else { &mut helpers[0] };
         let phases = 1 + draw(25);
         for _ in 0..phases {
             let phase = victim.until(|line| line.contains(r#""phase":""#));
@@ -200,8 +200,8 @@ async fn kill_at_random_moments(kills: u32, people: u32, seed: u64) {
             assert!(matches!(ended.code, None | Some(0)), "{context}: {ended:?}");
             leader = setting.program.start(&FULL);
         } else {
-            assistants.remove(0).kill().await;
-            assistants.push(setting.program.start(&["assist", "--json"]));
+            helpers.remove(0).kill().await;
+            helpers.push(setting.program.daemon());
         }
     }
     leader.end().await.expect(0);
@@ -210,8 +210,8 @@ async fn kill_at_random_moments(kills: u32, people: u32, seed: u64) {
         .await;
     setting.program.run(&FULL).await.expect(0);
     setting.expect_perfect(&format!("seed {seed}")).await;
-    for assistant in assistants {
-        dismiss(assistant).await;
+    for helper in helpers {
+        dismiss(helper).await;
     }
 }
 
@@ -254,9 +254,9 @@ async fn stop_at(phase: Phase) {
         updates: 4_000,
         ..Edits::NONE
     });
-    let mut assistants = setting.assistants(2).await;
+    let mut helpers = setting.daemons(2).await;
     let mut leader = setting.program.start(&FULL);
-    let mut stuck = assistants.remove(0);
+    let mut stuck = helpers.remove(0);
     assert!(stuck.until_phase(phase, 3).await, "{context}");
     stuck.signal(Signal::STOP);
     assert!(leader.until_phase(Phase::Finished, 1).await, "{context}");
@@ -272,8 +272,8 @@ async fn stop_at(phase: Phase) {
     // It may have ended by itself: Postgres ends a session that stalls in a transaction.
     stuck.signal(Signal::TERM);
     stuck.end().await;
-    for assistant in assistants {
-        dismiss(assistant).await;
+    for helper in helpers {
+        dismiss(helper).await;
     }
 }
 
@@ -300,8 +300,9 @@ async fn different_settings_do_not_work_on_the_same_scan() {
     let other = Program::between(&setting.simulator, &setting.mirror)
         .with("ZEPHR_SYNC_IGNORE_FIELDS", "tracking_id")
         .with("ZEPHR_SYNC_MAX_IN_FLIGHT", "6")
+        .users_when_asked()
         .telling_phases()
-        .start(&["assist", "--json"]);
+        .daemon();
     let ready = "select count(*) from daemons where places > 0";
     while setting.mirror.value::<i64>(ready).await == 0 {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -311,9 +312,23 @@ async fn different_settings_do_not_work_on_the_same_scan() {
     assert_eq!(dismiss(other).await, 0);
 }
 
+/// Asks the daemons for a full scan, as the page does, and waits for its end; how long it took.
+async fn asked_for(mirror: &Mirror) -> Duration {
+    let ended = "select count(*) from runs where status <> 'running'";
+    let before: i64 = mirror.value(ended).await;
+    let started = Instant::now();
+    let ask = "insert into triggers (trigger_id, job, full_scan, requested_by) values (gen_random_uuid(), 'users', true, 'somebody')";
+    mirror.execute(ask).await;
+    while mirror.value::<i64>(ended).await == before {
+        assert!(started.elapsed() < Duration::from_secs(3_600), "no end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    started.elapsed()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: make soak"]
-async fn three_are_more_than_twice_as_fast_as_one() {
+async fn three_daemons_are_more_than_twice_as_fast_as_one() {
     let people = 500_000;
     let simulator = tenant(Options {
         shape: Shape {
@@ -325,33 +340,49 @@ async fn three_are_more_than_twice_as_fast_as_one() {
     .await;
     let mirror = Mirror::new().await;
     let program = |ceiling: &str| {
-        Program::between(&simulator, &mirror).with("ZEPHR_SYNC_MAX_IN_FLIGHT", ceiling)
+        Program::between(&simulator, &mirror)
+            .users_when_asked()
+            .with("ZEPHR_SYNC_LOG_FORMAT", "json")
+            .with("ZEPHR_SYNC_MAX_IN_FLIGHT", ceiling)
     };
-    program("8").run(&FULL).await.expect(0);
+    program("6").run(&FULL).await.expect(0);
     simulator.set_faults(Faults {
         latency_ms: 100,
         ..Faults::default()
     });
-    let started = Instant::now();
-    program("2").run(&FULL).await.expect(0);
-    let one = started.elapsed();
+    let (alone, together) = (program("2"), program("6"));
     let setting = Setting {
-        program: program("6"),
+        program: alone,
         simulator,
         mirror,
-        ceiling: 8,
+        ceiling: 6,
     };
-    let assistants = setting.assistants(2).await;
-    let started = Instant::now();
-    setting.program.run(&FULL).await.expect(0);
-    let three = started.elapsed();
+    let one = setting.daemons(1).await;
+    let one_takes = asked_for(&setting.mirror).await;
+    for daemon in one {
+        assert_eq!(dismiss(daemon).await, 0);
+    }
+    let setting = Setting {
+        program: together,
+        ..setting
+    };
+    let three = setting.daemons(3).await;
+    let three_take = asked_for(&setting.mirror).await;
+    setting.expect_perfect("soak").await;
     let mut windows = Vec::new();
-    for assistant in assistants {
-        windows.push(dismiss(assistant).await);
+    for daemon in three {
+        windows.push(dismiss(daemon).await);
     }
     println!(
-        "{people} unchanged users, 100 ms per answer, 2 in flight each: one takes {one:.1?}, three take {three:.1?}; windows of the others: {windows:?}"
+        "{people} unchanged users, 100 ms per answer, 2 in flight each: one daemon takes {one_takes:.1?}, three take {three_take:.1?}; windows read for whoever leads: {windows:?}; at most {} requests at once",
+        setting.simulator.stats().peak_in_flight
     );
-    setting.expect_perfect("soak").await;
-    assert!(three * 2 < one, "one takes {one:?}, three take {three:?}");
+    let idle = windows.iter().filter(|windows| **windows == 0).count();
+    assert_eq!(idle, 1, "one leads, and the others help: {windows:?}");
+    let unchanged = "select rows_unchanged = rows_read from runs order by started_at desc limit 1";
+    assert!(setting.mirror.value::<bool>(unchanged).await);
+    assert!(
+        three_take * 2 < one_takes,
+        "one takes {one_takes:?}, three take {three_take:?}"
+    );
 }

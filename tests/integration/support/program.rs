@@ -63,15 +63,21 @@ impl Program {
 
     /// With users every so often, and no other job.
     pub fn users_every(self, every: &str) -> Self {
+        self.users_when(&format!("every = \"{every}\"\nmode = \"full\"\n"))
+    }
+
+    /// With users when somebody asks for them, and no other job: its daemon helps others, and does nothing by itself.
+    pub fn users_when_asked(self) -> Self {
+        self.users_when("")
+    }
+
+    fn users_when(self, keys: &str) -> Self {
         let program = ["accounts", "catalog", "events", "schema", "segments"]
             .iter()
             .fold(self, |program, name| {
                 program.job(name, &format!("resource = \"{name}\"\nenabled = false\n"))
             });
-        program.job(
-            "users",
-            &format!("resource = \"users\"\nevery = \"{every}\"\nmode = \"full\"\n"),
-        )
+        program.job("users", &format!("resource = \"users\"\n{keys}"))
     }
 
     /// Its current directory.
