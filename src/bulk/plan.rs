@@ -42,6 +42,9 @@ use look::Look;
 /// Batches that wait between two parts.
 const WAITING: usize = 2;
 
+/// Of the session that writes a plan: one transaction, in which it waits for rows as long as the file and the mirror take. It holds no lease and keeps nobody from anything.
+const UNHURRIED: (&str, &str) = ("idle_in_transaction_session_timeout", "10min");
+
 /// Rows of a rejects file that are fetched at once.
 const REJECTS: i64 = 1_000;
 
@@ -129,7 +132,7 @@ pub struct Planned {
 /// # Errors
 /// The file as a whole cannot be planned, or the mirror or the tenant cannot be asked. Rows that cannot be planned are no error.
 pub async fn plan(env: &Environment, path: &Path, options: &Options) -> Result<Planned, Error> {
-    let mut connection = env.database.connect().await?;
+    let mut connection = env.database.with(&[UNHURRIED]).connect().await?;
     if !people::any(&mut connection).await? {
         return Err(Error::EmptyMirror);
     }

@@ -5,6 +5,7 @@ mod api;
 mod attributes;
 mod awkward;
 mod behaviours;
+mod bulk_lookups;
 mod bulk_plan;
 mod bulk_push;
 mod bulk_results;
