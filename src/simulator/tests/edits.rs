@@ -143,6 +143,29 @@ async fn edits_show_in_truth_and_repeat_from_the_seed() {
 }
 
 #[tokio::test]
+async fn whoever_is_edited_moves_in_the_order_of_updates_however_many_at_once() {
+    let simulator = Simulator::start(small(3_000)).await.unwrap();
+    let client = Client::of(&simulator);
+    let since = "/v3/user-export?rpp=3000&since=2025-12-31T00:00:00Z";
+    let mut expected = Vec::new();
+    for updates in [10, 1_500] {
+        // Whoever asks has the order sorted before the edit.
+        let fresh = ids(&items(Envelope::Nested, &client.json(since).await));
+        assert_eq!(sorted(fresh), expected);
+        let edited = simulator.tenant().edit(Edits {
+            updates,
+            ..Edits::NONE
+        });
+        assert_eq!(edited.updated.len(), updates as usize);
+        expected.extend(edited.updated);
+        expected.sort();
+        expected.dedup();
+    }
+    let fresh = ids(&items(Envelope::Nested, &client.json(since).await));
+    assert_eq!(sorted(fresh), expected);
+}
+
+#[tokio::test]
 async fn truth_is_streamed_whole() {
     let simulator = Simulator::start(small(2000)).await.unwrap();
     let client = Client::of(&simulator);
