@@ -12,6 +12,9 @@ use super::process::Simulator;
 /// Rows per COPY and upsert: larger batches than the product's, which is kind to the yardsticks.
 const BATCH: usize = 5_000;
 
+/// Of a larger tenant the yardsticks load only so many, which is kind to them too: what they write must fit into memory, some 2 KiB a row.
+const MOST: usize = 1_000_000;
+
 /// One batch in COPY's text format.
 pub struct Batch {
     /// `user_id, document, hash`
@@ -22,30 +25,51 @@ pub struct Batch {
     pub foreign_keys: String,
 }
 
+/// The rows of a tenant, or of its first people.
 pub struct Rows {
     pub batches: Vec<Batch>,
-    count: usize,
+    pub count: usize,
 }
 
 impl Rows {
     pub async fn fetch(simulator: &Simulator) -> Result<Self, Box<dyn Error>> {
         let url = format!("{}/_simulator/truth", simulator.base_url());
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let truth = reqwest::Client::new().get(url).send().await?.text().await?;
-        let lines: Vec<&str> = truth.lines().collect();
-        let batches = lines.chunks(BATCH).map(batch).collect::<Result<_, _>>()?;
-        Ok(Self {
-            batches,
-            count: lines.len(),
-        })
+        let mut answer = reqwest::Client::new().get(url).send().await?;
+        let mut rows = Self {
+            batches: Vec::new(),
+            count: 0,
+        };
+        let mut waiting = Vec::new();
+        let mut last = Vec::new();
+        while rows.count + waiting.len() < MOST {
+            let Some(part) = answer.chunk().await? else {
+                break;
+            };
+            let mut lines = part.split(|byte| *byte == b'\n').peekable();
+            while let Some(line) = lines.next() {
+                last.extend_from_slice(line);
+                if lines.peek().is_some() {
+                    waiting.push(String::from_utf8(std::mem::take(&mut last))?);
+                }
+            }
+            if waiting.len() >= BATCH {
+                rows.take(waiting.drain(..BATCH).as_slice())?;
+            }
+        }
+        for left in waiting.chunks(BATCH) {
+            rows.take(left)?;
+        }
+        Ok(rows)
     }
 
-    pub fn len(&self) -> usize {
-        self.count
+    fn take(&mut self, lines: &[String]) -> Result<(), Box<dyn Error>> {
+        self.batches.push(batch(lines)?);
+        self.count += lines.len();
+        Ok(())
     }
 }
 
-fn batch(lines: &[&str]) -> Result<Batch, Box<dyn Error>> {
+fn batch(lines: &[String]) -> Result<Batch, Box<dyn Error>> {
     let mut batch = Batch {
         documents: String::new(),
         users: String::new(),
