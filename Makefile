@@ -71,11 +71,13 @@ audit: ## Known advisories about dependencies; needs the network, and changes wi
 	cargo deny --locked check advisories
 
 .PHONY: bench
-bench: ## The product beside the database alone, its requests beside plain paging, ten million events, and a plan of a million rows, each in one run; takes some minutes
-	cargo bench --locked --bench sync
-	cargo bench --locked --bench latency
-	cargo bench --locked --bench events
-	cargo bench --locked --bench bulk
+bench: ## The product beside the database alone, each figure with its target: SUBJECTS="users=5000 latency" SIZES=100000,1000000 AGAINST=FILE; docs/performance.md
+	cargo bench --locked --bench suite -- $(SUBJECTS) $(if $(SIZES),--sizes $(SIZES)) $(if $(AGAINST),--against $(AGAINST))
+
+.PHONY: compare
+compare: ## The same users through dlt and a Singer target, installed from PyPI: SIZE=20000; benches/peers/README.md
+	cargo build --release --locked
+	$(WITH_POSTGRES) --durable benches/peers/compare $(if $(SIZE),--users $(SIZE))
 
 .PHONY: soak
 soak: ## The long tests, which `make test` leaves out
