@@ -185,10 +185,26 @@ impl Options {
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let options = Options::parse();
-    let former = options.against.as_deref().map(Report::read).transpose()?;
     // A client without TLS asks for it all the same; that it is there already is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let server = Server::start().await?;
+    let report = measure(&options, &server).await;
+    // Whatever went wrong, no server stays behind.
+    server.stop().await?;
+    let report = report?;
+    let misses = report.lines.iter();
+    let misses = misses.filter(|line| line.reaches() == Some(false)).count();
+    println!("\n{misses} of the targets are missed");
+    Ok(if options.strict && misses > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Prints each line when it is known, and writes what there is after each subject.
+async fn measure(options: &Options, server: &Server) -> Result<Report, Box<dyn Error>> {
+    let former = options.against.as_deref().map(Report::read).transpose()?;
     let (postgres, date) = server.version_and_date().await?;
     let path = options.json.clone().unwrap_or_else(|| usual_path(&date));
     let mut report = Report {
@@ -202,25 +218,15 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     println!("{}", report::head());
     for (subject, size) in options.steps() {
         eprintln!("{subject:?}, {size}");
-        let lines = subject.lines(&server, size, options.rounds).await?;
+        let lines = subject.lines(server, size, options.rounds).await?;
         for line in &lines {
             println!("{}", report::row(line, former.as_ref()));
         }
         report.lines.extend(lines);
         report.write(&path)?;
     }
-    server.stop().await?;
-    let misses = report.lines.iter();
-    let misses = misses.filter(|line| line.reaches() == Some(false)).count();
-    println!(
-        "\n{misses} of the targets are missed; written to {}",
-        path.display()
-    );
-    Ok(if options.strict && misses > 0 {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    eprintln!("written to {}", path.display());
+    Ok(report)
 }
 
 fn usual_path(date: &str) -> PathBuf {
