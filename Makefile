@@ -74,6 +74,10 @@ audit: ## Known advisories about dependencies; needs the network, and changes wi
 bench: ## The product beside the database alone, each figure with its target: SUBJECTS="users=5000 latency" SIZES=100000,1000000 AGAINST=FILE; docs/performance.md
 	cargo bench --locked --bench suite -- $(SUBJECTS) $(if $(SIZES),--sizes $(SIZES)) $(if $(AGAINST),--against $(AGAINST))
 
+.PHONY: scaling
+scaling: ## Rewrite the tables of docs/scaling.md from a run of the suite: FROM=target/bench/DATE.json
+	benches/scaling $(FROM)
+
 .PHONY: compare
 compare: ## The same users through dlt and a Singer target, installed from PyPI: SIZE=20000; benches/peers/README.md
 	cargo build --release --locked
