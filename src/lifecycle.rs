@@ -36,6 +36,11 @@ impl Shutdown {
         Ok(Self(receiver))
     }
 
+    /// Never asked: for what a signal ends at once, since there is nothing to save.
+    pub fn never() -> Self {
+        Self(watch::channel(false).1)
+    }
+
     /// Whether it was asked.
     pub fn is_requested(&self) -> bool {
         *self.0.borrow()

@@ -101,6 +101,28 @@ impl Error {
         remedy::chain(self)
     }
 
+    /// Whether nothing is wrong but that the process is to stop.
+    pub fn is_interruption(&self) -> bool {
+        match self {
+            Self::Api(error) => error.is_interruption(),
+            Self::Mirror(error) => error.is_interruption(),
+            Self::File(_)
+            | Self::Header { .. }
+            | Self::EmptyMirror
+            | Self::NoSchema
+            | Self::NotKept(_)
+            | Self::NoPlan(_)
+            | Self::NotApplied(_)
+            | Self::NotFinished(_)
+            | Self::NothingToUndo(_)
+            | Self::FileChanged(_)
+            | Self::DeletesNotAllowed(_)
+            | Self::Brake { .. }
+            | Self::RefusesAll(_)
+            | Self::Broken(_) => false,
+        }
+    }
+
     /// Whether the same may go well later without anybody doing anything: an outage of the API or of Postgres, or somebody else at work.
     pub fn may_pass(&self) -> bool {
         match self {

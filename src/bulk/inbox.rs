@@ -103,6 +103,8 @@ impl Inbox {
                 () = tokio::time::sleep(pause) => {}
             }
             tokio::select! {
+                // First, since what is asked of the API then is given up as well, which is no trouble.
+                biased;
                 () = shutdown.requested() => return,
                 next = keeper.look() => pause = next,
             }

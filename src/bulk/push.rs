@@ -255,7 +255,11 @@ async fn leased(
     };
     pool.close().await;
     lease.release().await;
-    worked
+    match worked {
+        // The API was being asked when we were told to stop; what is written down is carried on from.
+        Err(error) if error.is_interruption() => Ok(End::Interrupted),
+        other => other,
+    }
 }
 
 /// A plan being carried through, under the lease.

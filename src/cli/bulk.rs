@@ -326,7 +326,8 @@ impl Desk<'_> {
     }
 
     fn pushing(&self) -> Result<push::Environment, Failure> {
-        let client = client(self.settings, self.settings.api()?)?;
+        let shutdown = Shutdown::on_signals()?;
+        let client = client(self.settings, self.settings.api()?)?.until(shutdown.clone());
         Ok(push::Environment {
             database: self.mirror.database.clone(),
             reader: Reader::new(client.clone(), Vec::new()),
@@ -338,7 +339,7 @@ impl Desk<'_> {
             max_delete_fraction: self.settings.brakes.max_delete_fraction,
             operator: whose(),
             progress: Arc::default(),
-            shutdown: Shutdown::on_signals()?,
+            shutdown,
         })
     }
 }

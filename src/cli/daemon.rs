@@ -61,7 +61,7 @@ pub async fn run(loaded: &Loaded, args: &Args) -> Result<Exit, Failure> {
     })?;
     let mut desks = Vec::new();
     for settings in loaded.all() {
-        desks.push(Desk::open(settings).await?);
+        desks.push(Desk::open(settings, &shutdown).await?);
     }
     let shown = desks.iter().map(Desk::shown).collect();
     tracing::info!({ field::ADDRESS } = %format!("http://{}/", page.address()), "the page is there");
@@ -138,13 +138,13 @@ struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    async fn open(settings: &'a Settings) -> Result<Self, Failure> {
+    async fn open(settings: &'a Settings, shutdown: &Shutdown) -> Result<Self, Failure> {
         let jobs = job::all(&settings.jobs_dir)?;
         Ok(Self {
             settings,
             jobs: jobs.into_iter().filter(|job| job.enabled).collect(),
             inbox_jobs: inbox::job::all(&settings.jobs_dir)?,
-            client: client(settings, settings.api()?)?,
+            client: client(settings, settings.api()?)?.until(shutdown.clone()),
             mirror: mirror::open(settings).await?,
             live: Arc::default(),
         })

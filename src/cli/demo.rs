@@ -108,7 +108,7 @@ async fn show(
     let keys = KeyPair::new(keys.access.clone().into(), keys.secret.clone().into());
     let base = BaseUrl::parse(&simulator.base_url())
         .map_err(|error| Failure::new(error.to_string(), ""))?;
-    let client = client(settings, (base, keys))?;
+    let client = client(settings, (base, keys))?.until(shutdown.clone());
     let reader = Reader::new(client.clone(), settings.ignored.clone());
     let night = Night {
         settings,

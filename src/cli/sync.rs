@@ -76,7 +76,7 @@ impl Args {
 pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exit, Failure> {
     let jobs = job::chosen(job::all(&settings.jobs_dir)?, &args.jobs)?;
     let shutdown = Shutdown::on_signals()?;
-    let reader = reader(settings, settings.api()?)?;
+    let reader = reader(settings, settings.api()?, &shutdown)?;
     let mirror = mirror::open(settings).await?;
     let night = Night {
         settings,
@@ -328,10 +328,11 @@ impl Night<'_> {
         for job in jobs {
             let env = self.environment(job, Access::ReadOnly).await?;
             let preview = sync::dry_run(&env, job, args.extent());
-            let (counts, verdict, reason) = watched(preview, &env.progress, &job.name).await?;
+            let previewed = watched(preview, &env.progress, &job.name).await;
             if self.shutdown.is_requested() {
                 return Ok(Exit::Interrupted);
             }
+            let (counts, verdict, reason) = previewed?;
             exit = exit.worst(match (verdict, counts.rejected) {
                 (Verdict::Incomplete, _) => Exit::Failed,
                 (Verdict::Proven | Verdict::Agreed, 0) => Exit::Done,

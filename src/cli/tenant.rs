@@ -3,6 +3,7 @@
 use super::exit::Failure;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::lifecycle::Shutdown;
 use crate::zephr::{BaseUrl, Client, KeyPair, Reader};
 
 /// Speaks to the tenant.
@@ -18,13 +19,17 @@ pub fn client(settings: &Settings, (base, keys): (BaseUrl, KeyPair)) -> Result<C
     })
 }
 
-/// Reads the tenant.
+/// Reads the tenant, until the process is told to stop.
 ///
 /// # Errors
 /// As [`client`].
-pub fn reader(settings: &Settings, api: (BaseUrl, KeyPair)) -> Result<Reader, Failure> {
+pub fn reader(
+    settings: &Settings,
+    api: (BaseUrl, KeyPair),
+    shutdown: &Shutdown,
+) -> Result<Reader, Failure> {
     Ok(Reader::new(
-        client(settings, api)?,
+        client(settings, api)?.until(shutdown.clone()),
         settings.ignored.clone(),
     ))
 }

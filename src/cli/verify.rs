@@ -85,7 +85,7 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
     }
     jobs.retain(|job| job.resource == Resource::Users);
     let shutdown = Shutdown::on_signals()?;
-    let reader = reader(settings, settings.api()?)?;
+    let reader = reader(settings, settings.api()?, &shutdown)?;
     let mirror = mirror::open(settings).await?;
     let night = Night {
         settings,

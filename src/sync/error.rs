@@ -69,6 +69,11 @@ impl Error {
         remedy::chain(self)
     }
 
+    /// Whether nothing is wrong but that the process is to stop.
+    pub fn is_interruption(&self) -> bool {
+        matches!(self, Self::Api(error) if error.is_interruption())
+    }
+
     /// What to do about it.
     pub fn remedy(&self) -> String {
         match self {

@@ -105,6 +105,11 @@ impl Run<'_> {
         &self,
         worked: Result<(Ending, Outcome), Error>,
     ) -> Result<Ended, Error> {
+        let worked = match worked {
+            // The API was being asked when we were told to stop.
+            Err(error) if error.is_interruption() => Ok(interrupted()),
+            other => other,
+        };
         let error = match worked {
             Ok((ending, outcome)) => match self.record(ending, outcome).await {
                 Ok(ended) => return Ok(ended),

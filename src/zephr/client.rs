@@ -21,6 +21,7 @@ use super::governor::{Governor, Limits, Outcome, Snapshot};
 use super::json::{self, Fields};
 use super::signing::{KeyPair, Signed};
 use crate::clock::Clock;
+use crate::lifecycle::Shutdown;
 use crate::remedy::Remedy;
 use crate::telemetry::field;
 use crate::telemetry::span::{Note, Span, Work};
@@ -205,6 +206,7 @@ pub struct Client {
     clock: Clock,
     governor: Governor,
     sent: Arc<Counters>,
+    shutdown: Shutdown,
 }
 
 #[derive(Debug, Default)]
@@ -238,7 +240,14 @@ impl Client {
             clock,
             governor,
             sent: Arc::default(),
+            shutdown: Shutdown::never(),
         })
+    }
+
+    /// The same until the process is told to stop. From then on nothing is asked: whoever waits for an answer, a pause or a place hears at once that there will be
+    /// none, which may otherwise take minutes. Only a write that is on its way is waited for.
+    pub fn until(self, shutdown: Shutdown) -> Self {
+        Self { shutdown, ..self }
     }
 
     /// What the governor is doing.
@@ -266,6 +275,9 @@ impl Client {
 
     /// Sends a request until it is answered, refused for good, or the attempts are used up. `read` turns the answer into what is wanted, and its
     /// failures are retried like those of the transport: an edge's HTML with 200 is as passing as its 502.
+    ///
+    /// # Errors
+    /// What the API refuses, what kept its answer from coming until the attempts were used up, or that the process is to stop.
     pub async fn call<T>(
         &self,
         request: &Request,
@@ -278,7 +290,7 @@ impl Client {
                 failure,
             })
         };
-        attempt
+        let answered = attempt
             .retry(
                 ExponentialBuilder::new()
                     .with_min_delay(FIRST_PAUSE)
@@ -287,7 +299,10 @@ impl Client {
                     .with_jitter(),
             )
             .when(|error| match error.remedy() {
-                Remedy::Retry { .. } => request.method.is_safe() || error.certainly_not_processed(),
+                Remedy::Retry { .. } => {
+                    let harmless = request.method.is_safe() || error.certainly_not_processed();
+                    harmless && !self.shutdown.is_requested()
+                }
                 Remedy::Person(_) => false,
             })
             .adjust(|error, pause| match error.remedy() {
@@ -304,8 +319,15 @@ impl Client {
                     { field::PAUSE_MS } = pause.as_millis() as u64,
                     "request failed, trying again"
                 );
-            })
-            .await
+            });
+        tokio::select! {
+            biased;
+            () = self.shutdown.requested(), if request.method.is_safe() => Err(Error {
+                endpoint: request.endpoint(),
+                failure: Failure::Interrupted,
+            }),
+            answered = answered => answered,
+        }
     }
 
     /// Sends a request once, if `allowed` says at the last moment that it may go out. Repeating it is for the caller, who knows what a second time would do.
@@ -325,7 +347,14 @@ impl Client {
     }
 
     async fn send(&self, request: &Request, allowed: impl Fn() -> bool) -> Result<Answer, Error> {
-        let permit = self.governor.admit().await;
+        let permit = tokio::select! {
+            biased;
+            () = self.shutdown.requested() => return Err(Error {
+                endpoint: request.endpoint(),
+                failure: Failure::Interrupted,
+            }),
+            permit = self.governor.admit() => permit,
+        };
         let result = if allowed() {
             let span = Span::within(|| Work::Request {
                 endpoint: request.endpoint(),

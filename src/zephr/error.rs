@@ -74,6 +74,9 @@ pub enum Failure {
     /// It was not sent: at the last moment it turned out that it might not be ours to send any more.
     #[error("it was not sent, since this process may no longer work on it")]
     Withheld,
+    /// The process is to stop: it was not sent, or what it was to read is not waited for.
+    #[error("it was given up, since this process is to stop")]
+    Interrupted,
     /// A success that is not JSON, as an edge's HTML page is not.
     #[error("the answer is not JSON but {0}")]
     NotJson(String),
@@ -158,13 +161,19 @@ impl Error {
         matches!(self.failure, Failure::Unsendable(_))
     }
 
+    /// Whether nothing is wrong but that the process is to stop.
+    pub fn is_interruption(&self) -> bool {
+        matches!(self.failure, Failure::Interrupted)
+    }
+
     /// Whether the API certainly did nothing: then even a write may be sent again.
     pub fn certainly_not_processed(&self) -> bool {
         match &self.failure {
             Failure::Connect(_)
             | Failure::Throttled { .. }
             | Failure::Unsendable(_)
-            | Failure::Withheld => true,
+            | Failure::Withheld
+            | Failure::Interrupted => true,
             Failure::Broken(_)
             | Failure::Unauthorized { .. }
             | Failure::Forbidden
@@ -194,6 +203,7 @@ impl Failure {
             | Self::Status(_)
             | Self::Refused { .. }
             | Self::Withheld
+            | Self::Interrupted
             | Self::NotJson(_)
             | Self::Malformed { .. }
             | Self::Unexpected { .. }
@@ -248,6 +258,10 @@ impl Failure {
             Self::Withheld => Remedy::Person(
                 "Run the command again: it continues where this process stopped.".into(),
             ),
+            Self::Interrupted => Remedy::Retry {
+                after: None,
+                hint: "Run the command again: it continues where this process stopped.",
+            },
             Self::NotJson(_) => Remedy::Retry {
                 after: None,
                 hint: "Something between here and Zephr answers in its place. Check the address and any proxy, then run the command again.",

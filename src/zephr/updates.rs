@@ -90,7 +90,9 @@ fn refused(error: Error) -> Submitted {
             408 | 425 => Submitted::Lost(error),
             _ => Submitted::Refused(error),
         },
-        Failure::Connect(_) | Failure::Throttled { .. } => Submitted::NotNow(error),
+        Failure::Connect(_) | Failure::Throttled { .. } | Failure::Interrupted => {
+            Submitted::NotNow(error)
+        }
         Failure::Unsendable(_)
         | Failure::Unauthorized { .. }
         | Failure::Forbidden

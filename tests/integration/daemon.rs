@@ -2,6 +2,7 @@
 
 mod away;
 mod day;
+mod drain;
 mod gates;
 mod pooler;
 mod slots;

@@ -46,6 +46,7 @@ mod resources;
 mod settings;
 mod share;
 mod simulate;
+mod stopping;
 mod support;
 mod tables;
 mod unchanged;
