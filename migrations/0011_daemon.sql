@@ -26,7 +26,7 @@ create table triggers (
     requested_by text not null,
     requested_at timestamptz not null default clock_timestamp()
 );
-comment on table triggers is 'Runs that somebody asked a daemon for, until one takes them.';
+comment on table triggers is 'Runs that somebody asked a daemon for, until a run of the job begins that answers them.';
 comment on column triggers.trigger_id is 'Identifier of the request.';
 comment on column triggers.job is 'Name of the job.';
 comment on column triggers.full_scan is 'Whether everything is to be read, whatever the job''s mode.';

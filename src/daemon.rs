@@ -17,7 +17,7 @@ mod ready;
 mod seen;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,10 +37,9 @@ use crate::notify::{Event, Hook, Notice, Outbox};
 use crate::places::Registered;
 use crate::record::Resource;
 use crate::remedy::chain;
-use crate::state::runs::Slot;
-use crate::state::triggers::{self, Trigger};
+use crate::state::triggers;
 use crate::state::{leases, schedules};
-use crate::sync::{self, Ended, Extent, Start};
+use crate::sync::{self, Cause, Ended, Extent, Start};
 use crate::telemetry::field;
 use decide::{Decision, Late, Settled, decide};
 pub use lapse::Lapse;
@@ -98,7 +97,7 @@ impl Tenant {
 /// A run that is to be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Begin {
-    slot: Option<Slot>,
+    cause: Cause,
     extent: Extent,
 }
 
@@ -146,6 +145,8 @@ pub async fn keep(
         lapse,
         watched_since: None,
         waits: BTreeMap::new(),
+        requests: BTreeMap::new(),
+        put_off: BTreeSet::new(),
     };
     keeper.look_until().await;
     keeper.drain().await;
@@ -179,6 +180,10 @@ struct Keeper {
     watched_since: Option<DateTime<Utc>>,
     /// For which other jobs each job waits, so that it is said once.
     waits: BTreeMap<usize, Vec<String>>,
+    /// The requests that runs of this daemon were started for, by job.
+    requests: BTreeMap<usize, Uuid>,
+    /// The requests of which was said that they wait.
+    put_off: BTreeSet<Uuid>,
 }
 
 impl Keeper {
@@ -307,47 +312,55 @@ impl Keeper {
             tenant.tell(now, event);
         }
         if let Some(slot) = decision.begin {
+            let cause = Cause::Slot(slot);
             let extent = Extent::AsDue;
-            let slot = Some(slot);
-            self.start(at, Begin { slot, extent });
+            self.start(at, Begin { cause, extent });
         }
         Ok(())
     }
 
-    /// Takes what people asked for.
+    /// Starts what people asked for. A request stays written down until a run begins that answers it, so it does not matter what becomes of the one started here.
     async fn triggered(
         &mut self,
         session: &mut PgConnection,
         seen: &Seen,
     ) -> Result<(), sqlx::Error> {
         let tenant = Arc::clone(&self.tenant);
-        let free: Vec<String> = tenant
-            .jobs
-            .iter()
-            .filter(|job| !self.busy.contains_key(&job.resource) && !seen.is_held(job.resource))
-            .map(|job| job.name.clone())
-            .collect();
-        while let Some(Trigger {
-            job,
-            full_scan,
-            requested_by,
-            ..
-        }) = triggers::take(&mut *session, &free).await?
-        {
-            let Some(at) = tenant.jobs.iter().position(|known| known.name == job) else {
+        let waiting = triggers::waiting(session).await?;
+        self.put_off
+            .retain(|put_off| waiting.iter().any(|request| request.trigger_id == *put_off));
+        for (at, job) in tenant.jobs.iter().enumerate() {
+            let of_job = || waiting.iter().filter(|request| request.job == job.name);
+            // What answers the one who asked for everything answers all.
+            let Some(request) = of_job().find(|it| it.full_scan).or_else(|| of_job().next()) else {
                 continue;
             };
+            if self.requests.get(&at) == Some(&request.trigger_id) {
+                continue;
+            }
+            if self.busy.contains_key(&job.resource) || seen.is_held(job.resource) {
+                if self.put_off.insert(request.trigger_id) {
+                    tracing::info!(
+                        { field::JOB } = job.name,
+                        { field::NOTE } = request.requested_by,
+                        "a run was asked for; it waits until what works on the same tables has ended"
+                    );
+                }
+                continue;
+            }
             tracing::info!(
-                { field::JOB } = job,
-                { field::NOTE } = requested_by,
+                { field::JOB } = job.name,
+                { field::NOTE } = request.requested_by,
                 "a run was asked for"
             );
-            let extent = if full_scan {
+            let cause = Cause::Request(request.trigger_id);
+            let extent = if request.full_scan {
                 Extent::Full(Start::Resume)
             } else {
                 Extent::AsDue
             };
-            self.start(at, Begin { slot: None, extent });
+            self.requests.insert(at, request.trigger_id);
+            self.start(at, Begin { cause, extent });
         }
         Ok(())
     }
@@ -363,7 +376,7 @@ impl Keeper {
             let job = &tenant.jobs[at];
             tracing::info!({ field::JOB } = job.name, "run starts");
             let ran = async {
-                let env = tenant.work.on(job, begin.slot, daemon).await?;
+                let env = tenant.work.on(job, begin.cause, daemon).await?;
                 let _under_way = tenant.live.begun(&job.name, &env.progress);
                 sync::run(&env, job, begin.extent, |_| {}).await
             };
@@ -380,6 +393,7 @@ impl Keeper {
     async fn finished(&mut self, (at, ended): Finished, session: Option<&mut PgConnection>) {
         let tenant = Arc::clone(&self.tenant);
         let job = &tenant.jobs[at];
+        self.requests.remove(&at);
         if let Some(count) = self.busy.get_mut(&job.resource) {
             *count -= 1;
         }
@@ -394,7 +408,7 @@ impl Keeper {
                 }
             }
             // Another daemon has it.
-            Err(sync::Error::SlotTaken | sync::Error::Lease(leases::Error::Busy { .. })) => {}
+            Err(sync::Error::Taken | sync::Error::Lease(leases::Error::Busy { .. })) => {}
             Err(error) => {
                 tracing::error!({ field::JOB } = job.name, { field::ERROR } = %error.chain(), "a run could not be begun or recorded");
             }

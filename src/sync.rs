@@ -76,8 +76,19 @@ pub struct Environment {
     pub privacy: Policy,
     /// How a full scan of users is shared with other daemons, if it is.
     pub sharing: Option<Sharing>,
-    /// The slot of the job's schedule that is run; none for a run by hand.
-    pub slot: Option<Slot>,
+    /// What the run is begun for.
+    pub cause: Cause,
+}
+
+/// What a run is begun for. What daemons begin runs for they all see, and who begins first has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody runs a command.
+    Command,
+    /// A slot of the job's schedule.
+    Slot(Slot),
+    /// Somebody asked the daemons for it, by this identifier of the request.
+    Request(Uuid),
 }
 
 /// What stops a run gone wrong.

@@ -132,7 +132,7 @@ impl Error {
             Self::Mirror(
                 sync::Error::NothingToConfirm { .. }
                 | sync::Error::Table(_)
-                | sync::Error::SlotTaken
+                | sync::Error::Taken
                 | sync::Error::Key(_),
             )
             | Self::File(_)

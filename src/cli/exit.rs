@@ -134,7 +134,7 @@ impl From<sync::Error> for Failure {
             | sync::Error::Api(_)
             | sync::Error::Database(_)
             | sync::Error::Table(_)
-            | sync::Error::SlotTaken
+            | sync::Error::Taken
             | sync::Error::Stopped => Exit::Failed,
         };
         Self {

@@ -22,7 +22,7 @@ use crate::state::leases::{Holder, Subject};
 use crate::state::privacy::Access;
 use crate::state::runs::{self, Ending, Run};
 use crate::sync::progress::{Progress, State};
-use crate::sync::{self, Ended, Environment, Extent, Sharing, Start};
+use crate::sync::{self, Cause, Ended, Environment, Extent, Sharing, Start};
 use crate::telemetry::field;
 use crate::zephr::Reader;
 
@@ -184,7 +184,7 @@ impl Night<'_> {
             sharing: self
                 .among
                 .map(|registered| Sharing::but_with(registered.id())),
-            slot: None,
+            cause: Cause::Command,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::job::Job;
 use crate::places::Registered;
 use crate::record::Resource;
-use crate::sync::{Assistant, Error};
+use crate::sync::{Assistant, Cause, Error};
 use crate::telemetry::field;
 
 use super::Work;
@@ -36,7 +36,8 @@ pub(super) async fn help(work: &Work, jobs: &[Job], registered: &Registered) {
 }
 
 async fn with(work: &Work, job: &Job, registered: &Registered) -> Result<(), Error> {
-    let env = work.on(job, None, registered.id()).await?;
+    // No run is begun with it: whoever leads has begun one.
+    let env = work.on(job, Cause::Command, registered.id()).await?;
     let assistant = Assistant::new(&env, registered);
     loop {
         let done = assistant.assist().await?;

@@ -9,9 +9,8 @@ use crate::lifecycle::Shutdown;
 use crate::postgres::connect::Database;
 use crate::privacy::{Choices, HashKey};
 use crate::state::privacy::{self, Access, KeyError};
-use crate::state::runs::Slot;
 use crate::sync::progress::Progress;
-use crate::sync::{self, Brakes, Environment, Sharing};
+use crate::sync::{self, Brakes, Cause, Environment, Sharing};
 use crate::zephr::Reader;
 
 /// The settings of a tenant, as far as runs need them.
@@ -36,14 +35,14 @@ pub struct Work {
 }
 
 impl Work {
-    /// For a run of a job, by the daemon of this identifier.
+    /// For a run of a job that is begun for this, by the daemon of this identifier.
     ///
     /// # Errors
     /// Postgres, or a hash key that is not the one that was used before.
     pub(super) async fn on(
         &self,
         job: &Job,
-        slot: Option<Slot>,
+        cause: Cause,
         daemon: Uuid,
     ) -> Result<Environment, KeyError> {
         let mut connection = self.database.connect().await?;
@@ -60,7 +59,7 @@ impl Work {
             max_in_flight: self.max_in_flight,
             brakes: self.brakes.of_job(job),
             sharing: Some(Sharing::but_with(daemon)),
-            slot,
+            cause,
         })
     }
 }

@@ -3,6 +3,8 @@
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
+use super::runs::Mode;
+
 /// A run that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(
@@ -39,27 +41,26 @@ pub async fn add(
     Ok(trigger_id)
 }
 
-/// Takes the oldest request for one of these jobs; nobody else gets it.
+/// Strikes out what a run of a job answers that begins now, in the transaction that begins it: who asked for everything is answered by a run that reads
+/// everything. Tells which requests these were; of runs that are begun for the same request, only the first finds it.
 ///
 /// # Errors
 /// As sqlx.
-pub async fn take(
+pub async fn answer(
     executor: impl PgExecutor<'_>,
-    jobs: &[String],
-) -> Result<Option<Trigger>, sqlx::Error> {
-    sqlx::query_as!(
-        Trigger,
-        "delete from triggers where trigger_id = (
-             select trigger_id from triggers where job = any($1) order by requested_at, trigger_id for update skip locked limit 1
-         )
-         returning trigger_id, job, full_scan, requested_by",
-        jobs,
+    job: &str,
+    mode: Mode,
+) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "delete from triggers where job = $1 and (not full_scan or $2 = 'full') returning trigger_id",
+        job,
+        mode.name(),
     )
-    .fetch_optional(executor)
+    .fetch_all(executor)
     .await
 }
 
-/// The requests that nobody has taken yet, the oldest first.
+/// The requests that no run has answered yet, the oldest first.
 ///
 /// # Errors
 /// As sqlx.

@@ -32,9 +32,9 @@ pub enum Error {
     /// The key of the hashes.
     #[error(transparent)]
     Key(KeyError),
-    /// Another daemon runs this slot, or has run it.
-    #[error("another daemon has this slot")]
-    SlotTaken,
+    /// What this run was to be begun for, another one was begun for.
+    #[error("another daemon has begun this run")]
+    Taken,
     /// A task of our own ended without a word.
     #[error("a part of the run ended unexpectedly")]
     Stopped,
@@ -93,7 +93,7 @@ impl Error {
             ),
             Self::NothingToConfirm { .. } => "`zephr-sync runs` lists the latest runs; a braked one names the command that lets it through.".into(),
             Self::Key(error) => error.remedy(),
-            Self::SlotTaken => "Nothing to do.".into(),
+            Self::Taken => "Nothing to do.".into(),
             Self::Stopped => "Run the command again; it continues after the last commit. If it persists, please report it.".into(),
         }
     }

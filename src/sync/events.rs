@@ -48,6 +48,7 @@ pub async fn run(
         env,
         job: &job.name,
         resource: Resource::Events,
+        extent,
         run_id: Uuid::now_v7(),
         lease: &lease,
         pool: &pool,

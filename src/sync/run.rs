@@ -7,12 +7,12 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::progress::Phase;
-use super::{Ended, Environment, Error, RECORD_TIMEOUT};
+use super::{Cause, Ended, Environment, Error, Extent, RECORD_TIMEOUT};
 use crate::record::Resource;
 use crate::scan::verdict::Verdict;
 use crate::state::leases::Lease;
 use crate::state::runs::{self, Ending, Traffic};
-use crate::state::{checkpoints, notes, offers};
+use crate::state::{checkpoints, notes, offers, triggers};
 use crate::telemetry::field;
 use crate::telemetry::span::{Note, Span};
 
@@ -24,6 +24,7 @@ pub(super) struct Run<'a> {
     pub(super) env: &'a Environment,
     pub(super) job: &'a str,
     pub(super) resource: Resource,
+    pub(super) extent: Extent,
     pub(super) run_id: Uuid,
     pub(super) lease: &'a Lease,
     pub(super) pool: &'a PgPool,
@@ -58,6 +59,10 @@ impl Run<'_> {
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
         offers::forget(&mut *transaction, self.resource.name()).await?;
+        let slot = match self.env.cause {
+            Cause::Slot(slot) => Some(slot),
+            Cause::Command | Cause::Request(_) => None,
+        };
         let begun = runs::begin(
             &mut transaction,
             self.run_id,
@@ -65,11 +70,22 @@ impl Run<'_> {
             self.resource,
             mode,
             scan_id,
-            self.env.slot,
+            slot,
         )
         .await?;
-        if !begun {
-            return Err(Error::SlotTaken);
+        let answered = match self.extent {
+            Extent::AsDue | Extent::Full(_) => {
+                triggers::answer(&mut *transaction, self.job, mode).await?
+            }
+            // Whoever asked wants more than that.
+            Extent::Sample(_) | Extent::Confirmed(_) => Vec::new(),
+        };
+        let ours = match self.env.cause {
+            Cause::Command | Cause::Slot(_) => begun,
+            Cause::Request(trigger_id) => answered.contains(&trigger_id),
+        };
+        if !ours {
+            return Err(Error::Taken);
         }
         transaction.commit().await?;
         self.env.progress.begin(self.run_id);

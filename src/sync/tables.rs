@@ -55,6 +55,7 @@ pub async fn run(
         env,
         job: &job.name,
         resource: job.resource,
+        extent,
         run_id: Uuid::now_v7(),
         lease: &lease,
         pool: &pool,

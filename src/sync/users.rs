@@ -44,6 +44,7 @@ pub async fn run(
         env,
         job: &job.name,
         resource: Resource::Users,
+        extent,
         run_id: Uuid::now_v7(),
         lease: &lease,
         pool: &pool,

@@ -1,5 +1,6 @@
 //! Daemons as operators run them: real processes on one Postgres, killed, stopped and cut off from what they need.
 
+mod asked;
 mod away;
 mod day;
 mod drain;
