@@ -62,3 +62,27 @@ comment on column bulk_orders.ended_at is 'When the push ended, or was refused.'
 comment on column bulk_orders.error is 'Why it was refused, or stopped; none when each row has an outcome.';
 comment on column bulk_orders.remedy is 'What to do about that.';
 create index bulk_orders_open on bulk_orders (ordered_at) where ended_at is null;
+
+create table notices (
+    notice_id    uuid primary key,
+    noted_at     timestamptz not null default clock_timestamp(),
+    occurred_at  timestamptz not null,
+    run_id       uuid references runs on delete cascade,
+    plan_id      uuid references bulk_plans on delete cascade,
+    job          text,
+    scheduled_at timestamptz,
+    late_since   timestamptz,
+    teller       uuid,
+    check (num_nonnulls(run_id, plan_id, job) = 1),
+    check (num_nonnulls(job, scheduled_at, late_since) in (0, 3))
+);
+comment on table notices is 'What is still to be told to the receivers of notifications. Gone when each has it or will not take it, and when it is no news any more.';
+comment on column notices.notice_id is 'The event_id of what is sent, the same however often it is (UUID version 7, so ordered by time).';
+comment on column notices.noted_at is 'When this was written down (Postgres''s clock).';
+comment on column notices.occurred_at is 'When it happened.';
+comment on column notices.run_id is 'The run of a daemon that ended. Whether there is something to tell about it, whoever tells it decides.';
+comment on column notices.plan_id is 'The plan whose push has an outcome for each row.';
+comment on column notices.job is 'The job of a slot that is late.';
+comment on column notices.scheduled_at is 'That slot.';
+comment on column notices.late_since is 'Since when it is late.';
+comment on column notices.teller is 'The daemon that tells it; void when that one is gone.';

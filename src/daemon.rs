@@ -2,19 +2,22 @@
 //! daemons see the same ones, and whoever stores a slot's run first has it.
 //!
 //! ```text
-//! job files ─► slots ─► due? (history in Postgres) ─► gate (after) ─► run under the resource's lease ─► told: receivers, hook
+//! job files ─► slots ─► due? (history in Postgres) ─► gate (after) ─► run under the resource's lease ─► hook, notice
 //!                                     └─ ended badly ─► another attempt later
-//! orders of pushes ─► the oldest, under the lease of pushes ─► told
+//! orders of pushes ─► the oldest, under the lease of pushes ─► notice
 //! inbox ─► plans ─► orders of pushes
+//! notices ─► told to receivers ─► struck out
 //! ```
 
+mod asked;
 mod decide;
 mod help;
+mod hooks;
 mod lapse;
-mod notices;
 mod pushes;
 mod ready;
 mod seen;
+mod telling;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -33,19 +36,20 @@ use crate::bulk::inbox::Inbox;
 use crate::bulk::push;
 use crate::job::Job;
 use crate::live::Live;
-use crate::notify::{Event, Hook, Notice, Outbox};
+use crate::notify::{Hook, Outbox};
 use crate::places::Registered;
 use crate::record::Resource;
 use crate::remedy::chain;
-use crate::state::triggers;
+use crate::state::notices::{self, About};
 use crate::state::{leases, schedules};
-use crate::sync::{self, Cause, Ended, Extent, Start};
+use crate::sync::{self, Cause, Ended, Extent};
 use crate::telemetry::field;
 use decide::{Decision, Late, Settled, decide};
 pub use lapse::Lapse;
 use pushes::Pushes;
 pub use ready::{Company, Unfit};
 use seen::Seen;
+use telling::Telling;
 pub use work::Work;
 
 /// How often is looked what is due.
@@ -60,7 +64,7 @@ const SLEPT: Duration = Duration::from_secs(60);
 /// How long what is under way may take to come to a stop: less than the half minute after which Kubernetes kills. What does not, continues after its last commit.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long notifications may take to arrive once nothing else is under way; what does not is lost.
+/// How long notifications may take to arrive once nothing else is under way; what does not, somebody else tells, or this daemon when it is back.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A tenant that is kept.
@@ -80,18 +84,6 @@ pub struct Tenant {
     pub outbox: Outbox,
     /// What runs after a success.
     pub hook: Option<Hook>,
-}
-
-impl Tenant {
-    /// Tells whoever wants to know.
-    fn tell(&self, occurred_at: DateTime<Utc>, event: Event) {
-        self.outbox.post(&Notice {
-            event_id: Uuid::now_v7(),
-            occurred_at,
-            schema: self.work.database.schemas().data().to_owned(),
-            event,
-        });
-    }
 }
 
 /// A run that is to be started.
@@ -141,6 +133,7 @@ pub async fn keep(
         running: JoinSet::new(),
         given_up: watch::Sender::new(false),
         pushes: Pushes::new(),
+        telling: Telling::new(),
         busy: BTreeMap::new(),
         lapse,
         watched_since: None,
@@ -152,6 +145,7 @@ pub async fn keep(
     keeper.drain().await;
     let _ = helping.await;
     let _ = emptying.await;
+    keeper.last_words().await;
     let Keeper {
         tenant, registered, ..
     } = keeper;
@@ -159,7 +153,7 @@ pub async fn keep(
         registered.leave().await;
     }
     if let Some(tenant) = Arc::into_inner(tenant) {
-        tenant.outbox.close(LAST_WORDS).await;
+        tenant.outbox.close();
     }
     Ok(())
 }
@@ -173,6 +167,7 @@ struct Keeper {
     /// Whether what is under way is no longer waited for.
     given_up: watch::Sender<bool>,
     pushes: Pushes,
+    telling: Telling,
     /// The resources that runs of this daemon work on.
     busy: BTreeMap<Resource, usize>,
     lapse: Lapse,
@@ -234,6 +229,8 @@ impl Keeper {
 
     /// Starts what is due.
     async fn look(&mut self, session: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let (teller, telling) = (self.registered.id(), &mut self.telling);
+        telling.look(session, &self.tenant, teller).await?;
         // With more daemons than the tenant's ceiling some may not ask the API: whoever has the lease must be able to.
         if self.registered.places() == 0 {
             return Ok(());
@@ -249,7 +246,7 @@ impl Keeper {
             let decision = decide(&seen, &tenant.jobs, job, schema, watched_since);
             self.carry_out(session, at, decision, seen.now).await?;
         }
-        self.triggered(session, &seen).await?;
+        self.answer_requests(session, &seen).await?;
         self.pushes.look(session, &tenant).await
     }
 
@@ -302,64 +299,21 @@ impl Keeper {
             scheduled_at,
             since,
         }) = decision.late
-            && schedules::tell_late(&mut *session, job, scheduled_at).await?
         {
-            let event = Event::RunLate {
-                job: job.to_owned(),
-                scheduled_at,
-                late_since: since,
-            };
-            tenant.tell(now, event);
+            let mut transaction = session.begin().await?;
+            if schedules::tell_late(&mut *transaction, job, scheduled_at).await? {
+                let late = About::Late {
+                    job: job.to_owned(),
+                    scheduled_at,
+                    since,
+                };
+                notices::add(&mut *transaction, now, &late).await?;
+            }
+            transaction.commit().await?;
         }
         if let Some(slot) = decision.begin {
             let cause = Cause::Slot(slot);
             let extent = Extent::AsDue;
-            self.start(at, Begin { cause, extent });
-        }
-        Ok(())
-    }
-
-    /// Starts what people asked for. A request stays written down until a run begins that answers it, so it does not matter what becomes of the one started here.
-    async fn triggered(
-        &mut self,
-        session: &mut PgConnection,
-        seen: &Seen,
-    ) -> Result<(), sqlx::Error> {
-        let tenant = Arc::clone(&self.tenant);
-        let waiting = triggers::waiting(session).await?;
-        self.put_off
-            .retain(|put_off| waiting.iter().any(|request| request.trigger_id == *put_off));
-        for (at, job) in tenant.jobs.iter().enumerate() {
-            let of_job = || waiting.iter().filter(|request| request.job == job.name);
-            // What answers the one who asked for everything answers all.
-            let Some(request) = of_job().find(|it| it.full_scan).or_else(|| of_job().next()) else {
-                continue;
-            };
-            if self.requests.get(&at) == Some(&request.trigger_id) {
-                continue;
-            }
-            if self.busy.contains_key(&job.resource) || seen.is_held(job.resource) {
-                if self.put_off.insert(request.trigger_id) {
-                    tracing::info!(
-                        { field::JOB } = job.name,
-                        { field::NOTE } = request.requested_by,
-                        "a run was asked for; it waits until what works on the same tables has ended"
-                    );
-                }
-                continue;
-            }
-            tracing::info!(
-                { field::JOB } = job.name,
-                { field::NOTE } = request.requested_by,
-                "a run was asked for"
-            );
-            let cause = Cause::Request(request.trigger_id);
-            let extent = if request.full_scan {
-                Extent::Full(Start::Resume)
-            } else {
-                Extent::AsDue
-            };
-            self.requests.insert(at, request.trigger_id);
             self.start(at, Begin { cause, extent });
         }
         Ok(())
@@ -389,7 +343,7 @@ impl Keeper {
         });
     }
 
-    /// Tells how a run ended.
+    /// Does what follows the end of a run.
     async fn finished(&mut self, (at, ended): Finished, session: Option<&mut PgConnection>) {
         let tenant = Arc::clone(&self.tenant);
         let job = &tenant.jobs[at];
@@ -402,15 +356,33 @@ impl Keeper {
             Ok(ended) => {
                 tracing::info!({ field::JOB } = job.name, { field::RUN } = %ended.run_id, { field::NOTE } = ended.ending.name(), "run ended");
                 if let Some(session) = session
-                    && let Err(error) = notices::ended(&tenant, job, session, ended.run_id).await
+                    && let Err(error) = hooks::ended(&tenant, session, ended.run_id).await
                 {
-                    tracing::warn!({ field::RUN } = %ended.run_id, { field::ERROR } = %chain(&error), "nobody could be told how the run ended");
+                    tracing::warn!({ field::RUN } = %ended.run_id, { field::ERROR } = %chain(&error), "what follows a run could not be begun");
                 }
             }
             // Another daemon has it.
             Err(sync::Error::Taken | sync::Error::Lease(leases::Error::Busy { .. })) => {}
             Err(error) => {
                 tracing::error!({ field::JOB } = job.name, { field::ERROR } = %error.chain(), "a run could not be begun or recorded");
+            }
+        }
+    }
+
+    /// Tells what is left to tell, as far as there is time for it.
+    async fn last_words(&mut self) {
+        let telling = async {
+            let mut session = self.tenant.work.database.connect().await?;
+            let (teller, telling) = (self.registered.id(), &mut self.telling);
+            telling.look(&mut session, &self.tenant, teller).await?;
+            telling.all(&mut session).await
+        };
+        match tokio::time::timeout(LAST_WORDS, telling).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!(
+                    "stopping with notifications that were not delivered; another daemon delivers them, or the next one that starts"
+                );
             }
         }
     }

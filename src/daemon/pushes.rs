@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -15,10 +15,10 @@ use super::Tenant;
 use crate::bulk::Error;
 use crate::bulk::progress::State;
 use crate::bulk::push::{self, Allowed, End};
-use crate::notify::{Bulk, Event};
 use crate::state::bulk::orders::{self, Order};
 use crate::state::bulk::rows;
 use crate::state::leases::{self, Subject};
+use crate::state::notices::{self, About};
 use crate::sync::{self, holder_name};
 use crate::telemetry::field;
 
@@ -173,7 +173,7 @@ async fn carry_through(tenant: &Tenant, order: &Order) -> Left {
     }
 }
 
-/// Notes how an order ended, and tells those who want to know.
+/// Notes how an order ended, and that it is to be told.
 async fn end(
     tenant: &Tenant,
     order: &Order,
@@ -183,10 +183,15 @@ async fn end(
     let told = trouble
         .as_ref()
         .map(|(error, remedy)| (error.as_str(), remedy.as_str()));
-    // Another daemon may have been at it too: one of them tells.
-    let Some(ended_at) = orders::end(&mut session, order, told).await? else {
+    // Another daemon may have been at it too: it is told once.
+    let mut transaction = session.begin().await?;
+    let Some(ended_at) = orders::end(&mut *transaction, order, told).await? else {
         return Ok(());
     };
+    if told.is_none() {
+        notices::add(&mut *transaction, ended_at, &About::Push(order.plan_id)).await?;
+    }
+    transaction.commit().await?;
     if let Some((error, remedy)) = told {
         tracing::error!({ field::PLAN } = %order.plan_id, { field::ERROR } = error, { field::NOTE } = remedy, "push stopped");
         return Ok(());
@@ -198,13 +203,6 @@ async fn end(
         { field::TROUBLED } = outcomes.failed + outcomes.unknown,
         "push ended"
     );
-    let bulk = Bulk {
-        plan_id: order.plan_id,
-        rows_succeeded: outcomes.succeeded,
-        rows_failed: outcomes.failed,
-        rows_unknown: outcomes.unknown,
-    };
-    tenant.tell(ended_at, Event::BulkFinished(bulk));
     Ok(())
 }
 

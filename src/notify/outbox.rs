@@ -1,8 +1,7 @@
-//! A queue and a task per receiver: a run hands an event over and goes on, and a receiver that is down keeps no other one waiting.
+//! A queue and a task per receiver: who hands an event over goes on, and hears later that it was delivered. A receiver that is down keeps no other one waiting.
 
-use std::time::Duration;
-
-use tokio::sync::mpsc;
+use futures::future::join_all;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::event::Notice;
@@ -20,8 +19,15 @@ pub struct Outbox(Vec<Queue>);
 #[derive(Debug)]
 struct Queue {
     receiver: Receiver,
-    events: mpsc::Sender<Notice>,
+    events: mpsc::Sender<Waiting>,
     task: JoinHandle<()>,
+}
+
+/// An event that waits for its receiver, and who is to hear that it is delivered or given up.
+#[derive(Debug)]
+struct Waiting {
+    notice: Notice,
+    settled: oneshot::Sender<()>,
 }
 
 impl Outbox {
@@ -39,42 +45,40 @@ impl Outbox {
         Self(queues.collect())
     }
 
-    /// Hands an event to all who want its kind. Never waits: where the queue is full it is dropped, and that is logged.
-    pub fn post(&self, notice: &Notice) {
-        let kind = notice.event.kind();
-        for queue in self
-            .0
-            .iter()
-            .filter(|queue| queue.receiver.on.contains(&kind))
-        {
-            if queue.events.try_send(notice.clone()).is_err() {
-                tracing::warn!(
-                    { field::HOST } = queue.receiver.address.host(),
-                    { field::KIND } = ?kind,
-                    "a notification is dropped: too many wait for this receiver"
-                );
-            }
-        }
+    /// How many more events it takes now; none where nobody is to be told.
+    pub fn room(&self) -> usize {
+        let rooms = self.0.iter().map(|queue| queue.events.capacity());
+        rooms.min().unwrap_or(0)
     }
 
-    /// Takes no more, and waits until what was handed over is delivered or given up, but no longer than this.
-    pub async fn close(self, patience: Duration) {
-        let tasks: Vec<_> = self.0.into_iter().map(|queue| queue.task).collect();
-        let aborts: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
-        if tokio::time::timeout(patience, futures::future::join_all(tasks))
-            .await
-            .is_err()
-        {
-            tracing::warn!("stopping with notifications that were not delivered");
-            for task in aborts {
-                task.abort();
-            }
+    /// Hands an event to all who want its kind, without waiting. What is answered resolves when each of them has it or it was given up, and says whether that is so:
+    /// not where a queue was full, or the outbox was closed before.
+    pub fn post(&self, notice: &Notice) -> impl Future<Output = bool> + Send + use<> {
+        let kind = notice.event.kind();
+        let queues = self.0.iter();
+        let wanted = queues.filter(|queue| queue.receiver.on.contains(&kind));
+        let handed_over: Vec<_> = wanted
+            .map(|queue| {
+                let (settled, hears) = oneshot::channel();
+                let notice = notice.clone();
+                // Without room the other end hears that nobody will tell.
+                let _ = queue.events.try_send(Waiting { notice, settled });
+                hears
+            })
+            .collect();
+        async move { join_all(handed_over).await.iter().all(Result::is_ok) }
+    }
+
+    /// Ends; what is not delivered yet is not delivered by this process.
+    pub fn close(self) {
+        for queue in self.0 {
+            queue.task.abort();
         }
     }
 }
 
-async fn work(sender: Sender, receiver: Receiver, mut waiting: mpsc::Receiver<Notice>) {
-    while let Some(notice) = waiting.recv().await {
+async fn work(sender: Sender, receiver: Receiver, mut waiting: mpsc::Receiver<Waiting>) {
+    while let Some(Waiting { notice, settled }) = waiting.recv().await {
         let (host, kind) = (receiver.address.host(), notice.event.kind());
         match sender.deliver(&receiver, &notice).await {
             Delivery::Done => {
@@ -93,15 +97,20 @@ async fn work(sender: Sender, receiver: Receiver, mut waiting: mpsc::Receiver<No
                 );
             }
         }
+        // Nobody may want to hear it any more.
+        let _ = settled.send(());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
+
+    use futures::FutureExt;
 
     use super::*;
     use crate::clock::Clock;
+    use crate::notify::Kind;
     use crate::notify::document::tests::{every_kind, notice};
     use crate::notify::send::Pace;
     use crate::notify::settings::Settings;
@@ -121,16 +130,27 @@ mod tests {
         let sender = Sender::new(Clock::system(), Pace::default()).unwrap();
         let outbox = Outbox::open(&sender, vec![receiver]);
         let begun = Instant::now();
+        let mut posted = Vec::new();
         for _ in 0..QUEUE {
             for event in every_kind() {
-                outbox.post(&notice(event));
+                posted.push((event.kind(), outbox.post(&notice(event))));
             }
         }
-        outbox.close(Duration::from_millis(200)).await;
         assert!(
             begun.elapsed() < Duration::from_secs(2),
             "{:?}",
             begun.elapsed()
         );
+        assert_eq!(outbox.room(), 0);
+        let (wanted, others): (Vec<_>, Vec<_>) = posted
+            .into_iter()
+            .partition(|(kind, _)| matches!(kind, Kind::Failed | Kind::Late));
+        for (kind, settled) in others {
+            assert_eq!(settled.now_or_never(), Some(true), "{kind:?} is for nobody");
+        }
+        outbox.close();
+        for (_, settled) in wanted {
+            assert!(!settled.await, "nobody has it");
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! [`leases`] prove that this process alone works on a resource; [`runs`] say what was done; [`checkpoints`] and [`windows`] how far; [`notes`] what a scan noted
 //! about single records; [`bulk`] what was pushed; [`visits`] whom the API was asked for one at a time; [`rejects`] what could not be stored. [`privacy`] keeps the key of the hashes,
 //! [`erasures`] who was erased, and [`traces`] finds where a person is named. [`daemons`] say who else is there, [`offers`] what one reads for another,
-//! [`schedules`] and [`triggers`] what daemons agree on. Functions take the connection or transaction of the caller, who decides what
+//! [`schedules`] and [`triggers`] what daemons agree on, and [`notices`] what
+//! they have to tell. Functions take the connection or transaction of the caller, who decides what
 //! commits together.
 
 pub mod bulk;
@@ -12,6 +13,7 @@ pub mod daemons;
 pub mod erasures;
 pub mod leases;
 pub mod notes;
+pub mod notices;
 pub mod offers;
 pub mod privacy;
 pub mod rejects;

@@ -358,7 +358,7 @@ pub async fn note_pushes(
     Ok(())
 }
 
-/// Ends a run.
+/// Ends a run; when that was.
 ///
 /// # Errors
 /// As sqlx.
@@ -368,10 +368,11 @@ pub async fn finish(
     ending: Ending,
     verdict: Option<(&str, &str)>,
     failure: Option<(&str, &str)>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update runs set status = $2, finished_at = clock_timestamp(), verdict = $3, verdict_reason = $4, error = $5, remedy = $6
-         where run_id = $1",
+) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"update runs set status = $2, finished_at = clock_timestamp(), verdict = $3, verdict_reason = $4, error = $5, remedy = $6
+         where run_id = $1
+         returning finished_at as "finished_at!""#,
         run_id,
         ending.name(),
         verdict.map(|(verdict, _)| verdict),
@@ -379,9 +380,8 @@ pub async fn finish(
         failure.map(|(error, _)| error),
         failure.map(|(_, remedy)| remedy),
     )
-    .execute(executor)
-    .await?;
-    Ok(())
+    .fetch_one(executor)
+    .await
 }
 
 /// The latest runs, newest first.

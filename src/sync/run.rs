@@ -11,6 +11,7 @@ use super::{Cause, Ended, Environment, Error, Extent, RECORD_TIMEOUT};
 use crate::record::Resource;
 use crate::scan::verdict::Verdict;
 use crate::state::leases::Lease;
+use crate::state::notices::{self, About};
 use crate::state::runs::{self, Ending, Traffic};
 use crate::state::{checkpoints, notes, offers, triggers};
 use crate::telemetry::field;
@@ -179,7 +180,18 @@ impl Run<'_> {
             .failure
             .as_ref()
             .map(|(error, remedy)| (error.as_str(), remedy.as_str()));
-        runs::finish(&mut *transaction, self.run_id, ending, verdict, failure).await?;
+        let ended_at =
+            runs::finish(&mut *transaction, self.run_id, ending, verdict, failure).await?;
+        match (self.env.cause, ending) {
+            // Whoever runs a command sees how it ends, and what was interrupted goes on.
+            (Cause::Command, _) | (_, Ending::Interrupted) => {}
+            (
+                Cause::Slot(_) | Cause::Request(_),
+                Ending::Succeeded | Ending::Failed | Ending::Braked,
+            ) => {
+                notices::add(&mut *transaction, ended_at, &About::Run(self.run_id)).await?;
+            }
+        }
         transaction.commit().await?;
         let span = Span::current();
         span.note(|| Note::Ended(ending.name()));

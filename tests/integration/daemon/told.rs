@@ -6,7 +6,8 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 use zephr_sync::simulator::{Options, Shape};
 
-use super::{DEADLINE, start, stop_all, until};
+use super::{DEADLINE, start, start_all, stop_all, until};
+use crate::support::running::Running;
 use crate::support::{Mirror, Program, receiver, tenant};
 
 fn few() -> Options {
@@ -58,6 +59,115 @@ async fn a_failure_is_told_when_no_attempt_follows_and_a_recovery_after_it() {
     stop_all(vec![daemon]).await;
     let keys = simulator.keys();
     assert!(!format!("{failure}{recovery}").contains(&*keys.secret));
+}
+
+/// What becomes of the daemon that has told a receiver of a failed run, and has no answer yet.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fate {
+    /// It is killed, and another one starts.
+    Killed,
+    /// It is told to stop, and another one starts.
+    Stopped,
+    /// It is killed, and another one has been there all the time.
+    Survived,
+}
+
+/// The daemon that tells, by its place among those that run.
+async fn teller(mirror: &Mirror, daemons: &[Running]) -> usize {
+    until(
+        mirror,
+        "select count(*) = 1 from notices where teller is not null",
+    )
+    .await;
+    let holder = "select holder from daemons join notices on teller = daemon_id";
+    let holder: String = mirror.value(holder).await;
+    let of = |daemon: &Running| format!("process {}", daemon.pid().as_raw_nonzero());
+    let place = daemons
+        .iter()
+        .position(|daemon| holder.ends_with(&of(daemon)));
+    place.expect("one of them")
+}
+
+async fn told_again(fate: Fate) {
+    let simulator = tenant(few()).await;
+    let mirror = Mirror::new().await;
+    let (url, mut told, answers) = receiver::silent().await;
+    let program = Program::between(&simulator, &mirror)
+        .configured(&format!("[[notify]]\nurl = \"{url}\"\n"))
+        .with("ZEPHR_SECRET_KEY", "not the one that is let in")
+        .users_when_asked();
+    let count = if fate == Fate::Survived { 2 } else { 1 };
+    let mut daemons = start_all(&program, &mirror, count).await;
+    mirror
+        .execute("insert into triggers (trigger_id, job, full_scan, requested_by) values (gen_random_uuid(), 'users', true, 'a test')")
+        .await;
+    let first = next(&mut told).await;
+    assert_eq!(first["event"], "failed", "{fate:?}: {first}");
+    let teller = daemons.remove(teller(&mirror, &daemons).await);
+    match fate {
+        Fate::Killed | Fate::Survived => drop(teller.kill().await),
+        Fate::Stopped => {
+            let log = stop_all(vec![teller]).await.concat();
+            assert!(log.contains("were not delivered"), "{log}");
+        }
+    }
+    answers.send_replace(true);
+    if daemons.is_empty() {
+        daemons.push(start(&program));
+    }
+    let second = next(&mut told).await;
+    assert_eq!(first, second, "{fate:?}: not the same event");
+    until(&mirror, "select count(*) = 0 from notices").await;
+    stop_all(daemons).await;
+    // On a slow machine it may have been told more often; it is one event all the same.
+    while let Ok(more) = told.try_recv() {
+        assert_eq!(first, more, "{fate:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_daemon_had_to_tell_the_next_one_tells() {
+    told_again(Fate::Killed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stopped_daemon_had_to_tell_the_next_one_tells() {
+    told_again(Fate::Stopped).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_daemon_had_to_tell_another_one_tells() {
+    told_again(Fate::Survived).await;
+}
+
+/// A run has ended, and nobody has begun to tell it: it was the last thing that a daemon did.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_end_nobody_has_told_is_told_by_who_has_receivers() {
+    let simulator = tenant(few()).await;
+    let mirror = Mirror::new().await;
+    let (url, mut told) = receiver::start().await;
+    let program = Program::between(&simulator, &mirror)
+        .with("ZEPHR_SECRET_KEY", "not the one that is let in")
+        .users_when_asked();
+    // This one tells nobody.
+    let daemons = start_all(&program, &mirror, 1).await;
+    mirror
+        .execute("insert into triggers (trigger_id, job, full_scan, requested_by) values (gen_random_uuid(), 'users', true, 'a test')")
+        .await;
+    until(
+        &mirror,
+        "select exists (select from runs where status = 'failed')",
+    )
+    .await;
+    for daemon in daemons {
+        daemon.kill().await;
+    }
+    let program = program.configured(&format!("[[notify]]\nurl = \"{url}\"\n"));
+    let daemon = start(&program);
+    let failure = next(&mut told).await;
+    let run: String = mirror.value("select run_id::text from runs").await;
+    assert_eq!(failure["run"]["run_id"], run.as_str(), "{failure}");
+    stop_all(vec![daemon]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
