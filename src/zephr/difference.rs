@@ -5,6 +5,7 @@
 
 use serde_json::value::RawValue;
 
+use super::canonical::canonical;
 use super::json::{self, Fields, Kind};
 use super::{redact, rejoin, timestamp};
 use crate::privacy::Rules;
@@ -31,7 +32,7 @@ pub fn users(mirrored: &Mirrored, shown: &RawValue, ignored: &[String], rules: &
     let item = format!(r#"{{"user":{}}}"#, shown.get());
     let item: &RawValue = serde_json::from_str(&item).unwrap_or(RawValue::NULL);
     let item = redact::apply(item, rules, &mut Vec::new());
-    let item = json::canonical(&item, &[], []).text;
+    let item = canonical(&item, &[], []).text;
     let item: &RawValue = serde_json::from_str(&item).unwrap_or(RawValue::NULL);
     let there = Fields::of(item).unwrap_or_default().get("user");
     let mut comparison = Comparison {

@@ -4,6 +4,7 @@
 use chrono::{DateTime, Datelike, Utc};
 use serde_json::value::RawValue;
 
+use super::canonical::canonical;
 use super::client::Answer;
 use super::error::Failure;
 use super::export;
@@ -155,13 +156,13 @@ fn item(raw: &RawValue, ignored: &[String], rules: &Rules) -> Result<Item, Rejec
     let mut issues = Vec::new();
     let kept = redact::apply(raw, rules, &mut issues);
     let raw: &RawValue = &kept;
-    let mut canonical = json::canonical(raw, ignored, []);
-    canonical.issues.append(&mut issues);
+    let mut form = canonical(raw, ignored, []);
+    form.issues.append(&mut issues);
     let reject = |reason: String| Reject {
         id: None,
         reason,
         text: raw.get().to_owned(),
-        content_hash: canonical.hash,
+        content_hash: form.hash,
         answered_at: None,
     };
     let fields = Fields::of(raw)
@@ -170,18 +171,14 @@ fn item(raw: &RawValue, ignored: &[String], rules: &Rules) -> Result<Item, Rejec
     let id = match named(&fields, &ID_NAMES) {
         Some(id) => key::read_or_number(id, "the event's identifier")
             .map_err(|keyless| reject(keyless.reason))?,
-        None => canonical
-            .hash
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        None => form.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
     };
     Ok(Item {
         id,
         registered_at: Some(at),
-        hash: canonical.hash,
-        text: canonical.text,
-        issues: canonical.issues,
+        hash: form.hash,
+        text: form.text,
+        issues: form.issues,
     })
 }
 

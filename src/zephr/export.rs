@@ -1,5 +1,6 @@
 //! The envelopes of the user export (contract sections 3 and 5.1): nested, flat or a bare array, and nothing else.
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::client::Answer;
@@ -37,6 +38,9 @@ pub fn page(answer: &Answer, ignored: &[String], rules: &Rules) -> Result<Page, 
 /// # Errors
 /// Anything that is not an export is a failure.
 pub fn records_of(answer: &Answer) -> Result<(Vec<&RawValue>, Envelope), Failure> {
+    if let Ok(page) = serde_json::from_slice::<Nested<'_>>(&answer.body) {
+        return Ok((page.results.concat(), envelope(page.meta, page.links)));
+    }
     let root = document(answer)?;
     let (results, envelope) = match json::kind(root) {
         Kind::Array => (root, Envelope::default()),
@@ -48,19 +52,19 @@ pub fn records_of(answer: &Answer) -> Result<(Vec<&RawValue>, Envelope), Failure
     Ok((records(results), envelope))
 }
 
-/// The records of `[[…]]`, as in every rendered sample, or of `[…]`, if that is a slip of the schema.
+/// The form of every rendered sample, whose records are found in one reading. What is not quite so is read part by part.
+#[derive(Deserialize)]
+struct Nested<'a> {
+    #[serde(borrow)]
+    results: Vec<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    meta: Option<&'a RawValue>,
+    #[serde(borrow)]
+    links: Option<&'a RawValue>,
+}
+
+/// The records of `[[…]]`, or of `[…]`, if the other is a slip of the schema.
 fn records(results: &RawValue) -> Vec<&RawValue> {
-    // Most pages are one array in another; reading the inner one at once saves reading all of it once more.
-    let inner = results
-        .get()
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .map(str::trim);
-    if let Some(inner) = inner.filter(|inner| inner.starts_with('['))
-        && let Ok(records) = serde_json::from_str::<Vec<&RawValue>>(inner)
-    {
-        return records;
-    }
     let mut records = Vec::new();
     for element in json::elements(results).unwrap_or_default() {
         match json::elements(element) {
@@ -93,16 +97,21 @@ fn enveloped(root: &RawValue) -> Result<(&RawValue, Envelope), Failure> {
     else {
         return Err(unexpected(described(&fields)));
     };
-    let meta = fields.get("meta").and_then(Fields::of).unwrap_or_default();
+    let around = envelope(fields.get("meta"), fields.get("links"));
+    Ok((results, around))
+}
+
+/// What is around the records, as far as it can be understood.
+fn envelope(meta: Option<&RawValue>, links: Option<&RawValue>) -> Envelope {
+    let meta = meta.and_then(Fields::of).unwrap_or_default();
     let number = |name| meta.get(name).and_then(whole_number);
-    let links = fields.get("links").and_then(Fields::of).unwrap_or_default();
+    let links = links.and_then(Fields::of).unwrap_or_default();
     let next = links.get("next").and_then(Fields::of).unwrap_or_default();
-    let envelope = Envelope {
+    Envelope {
         count: number("count"),
         rpp: number("rpp"),
         next: next.get("page").is_some() || next.get("url").is_some(),
-    };
-    Ok((results, envelope))
+    }
 }
 
 /// A number, or text that holds one.

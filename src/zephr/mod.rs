@@ -7,6 +7,7 @@
 //! [`redact`] takes out of a record what may not be kept, before anything is made of it.
 //! [`rejoin`] makes a user of a record again, and [`difference`] compares it with what the API shows.
 
+pub mod canonical;
 pub mod client;
 pub mod difference;
 pub mod error;

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::canonical::canonical;
 use super::json::{self, Kind};
 use crate::privacy::{Action, Rule, Rules};
 use crate::record::Issue;
@@ -117,9 +118,7 @@ pub fn text_to_hash(value: &RawValue) -> String {
         Kind::Text => json::text(value)
             .map(|text| text.text.into_owned())
             .unwrap_or_default(),
-        Kind::Object | Kind::Array | Kind::Boolean | Kind::Number => {
-            json::canonical(value, &[], []).text
-        }
+        Kind::Object | Kind::Array | Kind::Boolean | Kind::Number => canonical(value, &[], []).text,
     }
 }
 

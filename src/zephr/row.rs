@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use super::canonical::canonical;
 use super::json::{self, Fields, Kind as Sent, Text};
 use super::key::{self, Keyless};
 use super::{redact, timestamp};
@@ -58,17 +59,17 @@ impl<'t> Rows<'t> {
     pub fn read(&self, raw: &RawValue, parent: Option<(&str, &str)>) -> Result<Row, Reject> {
         let mut issues = Vec::new();
         let kept = redact::apply(raw, &self.rules, &mut issues);
-        let mut canonical = json::canonical(&kept, self.ignored, []);
-        canonical.issues.append(&mut issues);
+        let mut form = canonical(&kept, self.ignored, []);
+        form.issues.append(&mut issues);
         let mut hasher = Sha256::new();
         hasher.update(self.layout);
         if let Some((_, key)) = parent {
             hasher.update((key.len() as u64).to_be_bytes());
             hasher.update(key);
         }
-        hasher.update(canonical.hash);
+        hasher.update(form.hash);
         let hash = first_half(hasher);
-        let made = self.make(&canonical.text, hash, canonical.issues, parent);
+        let made = self.make(&form.text, hash, form.issues, parent);
         made.map_err(|Keyless { id, reason }| Reject {
             id,
             reason,

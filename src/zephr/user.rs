@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
+use super::canonical::canonical;
 use super::json::{self, Fields, Kind, Text};
 use super::key::{self, Keyless, MAX_KEY_BYTES};
 use super::row::Rows;
@@ -54,28 +55,28 @@ pub fn item(raw: &RawValue, ignored: &[String], rules: &Rules) -> Result<Item, R
     let mut issues = Vec::new();
     let kept = redact::apply(sent, rules, &mut issues);
     let raw = kept.as_ref();
-    let mut canonical = json::canonical(raw, ignored, ["user.user_id", "user.registered"]);
-    canonical.issues.append(&mut issues);
-    let [id, registered] = canonical.wanted;
+    let mut form = canonical(raw, ignored, ["user.user_id", "user.registered"]);
+    form.issues.append(&mut issues);
+    let [id, registered] = form.wanted;
     match key(raw, id) {
         Ok(id) => Ok(Item {
             id,
             registered_at: registered
                 .and_then(json::text)
                 .and_then(|Text { text, .. }| timestamp::parse(&text)),
-            hash: canonical.hash,
-            text: canonical.text,
-            issues: canonical.issues,
+            hash: form.hash,
+            text: form.text,
+            issues: form.issues,
         }),
         Err(Keyless { id, reason }) => Err(Reject {
             id,
             reason,
             text: raw.get().to_owned(),
             content_hash: if rules.is_empty() {
-                canonical.hash
+                form.hash
             } else {
                 // Two records that differ only in what may not be kept are two.
-                veiled(&json::canonical(sent, ignored, []).hash, rules)
+                veiled(&canonical(sent, ignored, []).hash, rules)
             },
             answered_at: None,
         }),
@@ -398,29 +399,34 @@ impl Row {
     fn write_extra(&mut self, fields: Fields<'_>, captured: &Captured) {
         let out = &mut self.extra;
         json::write_object(fields, out, |name, value, out| {
-            match (name, Fields::of(value)) {
-                ("user", Some(user)) => {
+            match within("user", name, value) {
+                Some(user) => {
                     json::write_object(user, out, |name, value, out| {
-                        match (name, Fields::of(value)) {
-                            ("identifiers", Some(identifiers)) => {
+                        match within("identifiers", name, value) {
+                            Some(identifiers) => {
                                 json::write_object(identifiers, out, |name, value, out| {
                                     if !captured.of_identifiers(name) {
                                         out.push_str(value.get());
                                     }
                                 });
                             }
-                            _ if captured.of_user(name, value) => {}
-                            _ => out.push_str(value.get()),
+                            None if captured.of_user(name, value) => {}
+                            None => out.push_str(value.get()),
                         }
                     });
                 }
-                _ => out.push_str(value.get()),
+                None => out.push_str(value.get()),
             }
         });
         if out.is_empty() {
             out.push_str("{}");
         }
     }
+}
+
+/// The fields of an object of that name: nothing else is looked into.
+fn within<'a>(wanted: &str, name: &str, value: &'a RawValue) -> Option<Fields<'a>> {
+    (name == wanted).then(|| Fields::of(value)).flatten()
 }
 
 #[cfg(test)]
