@@ -3,7 +3,7 @@
 //! Data flows in one direction:
 //!
 //! ```text
-//! Zephr API ──► scan (windows) ──► compare (digest, hashes) ──► merge + progress, one transaction ──► tables     sync
+//! Zephr API ──► scan (windows) ──► compare (hashes) ──► merge + progress, one transaction ──► tables     sync
 //! CSV file ──► plan (diff against the mirror) ──► ledger ──► submit chunks ──► poll ──► reconcile ──► report, undo     bulk
 //! ```
 //!
@@ -22,6 +22,8 @@
 //! - [`schedule`]: when jobs run, in what order, and what follows if they could not
 //! - [`resource`]: what is mirrored beside users and events, described
 //! - [`job`], [`privacy`], [`record`], [`table`], [`remedy`], [`clock`], [`toml_file`]: the words that all share
+
+#![forbid(unsafe_code)]
 
 pub mod attributes;
 pub mod bulk;
