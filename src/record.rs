@@ -167,6 +167,13 @@ pub struct User {
     pub issues: Vec<Issue>,
 }
 
+impl User {
+    /// What could not be kept as sent, as JSON; none when all could.
+    pub fn issues_as_json(&self) -> Option<String> {
+        (!self.issues.is_empty()).then(|| serde_json::json!(self.issues).to_string())
+    }
+}
+
 /// A user's key in another system.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ForeignKey {

@@ -4,6 +4,8 @@
 //! another writer just wrote is not written twice, and an answer that came earlier does not replace one that came later. What is replaced is kept in
 //! `users_history`.
 
+mod copy;
+
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
@@ -47,13 +49,45 @@ pub async fn users(
     run_id: Uuid,
     rows: &mut Vec<Extracted>,
 ) -> Result<Merged, Failure> {
-    let merged = async {
-        let mut savepoint = connection.begin().await?;
-        let merged = merge(&mut savepoint, run_id, rows).await?;
-        savepoint.commit().await?;
-        Ok(merged)
+    let asked = rows.len() as i64;
+    let merged = match attempt(connection, run_id, rows, New::Copied).await {
+        // Another writer added one of them between the look and the COPY: now it is seen.
+        Err(error) if is_there_already(&error) => {
+            attempt(connection, run_id, rows, New::Upserted).await
+        }
+        other => other,
     };
-    merged.await.map_err(failure)
+    let merged = merged.map_err(failure)?;
+    Ok(Merged {
+        unchanged: asked - merged.inserted - merged.updated,
+        ..merged
+    })
+}
+
+/// How users are written who are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum New {
+    /// By COPY, which fails if one of them is there after all.
+    Copied,
+    /// Like those who are there.
+    Upserted,
+}
+
+async fn attempt(
+    connection: &mut PgConnection,
+    run_id: Uuid,
+    rows: &mut Vec<Extracted>,
+    new: New,
+) -> Result<Merged, sqlx::Error> {
+    let mut savepoint = connection.begin().await?;
+    let merged = merge(&mut savepoint, run_id, rows, new).await?;
+    savepoint.commit().await?;
+    Ok(merged)
+}
+
+fn is_there_already(error: &sqlx::Error) -> bool {
+    let said = error.as_database_error();
+    said.is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
 /// Whether it is a value that is to blame.
@@ -83,10 +117,10 @@ async fn merge(
     connection: &mut PgConnection,
     run_id: Uuid,
     rows: &mut Vec<Extracted>,
+    new: New,
 ) -> Result<Merged, sqlx::Error> {
     rows.sort_unstable_by(|(a, _), (b, _)| a.user_id.cmp(&b.user_id));
     let known = lock(connection, run_id, rows).await?;
-    let before = rows.len();
     rows.retain(|(user, extracted_at)| {
         known.get(&user.user_id).is_none_or(|known| {
             let older = known
@@ -96,21 +130,27 @@ async fn merge(
             known.hash != Some(user.hash) && !older
         })
     });
-    let updated: Vec<&str> = rows
+    let is_known = |row: &&Extracted| known.contains_key(&row.0.user_id);
+    let updated: Vec<&Extracted> = rows.iter().filter(is_known).collect();
+    let ids: Vec<&str> = updated
         .iter()
         .map(|(user, _)| user.user_id.as_str())
-        .filter(|id| known.contains_key(*id))
         .collect();
-    if !rows.is_empty() {
-        let superseded_at = supersede(connection, &updated).await?;
-        upsert(connection, run_id, rows, superseded_at).await?;
-        foreign_keys(connection, run_id, rows, &updated).await?;
-        grants(connection, run_id, rows, &updated).await?;
+    let (copied, upserted) = match new {
+        New::Copied => (rows.iter().filter(|row| !is_known(row)).collect(), updated),
+        New::Upserted => (Vec::new(), rows.iter().collect()),
+    };
+    copy::users(connection, run_id, &copied).await?;
+    if !upserted.is_empty() {
+        let superseded_at = supersede(connection, &ids).await?;
+        upsert(connection, run_id, &upserted, superseded_at).await?;
+        foreign_keys(connection, run_id, &upserted, &ids).await?;
     }
+    grants(connection, run_id, rows, &ids).await?;
     Ok(Merged {
-        inserted: (rows.len() - updated.len()) as i64,
-        updated: updated.len() as i64,
-        unchanged: (before - rows.len()) as i64,
+        inserted: (rows.len() - ids.len()) as i64,
+        updated: ids.len() as i64,
+        unchanged: 0,
     })
 }
 
@@ -218,15 +258,10 @@ pub async fn tombstone(
 async fn upsert(
     connection: &mut PgConnection,
     run_id: Uuid,
-    rows: &[Extracted],
+    rows: &[&Extracted],
     superseded_at: Option<DateTime<Utc>>,
 ) -> Result<(), sqlx::Error> {
-    let issues: Vec<Option<String>> = rows
-        .iter()
-        .map(|(user, _)| {
-            (!user.issues.is_empty()).then(|| serde_json::json!(user.issues).to_string())
-        })
-        .collect();
+    let issues = column(rows, User::issues_as_json);
     sqlx::query_file!(
         "src/load/merge/users.sql",
         run_id,
@@ -249,7 +284,7 @@ async fn upsert(
     Ok(())
 }
 
-fn column<'a, T>(rows: &'a [Extracted], value: impl Fn(&'a User) -> T) -> Vec<T> {
+fn column<'a, T>(rows: &[&'a Extracted], value: impl Fn(&'a User) -> T) -> Vec<T> {
     rows.iter().map(|(user, _)| value(user)).collect()
 }
 
@@ -283,7 +318,7 @@ async fn grants(
 async fn foreign_keys(
     connection: &mut PgConnection,
     run_id: Uuid,
-    rows: &[Extracted],
+    rows: &[&Extracted],
     updated: &[&str],
 ) -> Result<(), sqlx::Error> {
     let (mut owners, mut systems, mut keys, mut at) = (vec![], vec![], vec![], vec![]);
