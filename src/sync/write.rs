@@ -1,38 +1,37 @@
-//! The writing side of a run: batches of pages, each merged and committed with its counters and its progress in one transaction.
+//! The writing side of a run: pages as they come, in batches, to where the run wants them.
 
 mod append;
+mod merge;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::Error;
-use super::progress::{Phase, Progress};
+use super::progress::Progress;
 use crate::load::compare::{self, Group, Range};
-use crate::load::merge::{self, Extracted, Failure};
 use crate::privacy::Erased;
-use crate::record::{Item, Reject, Resource};
+use crate::record::{Item, Reject};
 use crate::scan::part::Fetched;
 use crate::scan::verdict::Proof;
 use crate::scan::walk::Part;
-use crate::state::leases::Token;
 use crate::state::notes::{self, Note};
-use crate::state::offers::{self, Asked, Claim};
-use crate::state::runs::{self, Counts};
-use crate::state::{erasures, rejects, windows};
+use crate::state::runs::Counts;
+use crate::state::windows;
 use crate::telemetry::span::{Span, Work};
 use crate::zephr::user;
 pub use append::Append;
+pub use merge::{Kept, Merge};
 
 /// A second writing connection is worth half as much again; a third only waits for the same two disks and cores.
 pub const WRITERS: u32 = 2;
 
 /// Records that commit together, about. Large enough that the commit does not matter, small enough that a batch in memory does not either.
-const BATCH: usize = 1_500;
+const BATCH: usize = 1_000;
 
 /// Records per statement. Rows are made and encoded for one statement at a time, which is what memory is spent on; larger ones are not faster.
 const STATEMENT: usize = 500;
@@ -50,71 +49,6 @@ pub enum Destination {
     Count(PgPool, Arc<Progress>),
     /// Nowhere: who is in them is no longer noted as changed by this scan.
     Strike(PgPool, Uuid),
-}
-
-/// What a merging writer needs.
-#[derive(Debug, Clone)]
-pub struct Merge {
-    pool: PgPool,
-    token: Token,
-    job: Arc<str>,
-    run_id: Uuid,
-    scan: Option<Kept>,
-    progress: Arc<Progress>,
-    erased: Arc<Erased>,
-}
-
-/// A scan whose progress is kept.
-#[derive(Debug, Clone, Copy)]
-pub struct Kept {
-    /// The scan.
-    pub scan_id: Uuid,
-    /// Whether it is noted who changed.
-    pub notes_changes: bool,
-}
-
-impl Merge {
-    /// Merges into the mirror under a lease. Without a scan no progress is kept.
-    pub fn new(
-        pool: PgPool,
-        token: Token,
-        job: &str,
-        run_id: Uuid,
-        scan: Option<Kept>,
-        progress: Arc<Progress>,
-    ) -> Self {
-        Self {
-            pool,
-            token,
-            job: job.into(),
-            run_id,
-            scan,
-            progress,
-            erased: Arc::default(),
-        }
-    }
-
-    /// Leaves out who was erased.
-    pub fn without(self, erased: Erased) -> Self {
-        Self {
-            erased: Arc::new(erased),
-            ..self
-        }
-    }
-}
-
-impl Destination {
-    async fn write(&self, batch: Batch) -> Result<(), Error> {
-        match self {
-            Self::Merge(merge) => merge.write(batch).await,
-            Self::Compare(pool, progress, erased) => {
-                compare_only(pool, progress, erased, batch).await
-            }
-            Self::Append(append) => append.write(batch).await,
-            Self::Count(pool, progress) => append::count_only(pool, progress, batch).await,
-            Self::Strike(pool, scan_id) => strike(pool, *scan_id, batch).await,
-        }
-    }
 }
 
 /// The writers of a run.
@@ -183,10 +117,29 @@ async fn write_all(
     destination: &Destination,
     pages: &Mutex<mpsc::Receiver<Fetched>>,
 ) -> Result<(), Error> {
+    match destination {
+        Destination::Merge(merge) => merge.write_all(pages).await,
+        Destination::Compare(pool, progress, erased) => {
+            each(pages, |batch| compare_only(pool, progress, erased, batch)).await
+        }
+        Destination::Append(append) => each(pages, |batch| append.write(batch)).await,
+        Destination::Count(pool, progress) => {
+            each(pages, |batch| append::count_only(pool, progress, batch)).await
+        }
+        Destination::Strike(pool, scan_id) => {
+            each(pages, |batch| strike(pool, *scan_id, batch)).await
+        }
+    }
+}
+
+async fn each<F: Future<Output = Result<(), Error>>>(
+    pages: &Mutex<mpsc::Receiver<Fetched>>,
+    write: impl Fn(Batch) -> F,
+) -> Result<(), Error> {
     while let Some(batch) = next_batch(pages).await {
         let rows = batch.rows;
         let span = Span::of(|| Work::Batch { rows });
-        span.over(destination.write(batch)).await?;
+        span.over(write(batch)).await?;
     }
     Ok(())
 }
@@ -204,10 +157,10 @@ async fn next_batch(pages: &Mutex<mpsc::Receiver<Fetched>>) -> Option<Batch> {
     Some(batch)
 }
 
-/// Pages that commit together.
+/// Pages that are compared together.
 #[derive(Debug, Default)]
 struct Batch {
-    /// Whole windows: each is compared by its digest first.
+    /// Whole windows: each is compared as one.
     windows: Vec<Group>,
     window_times: Vec<Option<DateTime<Utc>>>,
     /// Pages of parts that were read by page: compared by key.
@@ -298,160 +251,6 @@ impl Batch {
         // Ascending, through all statements of the transaction: two writers that meet the same users lock them in the same order.
         items.reverse();
         items
-    }
-}
-
-impl Merge {
-    async fn write(&self, batch: Batch) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        self.token.fence(&mut transaction).await?;
-        let counts = self.merge_batch(&mut transaction, batch).await?;
-        // Last, since the other writers wait for this row until the commit.
-        runs::add(&mut *transaction, self.run_id, counts).await?;
-        transaction.commit().await?;
-        self.progress.committed(counts);
-        Ok(())
-    }
-
-    /// Writes a window that was read for another process, if the claim on it still stands; whether it did. The claim ends with the commit.
-    pub(super) async fn write_claimed(
-        &self,
-        fetched: Fetched,
-        claim: Claim,
-        asked: Asked,
-    ) -> Result<bool, Error> {
-        let mut batch = Batch::default();
-        batch.push(fetched);
-        let mut transaction = self.pool.begin().await?;
-        self.token.fence(&mut transaction).await?;
-        if !offers::stands(&mut transaction, claim).await? {
-            return Ok(false);
-        }
-        let counts = self.merge_batch(&mut transaction, batch).await?;
-        offers::whole(&mut *transaction, claim, counts, asked).await?;
-        runs::add(&mut *transaction, self.run_id, counts).await?;
-        transaction.commit().await?;
-        self.progress.committed(counts);
-        Ok(true)
-    }
-
-    /// Everything that commits with a batch but the counters of the run.
-    async fn merge_batch(
-        &self,
-        transaction: &mut PgConnection,
-        mut batch: Batch,
-    ) -> Result<Counts, Error> {
-        let mut counts = Counts {
-            read: batch.rows as i64,
-            ..Counts::default()
-        };
-        let erased = batch.without(&self.erased);
-        let undated = batch.undated();
-        let missing = compare::changed(transaction, &mut batch.windows).await?;
-        self.progress.enter(Phase::BatchCompared);
-        let mut unstorable = std::mem::take(&mut batch.rejects);
-        let done = std::mem::take(&mut batch.done);
-        let items = batch.items();
-        if let Some(scan) = self.scan {
-            scan.note(
-                transaction,
-                Note::Undated,
-                undated.iter().map(String::as_str),
-            )
-            .await?;
-            scan.note(
-                transaction,
-                Note::Missing,
-                missing.iter().map(String::as_str),
-            )
-            .await?;
-        }
-        let (run_id, unstored) = (self.run_id, &mut unstorable);
-        let changed = Self::merge(transaction, run_id, items, &mut counts, unstored).await?;
-        if let Some(scan) = self.scan.filter(|scan| scan.notes_changes) {
-            scan.note(
-                transaction,
-                Note::Changed,
-                changed.iter().map(String::as_str),
-            )
-            .await?;
-        }
-        self.progress.enter(Phase::BatchMerged);
-        let left_out = (unstorable.len() + erased.len()) as i64;
-        counts.unchanged = counts.read - counts.inserted - counts.updated - left_out;
-        if !erased.is_empty() {
-            erasures::met(&mut *transaction, self.run_id, &erased).await?;
-        }
-        if !unstorable.is_empty() {
-            let met = rejects::store(
-                &mut *transaction,
-                &self.job,
-                Resource::Users,
-                self.run_id,
-                &unstorable,
-            )
-            .await?;
-            // A part that is read by page is read twice, and its rejects are still the same.
-            counts.rejected = met as i64;
-        }
-        if let Some(scan) = self.scan
-            && !done.is_empty()
-        {
-            windows::commit(&mut *transaction, scan.scan_id, self.run_id, &done).await?;
-        }
-        Ok(counts)
-    }
-
-    /// Merges, halving what Postgres cannot hold until the records are found that it refuses. Answers who was new or different.
-    pub async fn merge(
-        connection: &mut PgConnection,
-        run_id: Uuid,
-        items: Vec<(Item, Option<DateTime<Utc>>)>,
-        counts: &mut Counts,
-        unstorable: &mut Vec<Reject>,
-    ) -> Result<Vec<String>, Error> {
-        let mut changed = Vec::new();
-        let mut pending: Vec<_> = items.chunks(STATEMENT).rev().collect();
-        while let Some(items) = pending.pop() {
-            if items.is_empty() {
-                continue;
-            }
-            let mut rows = items
-                .iter()
-                .map(|(item, at)| (user::row(item), *at))
-                .collect();
-            match merge::users(connection, run_id, &mut rows).await {
-                Ok(merged) => {
-                    counts.inserted += merged.inserted;
-                    counts.updated += merged.updated;
-                    // What was equal after all is no longer among the rows.
-                    let merged = rows.into_iter().map(|(user, _): Extracted| user.user_id);
-                    changed.extend(merged);
-                }
-                Err(Failure::Database(error)) => return Err(error.into()),
-                Err(Failure::Unstorable(reason)) => match items {
-                    [(item, at)] => unstorable.push(user::reject(item, *at, reason)),
-                    several => {
-                        let (first, second) = several.split_at(several.len() / 2);
-                        pending.push(second);
-                        pending.push(first);
-                    }
-                },
-            }
-        }
-        Ok(changed)
-    }
-}
-
-impl Kept {
-    async fn note(
-        self,
-        connection: &mut PgConnection,
-        note: Note,
-        ids: impl Iterator<Item = &str>,
-    ) -> Result<(), Error> {
-        let ids: Vec<&str> = ids.collect();
-        Ok(notes::add(connection, self.scan_id, note, &ids).await?)
     }
 }
 

@@ -1,0 +1,341 @@
+//! Batches into the mirror, each with its counters and its progress in one transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Batch, STATEMENT, next_batch};
+use crate::load::compare;
+use crate::load::merge::{self, Extracted, Failure};
+use crate::privacy::Erased;
+use crate::record::{Item, Reject, Resource};
+use crate::scan::part::Fetched;
+use crate::state::leases::Token;
+use crate::state::notes::{self, Note};
+use crate::state::offers::{self, Asked, Claim};
+use crate::state::runs::{self, Counts};
+use crate::state::{erasures, rejects, windows};
+use crate::sync::Error;
+use crate::sync::progress::{Phase, Progress};
+use crate::telemetry::span::{Span, Work};
+use crate::zephr::user;
+
+/// Windows in which nothing changed that commit together, at most, and how long the first of them waits: so much is asked again by a scan that was killed.
+const UNCHANGED_WINDOWS: usize = 32;
+const UNCHANGED_WAIT: Duration = Duration::from_millis(500);
+
+/// What a merging writer needs.
+#[derive(Debug, Clone)]
+pub struct Merge {
+    pool: PgPool,
+    token: Token,
+    job: Arc<str>,
+    run_id: Uuid,
+    scan: Option<Kept>,
+    progress: Arc<Progress>,
+    erased: Arc<Erased>,
+}
+
+/// A scan whose progress is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    /// The scan.
+    pub scan_id: Uuid,
+    /// Whether it is noted who changed.
+    pub notes_changes: bool,
+}
+
+impl Merge {
+    /// Merges into the mirror under a lease. Without a scan no progress is kept.
+    pub fn new(
+        pool: PgPool,
+        token: Token,
+        job: &str,
+        run_id: Uuid,
+        scan: Option<Kept>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self {
+            pool,
+            token,
+            job: job.into(),
+            run_id,
+            scan,
+            progress,
+            erased: Arc::default(),
+        }
+    }
+
+    /// Leaves out who was erased.
+    pub fn without(self, erased: Erased) -> Self {
+        Self {
+            erased: Arc::new(erased),
+            ..self
+        }
+    }
+}
+
+/// What is to be committed of some batches.
+#[derive(Debug, Default)]
+struct Compared {
+    /// Records received.
+    read: i64,
+    /// Who was met that is kept out.
+    erased: Vec<[u8; 32]>,
+    undated: Vec<String>,
+    missing: Vec<String>,
+    unstorable: Vec<Reject>,
+    done: Vec<(windows::Done, i64)>,
+    /// What is new or different.
+    items: Vec<(Item, Option<DateTime<Utc>>)>,
+}
+
+impl Compared {
+    fn append(&mut self, mut later: Self) {
+        self.read += later.read;
+        self.erased.append(&mut later.erased);
+        self.undated.append(&mut later.undated);
+        self.missing.append(&mut later.missing);
+        self.unstorable.append(&mut later.unstorable);
+        self.done.append(&mut later.done);
+        self.items.append(&mut later.items);
+    }
+}
+
+impl Merge {
+    /// Writes what comes, until there is no more. What changed nothing waits for company: a commit is only for its progress then.
+    pub(super) async fn write_all(
+        &self,
+        pages: &Mutex<mpsc::Receiver<Fetched>>,
+    ) -> Result<(), Error> {
+        let mut waiting = Compared::default();
+        let mut until = Instant::now();
+        loop {
+            let batch = if waiting.read == 0 {
+                next_batch(pages).await
+            } else {
+                match tokio::time::timeout_at(until, next_batch(pages)).await {
+                    Ok(batch) => batch,
+                    Err(_) => {
+                        self.commit(std::mem::take(&mut waiting)).await?;
+                        continue;
+                    }
+                }
+            };
+            let Some(batch) = batch else {
+                break;
+            };
+            let rows = batch.rows;
+            let span = Span::of(|| Work::Batch { rows });
+            let written = async {
+                let compared = self
+                    .compare(&mut *self.pool.acquire().await?, batch)
+                    .await?;
+                if waiting.read == 0 {
+                    until = Instant::now() + UNCHANGED_WAIT;
+                }
+                waiting.append(compared);
+                if self.may_wait(&waiting) {
+                    return Ok(());
+                }
+                self.commit(std::mem::take(&mut waiting)).await
+            };
+            span.over(written).await?;
+        }
+        if waiting.read > 0 {
+            self.commit(waiting).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the commit of this can wait: nothing is to be written but the progress of a scan, and others may still join it.
+    fn may_wait(&self, compared: &Compared) -> bool {
+        self.scan.is_some()
+            && compared.items.is_empty()
+            && compared.unstorable.is_empty()
+            && compared.erased.is_empty()
+            && compared.done.len() < UNCHANGED_WINDOWS
+    }
+
+    async fn commit(&self, compared: Compared) -> Result<(), Error> {
+        let mut transaction = self.pool.begin().await?;
+        self.token.fence(&mut transaction).await?;
+        let counts = self.merge_compared(&mut transaction, compared).await?;
+        // Last, since the other writers wait for this row until the commit.
+        runs::add(&mut *transaction, self.run_id, counts).await?;
+        transaction.commit().await?;
+        self.progress.committed(counts);
+        Ok(())
+    }
+
+    /// Writes a window that was read for another process, if the claim on it still stands; whether it did. The claim ends with the commit.
+    pub(in crate::sync) async fn write_claimed(
+        &self,
+        fetched: Fetched,
+        claim: Claim,
+        asked: Asked,
+    ) -> Result<bool, Error> {
+        let mut batch = Batch::default();
+        batch.push(fetched);
+        let mut transaction = self.pool.begin().await?;
+        self.token.fence(&mut transaction).await?;
+        if !offers::stands(&mut transaction, claim).await? {
+            return Ok(false);
+        }
+        let compared = self.compare(&mut transaction, batch).await?;
+        let counts = self.merge_compared(&mut transaction, compared).await?;
+        offers::whole(&mut *transaction, claim, counts, asked).await?;
+        runs::add(&mut *transaction, self.run_id, counts).await?;
+        transaction.commit().await?;
+        self.progress.committed(counts);
+        Ok(true)
+    }
+
+    /// Finds out what of a batch is new or different. Writes nothing: what is merged later is compared again under the locks of its rows.
+    async fn compare(
+        &self,
+        connection: &mut PgConnection,
+        mut batch: Batch,
+    ) -> Result<Compared, Error> {
+        let read = batch.rows as i64;
+        let erased = batch.without(&self.erased);
+        let undated = batch.undated();
+        let missing = compare::changed(connection, &mut batch.windows).await?;
+        self.progress.enter(Phase::BatchCompared);
+        Ok(Compared {
+            read,
+            erased,
+            undated,
+            missing,
+            unstorable: std::mem::take(&mut batch.rejects),
+            done: std::mem::take(&mut batch.done),
+            items: batch.items(),
+        })
+    }
+
+    /// Everything that commits together but the counters of the run.
+    async fn merge_compared(
+        &self,
+        transaction: &mut PgConnection,
+        compared: Compared,
+    ) -> Result<Counts, Error> {
+        let Compared {
+            read,
+            erased,
+            undated,
+            missing,
+            mut unstorable,
+            done,
+            items,
+        } = compared;
+        let mut counts = Counts {
+            read,
+            ..Counts::default()
+        };
+        if let Some(scan) = self.scan {
+            scan.note(
+                transaction,
+                Note::Undated,
+                undated.iter().map(String::as_str),
+            )
+            .await?;
+            scan.note(
+                transaction,
+                Note::Missing,
+                missing.iter().map(String::as_str),
+            )
+            .await?;
+        }
+        let (run_id, unstored) = (self.run_id, &mut unstorable);
+        let changed = Self::merge(transaction, run_id, items, &mut counts, unstored).await?;
+        if let Some(scan) = self.scan.filter(|scan| scan.notes_changes) {
+            scan.note(
+                transaction,
+                Note::Changed,
+                changed.iter().map(String::as_str),
+            )
+            .await?;
+        }
+        self.progress.enter(Phase::BatchMerged);
+        let left_out = (unstorable.len() + erased.len()) as i64;
+        counts.unchanged = counts.read - counts.inserted - counts.updated - left_out;
+        if !erased.is_empty() {
+            erasures::met(&mut *transaction, self.run_id, &erased).await?;
+        }
+        if !unstorable.is_empty() {
+            let met = rejects::store(
+                &mut *transaction,
+                &self.job,
+                Resource::Users,
+                self.run_id,
+                &unstorable,
+            )
+            .await?;
+            // A part that is read by page is read twice, and its rejects are still the same.
+            counts.rejected = met as i64;
+        }
+        if let Some(scan) = self.scan
+            && !done.is_empty()
+        {
+            windows::commit(&mut *transaction, scan.scan_id, self.run_id, &done).await?;
+        }
+        Ok(counts)
+    }
+
+    /// Merges, halving what Postgres cannot hold until the records are found that it refuses. Answers who was new or different.
+    pub async fn merge(
+        connection: &mut PgConnection,
+        run_id: Uuid,
+        items: Vec<(Item, Option<DateTime<Utc>>)>,
+        counts: &mut Counts,
+        unstorable: &mut Vec<Reject>,
+    ) -> Result<Vec<String>, Error> {
+        let mut changed = Vec::new();
+        let mut pending: Vec<_> = items.chunks(STATEMENT).rev().collect();
+        while let Some(items) = pending.pop() {
+            if items.is_empty() {
+                continue;
+            }
+            let mut rows = items
+                .iter()
+                .map(|(item, at)| (user::row(item), *at))
+                .collect();
+            match merge::users(connection, run_id, &mut rows).await {
+                Ok(merged) => {
+                    counts.inserted += merged.inserted;
+                    counts.updated += merged.updated;
+                    // What was equal after all is no longer among the rows.
+                    let merged = rows.into_iter().map(|(user, _): Extracted| user.user_id);
+                    changed.extend(merged);
+                }
+                Err(Failure::Database(error)) => return Err(error.into()),
+                Err(Failure::Unstorable(reason)) => match items {
+                    [(item, at)] => unstorable.push(user::reject(item, *at, reason)),
+                    several => {
+                        let (first, second) = several.split_at(several.len() / 2);
+                        pending.push(second);
+                        pending.push(first);
+                    }
+                },
+            }
+        }
+        Ok(changed)
+    }
+}
+
+impl Kept {
+    async fn note(
+        self,
+        connection: &mut PgConnection,
+        note: Note,
+        ids: impl Iterator<Item = &str>,
+    ) -> Result<(), Error> {
+        let ids: Vec<&str> = ids.collect();
+        Ok(notes::add(connection, self.scan_id, note, &ids).await?)
+    }
+}
