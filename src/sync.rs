@@ -21,6 +21,7 @@ mod scan;
 pub mod scope;
 pub mod share;
 mod tables;
+mod tidy;
 mod users;
 mod write;
 

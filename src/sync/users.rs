@@ -12,7 +12,7 @@ use super::scan::{self, Checkpoint, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::share::Lending;
 use super::write::{self, Destination, Merge};
-use super::{Ended, Environment, Error, Extent, holder_name, privacy};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy, tidy};
 use crate::job::Job;
 use crate::load::compare;
 use crate::record::Resource;
@@ -202,6 +202,20 @@ impl Run<'_> {
         }
         env.progress.enter(Phase::ScanRead);
         let (verdict, reason) = scan.walk.verdict();
+        let settled = self.settle(scope, &scan, verdict, reason, living).await?;
+        tidy::users(self.pool, env.progress.counts()).await;
+        Ok(settled)
+    }
+
+    /// What is left to do when everything is read.
+    async fn settle(
+        &self,
+        scope: Scope,
+        scan: &Scan<'_, Reader>,
+        verdict: Verdict,
+        reason: String,
+        living: i64,
+    ) -> Result<(Ending, Outcome), Error> {
         match (scope, verdict) {
             (Scope::Full { .. }, Verdict::Incomplete) => {
                 Ok((Ending::Failed, incomplete(reason, Moves::Abandoned)))
@@ -231,7 +245,7 @@ impl Run<'_> {
                 let deletions = self.deletions(scan_id);
                 deletions.note_missing(scan.walk.by_page()).await?;
                 let learned = scan.walk.reader().learned();
-                self.commit_by_page(scan_id, &scan).await?;
+                self.commit_by_page(scan_id, scan).await?;
                 let settled = deletions.settle(living).await?;
                 if settled == Settled::Interrupted {
                     return Ok(interrupted());

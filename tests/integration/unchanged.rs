@@ -87,3 +87,36 @@ async fn written(mirror: &Mirror) -> String {
     mirror.alone().await;
     mirror.value(WRITTEN).await
 }
+
+/// How often somebody other than autovacuum vacuumed the users, and analysed them.
+const CLEANED: &str = "select vacuum_count::text || ' ' || analyze_count from pg_stat_user_tables where relname = 'users'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_loads_or_changes_much_cleans_up_behind_itself_and_no_other_does() {
+    let simulator = people(3_000).await;
+    let (tenant, mirror) = (simulator.tenant(), Mirror::new().await);
+    let program = Program::between(&simulator, &mirror);
+    let full = ["sync", "users", "--full"];
+
+    program.run(&full).await.expect(0);
+    assert_eq!(mirror.value::<String>(CLEANED).await, "1 1");
+    let known: i64 = mirror
+        .value("select reltuples::bigint from pg_class where oid = 'users'::regclass")
+        .await;
+    assert_eq!(known, 3_000);
+
+    program.run(&full).await.expect(0);
+    assert_eq!(mirror.value::<String>(CLEANED).await, "1 1");
+
+    for index in 0..500 {
+        assert!(tenant.update(index));
+    }
+    program.run(&full).await.expect(0);
+    assert_eq!(mirror.value::<String>(CLEANED).await, "1 1");
+
+    for index in 0..1_500 {
+        assert!(tenant.update(index));
+    }
+    program.run(&full).await.expect(0);
+    assert_eq!(mirror.value::<String>(CLEANED).await, "2 1");
+}

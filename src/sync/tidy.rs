@@ -1,0 +1,57 @@
+//! Tables as a run should leave them. Autovacuum looks once a minute, waits until a fifth of a table is dead, and may be off: the night's next job, a plan or an
+//! analyst's query comes sooner. So a run that loaded or changed much cleans up behind itself: pages without dead rows are read from indexes alone and take in
+//! the next night's versions, and the first lookups by name know how many rows there are.
+
+use sqlx::{Executor, PgPool};
+
+use crate::state::runs::Counts;
+use crate::telemetry::field;
+
+/// Fewer rows than this are no trouble to anybody.
+const LEAST_ROWS: i64 = 1_000;
+
+/// One row in so many, replaced by a run, is worth a vacuum: a mirror that changes by one in a hundred each night keeps its size.
+const REPLACED_ONE_IN: i64 = 200;
+
+/// One row in so many, new with a run, makes what Postgres knows of the table wrong.
+const NEW_ONE_IN: i64 = 5;
+
+/// The columns that the product looks rows up by. Those of analysts, documents among them, take longer than the rest together, and autovacuum comes to them.
+const ANALYZE: [&str; 2] = [
+    "vacuum (analyze, truncate off) users (user_id, email, username, registered_at, _zephr_deleted_at)",
+    "vacuum (analyze, truncate off) user_foreign_keys (user_id, system, key)",
+];
+
+const VACUUM: [&str; 2] = [
+    "vacuum (truncate off) users",
+    "vacuum (truncate off) user_foreign_keys",
+];
+
+/// Cleans up after a run that did this to the users, if it is worth it. What keeps it from that is not the run's failure, and is logged.
+pub(super) async fn users(pool: &PgPool, counts: Counts) {
+    if let Err(error) = clean(pool, counts).await {
+        tracing::warn!({ field::ERROR } = %error, "the tables were not vacuumed");
+    }
+}
+
+async fn clean(pool: &PgPool, counts: Counts) -> Result<(), sqlx::Error> {
+    let replaced = counts.updated + counts.tombstoned;
+    if counts.inserted.max(replaced) < LEAST_ROWS {
+        return Ok(());
+    }
+    // As of the last vacuum; below zero where there was none.
+    let rows = sqlx::query_scalar!(
+        r#"select reltuples::bigint as "rows!" from pg_class where oid = 'users'::regclass"#
+    )
+    .fetch_one(pool)
+    .await?;
+    let [users, keys] = if counts.inserted * NEW_ONE_IN >= rows {
+        ANALYZE
+    } else if replaced * REPLACED_ONE_IN >= rows {
+        VACUUM
+    } else {
+        return Ok(());
+    };
+    tokio::try_join!(pool.execute(users), pool.execute(keys))?;
+    Ok(())
+}
