@@ -29,7 +29,7 @@ const FILL_RISES: f64 = 0.003;
 
 /// A stretch is halved for the sake of asking more at once if it has so many pages left: it costs the request that finds out how many are in each half, and
 /// half of one at the end that is added.
-const PAGES_TO_HALVE: f64 = 32.0;
+const PAGES_TO_HALVE: f64 = 16.0;
 
 /// The least by which an open end is pushed outwards.
 const LEAST_SPAN: TimeDelta = TimeDelta::days(1);
