@@ -1,9 +1,12 @@
 //! The words that all rooms share: what a record is on its way from the API into a table.
 
+mod piece;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::table::Row;
+pub use piece::Piece;
 
 /// Bytes of a row hash. Half a SHA-256: two versions of one user collide once in 2^128, and the covering index stays small.
 pub const HASH_BYTES: usize = 16;
@@ -64,8 +67,8 @@ pub struct Item {
     pub registered_at: Option<DateTime<Utc>>,
     /// Hash of the content without volatile fields; it covers the key.
     pub hash: [u8; HASH_BYTES],
-    /// The record in canonical JSON that Postgres can hold.
-    pub text: String,
+    /// The record in canonical JSON that Postgres can hold, with those of its page in one piece of memory.
+    pub text: Piece,
     /// What had to be replaced for that.
     pub issues: Vec<Issue>,
 }
@@ -195,7 +198,7 @@ pub struct Event {
     /// What it was.
     pub kind: Option<String>,
     /// All of its columns, as JSON.
-    pub payload: String,
+    pub payload: Piece,
     /// As of the item.
     pub hash: [u8; HASH_BYTES],
     /// What could not be kept as sent.

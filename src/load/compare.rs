@@ -46,6 +46,11 @@ pub async fn changed(
     // Of each group, what the mirror holds and nobody sent: it changed, or it is missing.
     let mut left: Vec<HashSet<Hash>> = Vec::with_capacity(groups.len());
     for (group, mirrored) in groups.iter_mut().zip(mirrored) {
+        if is_equal(&group.items, of_bytes(&mirrored)) {
+            group.items.clear();
+            left.push(HashSet::new());
+            continue;
+        }
         once_each(&mut group.items);
         let mut mirrored = of_bytes(&mirrored);
         group.items.retain(|item| !mirrored.remove(&item.hash));
@@ -123,6 +128,11 @@ async fn replaced(
 /// Hashes that stand one behind the other.
 fn of_bytes(bytes: &[u8]) -> HashSet<Hash> {
     bytes.as_chunks().0.iter().copied().collect()
+}
+
+/// Whether these records are those of the mirror, each once.
+fn is_equal(items: &[Item], mut mirrored: HashSet<Hash>) -> bool {
+    items.len() == mirrored.len() && items.iter().all(|item| mirrored.remove(&item.hash))
 }
 
 /// Of a user that was sent twice the last counts: nothing says which is the newer one, and the next scan settles it.
@@ -303,13 +313,14 @@ pub async fn known(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Piece;
 
     fn item(id: &str, hash: u8) -> Item {
         Item {
             id: id.into(),
             registered_at: None,
             hash: [hash; 16],
-            text: String::new(),
+            text: Piece::default(),
             issues: vec![],
         }
     }

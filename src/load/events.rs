@@ -71,7 +71,7 @@ async fn insert(
             .collect::<Vec<_>>() as &[Option<&str>],
         &events
             .iter()
-            .map(|event| event.payload.as_str())
+            .map(|event| &*event.payload)
             .collect::<Vec<_>>() as &[&str],
         &events
             .iter()

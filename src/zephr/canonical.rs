@@ -7,12 +7,14 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::json::{Text, quote};
-use crate::record::{HASH_BYTES, Issue};
+use super::lexer::Lexer;
+use crate::record::{HASH_BYTES, Issue, Piece};
 
 /// Objects and arrays nested deeper than this stay as they were sent: sorting them is not worth a recursion that a record could drive.
 const MAX_DEPTH: usize = 48;
@@ -29,6 +31,8 @@ const CANONICAL_VERSION: u8 = 1;
 struct Path<'p> {
     parent: Option<&'p Path<'p>>,
     name: &'p str,
+    /// Bytes of it as it shows itself.
+    length: usize,
 }
 
 impl fmt::Display for Path<'_> {
@@ -40,14 +44,26 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-impl Path<'_> {
+impl<'p> Path<'p> {
+    fn new(parent: Option<&'p Self>, name: &'p str) -> Self {
+        Self {
+            parent,
+            name,
+            length: parent.map_or(0, |parent| parent.length + 1) + name.len(),
+        }
+    }
+
     /// Whether this is how the path shows itself.
     fn is(&self, shown: &str) -> bool {
+        self.length == shown.len() && self.ends(shown)
+    }
+
+    fn ends(&self, shown: &str) -> bool {
         match (shown.strip_suffix(self.name), self.parent) {
             (None, _) => false,
             (Some(rest), None) => rest.is_empty(),
             (Some(rest), Some(parent)) => {
-                rest.strip_suffix('.').is_some_and(|rest| parent.is(rest))
+                rest.strip_suffix('.').is_some_and(|rest| parent.ends(rest))
             }
         }
     }
@@ -56,8 +72,10 @@ impl Path<'_> {
 /// A record in canonical form.
 #[derive(Debug)]
 pub struct Canonical<'a, const N: usize> {
+    /// The record as it was sent.
+    pub sent: &'a str,
     /// The JSON text: everything that was sent, in a form that `jsonb` can hold.
-    pub text: String,
+    pub text: Piece,
     /// The first half of the SHA-256 of that text without the ignored fields: equal whether or not they are there, and whatever they say.
     pub hash: [u8; HASH_BYTES],
     /// What was replaced, and why.
@@ -73,54 +91,26 @@ pub fn canonical<'a, const N: usize>(
     ignored: &[String],
     wanted: [&str; N],
 ) -> Canonical<'a, N> {
-    let text = raw.get();
-    let mut writer = Writer {
-        text,
-        at: 0,
-        ignored,
-        wanted,
-        found: [const { None }; N],
-        out: Vec::with_capacity(text.len()),
-        issues: Vec::new(),
-        unhashed: Vec::new(),
-        members: Vec::with_capacity(32),
-        unordered: Vec::new(),
-    };
-    writer.value(None, 0);
-    let Writer {
-        found,
-        out,
-        issues,
-        unhashed,
-        ..
-    } = writer;
-    let mut hasher = Sha256::new();
-    hasher.update([CANONICAL_VERSION]);
-    let mut from = 0;
-    for range in &unhashed {
-        hasher.update(&out[from..range.start]);
-        from = range.end;
-    }
-    hasher.update(&out[from..]);
-    let mut hash = [0; HASH_BYTES];
-    hash.copy_from_slice(&hasher.finalize()[..HASH_BYTES]);
-    Canonical {
-        text: String::from_utf8(out)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-        hash,
-        issues,
-        wanted: found.map(|found| serde_json::from_str(text.get(found?)?).ok()),
-    }
+    let mut records = Records::new(raw.get(), ignored, wanted);
+    let begun = records.begin();
+    // A raw value is valid JSON, so it is read to its end.
+    let _ = records.value(None, 0);
+    let form = records.end(begun);
+    let whole = Arc::new(text(records.out));
+    form.finish(raw.get(), &whole)
 }
 
-/// Reads `text`, which is valid JSON, from `at` on, and writes what it reads.
-struct Writer<'w, 'a, const N: usize> {
-    text: &'a str,
-    at: usize,
+/// Brings the records of a text into canonical form, one after the other and into one piece of memory: thousands of pieces that come and go together cost more
+/// than what is in them.
+#[derive(Debug)]
+pub struct Records<'w, 'a, const N: usize> {
+    lexer: Lexer<'a>,
     ignored: &'w [String],
     wanted: [&'w str; N],
-    /// Where in `text` the wanted values are.
+    forms: Vec<Form<N>>,
+    /// Where in the text the wanted values are.
     found: [Option<Range<usize>>; N],
+    /// The records so far, one behind the other.
     out: Vec<u8>,
     issues: Vec<Issue>,
     /// The parts of `out` that do not count for the hash, in order.
@@ -129,6 +119,101 @@ struct Writer<'w, 'a, const N: usize> {
     members: Vec<Member<'a>>,
     /// What is being put in order; kept for its memory.
     unordered: Vec<u8>,
+}
+
+/// A record that was read: where it is, in the text and in what was written.
+#[derive(Debug)]
+struct Form<const N: usize> {
+    sent: Range<usize>,
+    out: Range<usize>,
+    hash: [u8; HASH_BYTES],
+    issues: Vec<Issue>,
+    found: [Option<Range<usize>>; N],
+}
+
+impl<const N: usize> Form<N> {
+    fn finish<'a>(self, text: &'a str, whole: &Arc<String>) -> Canonical<'a, N> {
+        Canonical {
+            sent: text.get(self.sent).unwrap_or_default(),
+            text: Piece::of(whole, self.out),
+            hash: self.hash,
+            issues: self.issues,
+            wanted: self
+                .found
+                .map(|found| serde_json::from_str(text.get(found?)?).ok()),
+        }
+    }
+}
+
+/// All of it was text, or made of text.
+fn text(out: Vec<u8>) -> String {
+    String::from_utf8(out)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+impl<'w, 'a, const N: usize> Records<'w, 'a, N> {
+    /// Reads this text from its beginning; `ignored` and `wanted` as for [`canonical`].
+    pub fn new(text: &'a str, ignored: &'w [String], wanted: [&'w str; N]) -> Self {
+        Self {
+            lexer: Lexer::new(text),
+            ignored,
+            wanted,
+            forms: Vec::new(),
+            found: [const { None }; N],
+            out: Vec::with_capacity(text.len()),
+            issues: Vec::new(),
+            unhashed: Vec::new(),
+            members: Vec::with_capacity(32),
+            unordered: Vec::new(),
+        }
+    }
+
+    /// What is between the records is for the caller to read.
+    pub fn lexer(&mut self) -> &mut Lexer<'a> {
+        &mut self.lexer
+    }
+
+    /// Reads a record.
+    pub fn record(&mut self) -> Option<()> {
+        let begun = self.begin();
+        self.value(None, 0)?;
+        let form = self.end(begun);
+        self.forms.push(form);
+        Some(())
+    }
+
+    /// The records that were read.
+    pub fn finish(self) -> Vec<Canonical<'a, N>> {
+        let (sent, whole) = (self.lexer.text(), Arc::new(text(self.out)));
+        let forms = self.forms.into_iter();
+        forms.map(|form| form.finish(sent, &whole)).collect()
+    }
+
+    /// Where a record begins, in the text and in what is written.
+    fn begin(&mut self) -> (usize, usize) {
+        self.lexer.peek();
+        (self.lexer.at(), self.out.len())
+    }
+
+    fn end(&mut self, (sent, start): (usize, usize)) -> Form<N> {
+        let mut hasher = Sha256::new();
+        hasher.update([CANONICAL_VERSION]);
+        let mut from = start;
+        for range in self.unhashed.drain(..) {
+            hasher.update(&self.out[from..range.start]);
+            from = range.end;
+        }
+        hasher.update(&self.out[from..]);
+        let mut hash = [0; HASH_BYTES];
+        hash.copy_from_slice(&hasher.finalize()[..HASH_BYTES]);
+        Form {
+            sent: sent..self.lexer.at(),
+            out: start..self.out.len(),
+            hash,
+            issues: std::mem::take(&mut self.issues),
+            found: std::mem::replace(&mut self.found, [const { None }; N]),
+        }
+    }
 }
 
 /// A field that was written.
@@ -155,21 +240,23 @@ struct Begun {
     unhashed: usize,
 }
 
-impl<'a, const N: usize> Writer<'_, 'a, N> {
-    fn value(&mut self, path: Option<Path<'_>>, depth: usize) {
-        match self.next_byte() {
-            Some(b'{') if depth < MAX_DEPTH => self.object(path, depth),
-            Some(b'[') if depth < MAX_DEPTH => self.array(path, depth),
-            Some(b'{' | b'[') => self.nested_as_text(path),
-            Some(b'"') => self.string(path),
-            Some(b't' | b'n') => self.literal(4),
-            Some(b'f') => self.literal(5),
-            Some(_) => self.number(path),
-            None => {}
+impl<'a, const N: usize> Records<'_, 'a, N> {
+    fn value(&mut self, path: Option<Path<'_>>, depth: usize) -> Option<()> {
+        match self.lexer.peek()? {
+            b'{' if depth < MAX_DEPTH => self.object(path, depth),
+            b'[' if depth < MAX_DEPTH => self.array(path, depth),
+            b'{' | b'[' => self.nested_as_text(path),
+            b'"' => self.string(path),
+            b't' | b'f' | b'n' => {
+                let word = self.lexer.word()?;
+                self.out.extend_from_slice(word.as_bytes());
+                Some(())
+            }
+            _ => self.number(path),
         }
     }
 
-    fn object(&mut self, path: Option<Path<'_>>, depth: usize) {
+    fn object(&mut self, path: Option<Path<'_>>, depth: usize) -> Option<()> {
         let begun = Begun {
             members: self.members.len(),
             out: self.out.len(),
@@ -177,78 +264,73 @@ impl<'a, const N: usize> Writer<'_, 'a, N> {
             unhashed: self.unhashed.len(),
         };
         let mut in_order = true;
-        self.at += 1;
-        loop {
-            match self.next_byte() {
-                Some(b',') => self.at += 1,
-                Some(b'"') => {
-                    let member = self.member(path, depth);
-                    let before = self.members[begun.members..].last();
-                    in_order &= before.is_none_or(|before| before.name < member.name);
-                    self.members.push(member);
+        self.lexer.take(b'{')?;
+        if self.lexer.peek()? == b'}' {
+            self.lexer.take(b'}')?;
+        } else {
+            loop {
+                let member = self.member(path, depth)?;
+                let before = self.members[begun.members..].last();
+                in_order &= before.is_none_or(|before| before.name < member.name);
+                self.members.push(member);
+                match self.lexer.next()? {
+                    b',' => {}
+                    b'}' => break,
+                    _ => return None,
                 }
-                Some(_) => {
-                    self.at += 1;
-                    break;
-                }
-                None => break,
             }
         }
         if !in_order {
             self.put_in_order(begun);
         }
         self.close(begun);
+        Some(())
     }
 
     /// Writes a field, with a byte in front of it that is made a brace or a comma when the object ends.
-    fn member(&mut self, path: Option<Path<'_>>, depth: usize) -> Member<'a> {
-        let (sent, out) = (self.at, self.out.len());
+    fn member(&mut self, path: Option<Path<'_>>, depth: usize) -> Option<Member<'a>> {
+        let quoted = self.lexer.string()?;
+        let (sent, out) = (self.lexer.at() - quoted.raw.len(), self.out.len());
         let (issues, unhashed) = (self.issues.len(), self.unhashed.len());
         self.out.push(b',');
-        let (raw, plain) = self.raw_string();
-        let (name, renamed) = match plain {
+        let (name, renamed) = match quoted.plain {
             Some(plain) => {
-                self.out.extend_from_slice(raw.as_bytes());
+                self.out.extend_from_slice(quoted.raw.as_bytes());
                 (Cow::Borrowed(plain), false)
             }
             None => {
-                let Text { text, replaced } = unescaped(raw);
+                let Text { text, replaced } = unescaped(quoted.raw);
                 self.quote(&text);
                 (text, replaced)
             }
         };
-        let here = Path {
-            parent: path.as_ref(),
-            name: &name,
-        };
+        let here = Path::new(path.as_ref(), &name);
         if renamed {
             self.issue(
                 Some(here),
                 "the name held NUL or half a surrogate pair; replaced by U+FFFD",
             );
         }
+        self.lexer.take(b':')?;
         self.out.push(b':');
-        // Behind the colon.
-        self.next_byte();
-        self.at += 1;
-        let is_null = self.next_byte() == Some(b'n');
-        let from = self.at;
-        self.value(Some(here), depth + 1);
+        let is_null = self.lexer.peek()? == b'n';
+        let from = self.lexer.at();
+        self.value(Some(here), depth + 1)?;
         for (shown, found) in self.wanted.iter().zip(&mut self.found) {
             if here.is(shown) && !is_null {
-                *found = Some(from..self.at);
+                *found = Some(from..self.lexer.at());
             }
         }
         let ignored = self.ignored.iter().any(|shown| here.is(shown));
-        Member {
+        Some(Member {
             name,
             ignored,
             repeated: false,
-            sent: sent..self.at,
+            sent: sent..self.lexer.at(),
             out: out..self.out.len(),
             issues: issues..self.issues.len(),
             unhashed: unhashed..self.unhashed.len(),
-        }
+        })
     }
 
     /// Brings the fields of an object into the order of their names, each name once, with what was noted about them.
@@ -329,46 +411,40 @@ impl<'a, const N: usize> Writer<'_, 'a, N> {
         self.members.truncate(begun.members);
     }
 
-    fn array(&mut self, path: Option<Path<'_>>, depth: usize) {
-        self.at += 1;
+    fn array(&mut self, path: Option<Path<'_>>, depth: usize) -> Option<()> {
+        self.lexer.take(b'[')?;
         self.out.push(b'[');
-        loop {
-            match self.next_byte() {
-                Some(b']') => {
-                    self.at += 1;
-                    break;
+        if self.lexer.peek()? == b']' {
+            self.lexer.take(b']')?;
+        } else {
+            loop {
+                self.value(path, depth + 1)?;
+                match self.lexer.next()? {
+                    b',' => self.out.push(b','),
+                    b']' => break,
+                    _ => return None,
                 }
-                Some(b',') => {
-                    self.at += 1;
-                    self.out.push(b',');
-                }
-                Some(_) => self.value(path, depth + 1),
-                None => break,
             }
         }
         self.out.push(b']');
+        Some(())
     }
 
     /// Postgres's own JSON parser recurses, and gives up somewhere below: what is nested too deeply is kept as text.
-    fn nested_as_text(&mut self, path: Option<Path<'_>>) {
-        let rest = &self.text[self.at..];
-        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
-        let nested = match values.next() {
-            Some(Ok(nested)) => nested.get(),
-            Some(Err(_)) | None => rest,
-        };
-        self.at += nested.len();
+    fn nested_as_text(&mut self, path: Option<Path<'_>>) -> Option<()> {
+        let nested = self.lexer.value()?;
         self.issue(path, "nested too deeply; kept as text");
-        self.quote(nested);
+        self.quote(nested.get());
+        Some(())
     }
 
-    fn string(&mut self, path: Option<Path<'_>>) {
-        let (raw, plain) = self.raw_string();
-        if plain.is_some() {
-            self.out.extend_from_slice(raw.as_bytes());
-            return;
+    fn string(&mut self, path: Option<Path<'_>>) -> Option<()> {
+        let quoted = self.lexer.string()?;
+        if quoted.plain.is_some() {
+            self.out.extend_from_slice(quoted.raw.as_bytes());
+            return Some(());
         }
-        let Text { text, replaced } = unescaped(raw);
+        let Text { text, replaced } = unescaped(quoted.raw);
         if replaced {
             self.issue(
                 path,
@@ -376,13 +452,11 @@ impl<'a, const N: usize> Writer<'_, 'a, N> {
             );
         }
         self.quote(&text);
+        Some(())
     }
 
-    fn number(&mut self, path: Option<Path<'_>>) {
-        let rest = &self.text[self.at..];
-        let end = rest.find([',', '}', ']', ' ', '\n', '\r', '\t']);
-        let raw = &rest[..end.unwrap_or(rest.len())];
-        self.at += raw.len();
+    fn number(&mut self, path: Option<Path<'_>>) -> Option<()> {
+        let raw = self.lexer.number()?;
         let exponent = match raw.split_once(['e', 'E']) {
             None => 0,
             Some((_, exponent)) => exponent
@@ -395,51 +469,7 @@ impl<'a, const N: usize> Writer<'_, 'a, N> {
         } else {
             self.out.extend_from_slice(raw.as_bytes());
         }
-    }
-
-    fn literal(&mut self, bytes: usize) {
-        let literal = &self.text[self.at..self.at + bytes];
-        self.out.extend_from_slice(literal.as_bytes());
-        self.at += bytes;
-    }
-
-    /// The string that begins here, with its quotes; without them too where nothing in it is escaped.
-    fn raw_string(&mut self) -> (&'a str, Option<&'a str>) {
-        let rest = &self.text[self.at..];
-        let mut end = 1;
-        let mut is_plain = true;
-        loop {
-            match memchr::memchr2(b'"', b'\\', &rest.as_bytes()[end..]) {
-                Some(found) if rest.as_bytes()[end + found] == b'\\' => {
-                    is_plain = false;
-                    end += found + 2;
-                }
-                Some(found) => {
-                    end += found + 1;
-                    break;
-                }
-                None => {
-                    end = rest.len();
-                    break;
-                }
-            }
-        }
-        self.at += end;
-        let raw = &rest[..end];
-        (
-            raw,
-            is_plain.then(|| raw.get(1..end - 1).unwrap_or_default()),
-        )
-    }
-
-    /// Skips white space.
-    fn next_byte(&mut self) -> Option<u8> {
-        loop {
-            match self.text.as_bytes().get(self.at) {
-                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
-                other => return other.copied(),
-            }
-        }
+        Some(())
     }
 
     fn quote(&mut self, text: &str) {
@@ -496,19 +526,19 @@ mod tests {
         let two = of(r#"{"a":"café /","b":[1,{"x":"é","y":2}]}"#, &[]);
         assert_eq!(one.text, two.text);
         assert_eq!(one.hash, two.hash);
-        assert_eq!(two.text, r#"{"a":"café /","b":[1,{"x":"é","y":2}]}"#);
+        assert_eq!(&*two.text, r#"{"a":"café /","b":[1,{"x":"é","y":2}]}"#);
     }
 
     #[test]
     fn of_a_repeated_name_the_last_counts() {
-        assert_eq!(of(r#"{"a":1,"b":2,"a":3}"#, &[]).text, r#"{"a":3,"b":2}"#);
+        assert_eq!(&*of(r#"{"a":1,"b":2,"a":3}"#, &[]).text, r#"{"a":3,"b":2}"#);
     }
 
     #[test]
     fn numbers_keep_every_digit() {
         let digits = "123456789012345678901234567890.10";
-        assert_eq!(of(digits, &[]).text, digits);
-        assert_eq!(of("1e400", &[]).text, "1e400");
+        assert_eq!(&*of(digits, &[]).text, digits);
+        assert_eq!(&*of("1e400", &[]).text, "1e400");
     }
 
     #[test]
@@ -539,7 +569,7 @@ mod tests {
     #[test]
     fn a_replacement_character_that_was_sent_is_no_issue() {
         let canonical = of(r#""\ufffd\n""#, &[]);
-        assert_eq!(canonical.text, "\"\u{FFFD}\\n\"");
+        assert_eq!(&*canonical.text, "\"\u{FFFD}\\n\"");
         assert!(canonical.issues.is_empty());
     }
 
@@ -649,7 +679,7 @@ mod tests {
             let mut text = String::new();
             sent(&value, turn, &mut text);
             let canonical = of(&text, &[]);
-            prop_assert_eq!(&canonical.text, &value.to_string());
+            prop_assert_eq!(&*canonical.text, &*value.to_string());
             prop_assert!(canonical.issues.is_empty());
             let wanted = take(&mut value.clone(), &["user", "m"]);
             let found = canonical.wanted[0].map(|raw| serde_json::from_str::<Value>(raw.get()).unwrap());
@@ -673,7 +703,7 @@ mod tests {
             r#"{"user":{"m":1,"x":"\u0000"},"a":"\u0000","user":{"z":2}}"#,
             &[],
         );
-        assert_eq!(canonical.text, "{\"a\":\"\u{FFFD}\",\"user\":{\"z\":2}}");
+        assert_eq!(&*canonical.text, "{\"a\":\"\u{FFFD}\",\"user\":{\"z\":2}}");
         assert!(canonical.wanted[0].is_none());
         let paths: Vec<_> = canonical
             .issues

@@ -309,7 +309,7 @@ mod tests {
     fn columns_that_nobody_named_and_empty_cells() {
         let page = read("text/csv", "time,a,a,b\n2026-01-02T03:04:05Z,1,2,,x\n").unwrap();
         assert_eq!(
-            first(&page).payload,
+            &*first(&page).payload,
             r#"{"a":"1","a_2":"2","column_5":"x","time":"2026-01-02T03:04:05Z"}"#
         );
     }

@@ -1,36 +1,51 @@
 //! The envelopes of the user export (contract sections 3 and 5.1): nested, flat or a bare array, and nothing else.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::canonical::Records;
 use super::client::Answer;
 use super::error::Failure;
 use super::json::{self, Fields, Kind};
+use super::lexer::Lexer;
 use super::user;
 use crate::privacy::Rules;
-use crate::record::{Envelope, Page, Reject};
+use crate::record::{Envelope, Item, Page, Reject};
 
 /// Reads a page.
 ///
 /// # Errors
 /// Anything that is not an export is a failure, never an empty page.
 pub fn page(answer: &Answer, ignored: &[String], rules: &Rules) -> Result<Page, Failure> {
-    let (records, envelope) = records_of(answer)?;
     let mut page = Page {
-        envelope,
         answered_at: answer.date,
         ..Page::default()
     };
-    for raw in records {
-        match user::item(raw, ignored, rules) {
-            Ok(item) => page.items.push(item),
-            Err(reject) => page.rejects.push(Reject {
-                answered_at: answer.date,
-                ..reject
-            }),
+    if rules.is_empty() {
+        let mut records = Records::new(text(answer)?, ignored, user::WANTED);
+        page.envelope = read(&mut records).ok_or_else(|| no_export(answer))?;
+        let forms = records.finish();
+        page.items.reserve_exact(forms.len());
+        for form in forms {
+            add(&mut page, user::item_of(form));
+        }
+    } else {
+        let (records, envelope) = records_of(answer)?;
+        page.envelope = envelope;
+        for raw in records {
+            add(&mut page, user::item(raw, ignored, rules));
         }
     }
     Ok(page)
+}
+
+fn add(page: &mut Page, read: Result<Item, Reject>) {
+    match read {
+        Ok(item) => page.items.push(item),
+        Err(reject) => page.rejects.push(Reject {
+            answered_at: page.answered_at,
+            ..reject
+        }),
+    }
 }
 
 /// The records of an export, of users or of events, and what is around them.
@@ -38,41 +53,134 @@ pub fn page(answer: &Answer, ignored: &[String], rules: &Rules) -> Result<Page, 
 /// # Errors
 /// Anything that is not an export is a failure.
 pub fn records_of(answer: &Answer) -> Result<(Vec<&RawValue>, Envelope), Failure> {
-    if let Ok(page) = serde_json::from_slice::<Nested<'_>>(&answer.body) {
-        return Ok((page.results.concat(), envelope(page.meta, page.links)));
-    }
-    let root = document(answer)?;
-    let (results, envelope) = match json::kind(root) {
-        Kind::Array => (root, Envelope::default()),
-        Kind::Object => enveloped(root)?,
-        kind @ (Kind::Text | Kind::Boolean | Kind::Null | Kind::Number) => {
-            return Err(unexpected(kind.to_string()));
-        }
+    let mut found = Found {
+        lexer: Lexer::new(text(answer)?),
+        records: Vec::new(),
     };
-    Ok((records(results), envelope))
+    let envelope = read(&mut found).ok_or_else(|| no_export(answer))?;
+    Ok((found.records, envelope))
 }
 
-/// The form of every rendered sample, whose records are found in one reading. What is not quite so is read part by part.
-#[derive(Deserialize)]
-struct Nested<'a> {
-    #[serde(borrow)]
-    results: Vec<Vec<&'a RawValue>>,
-    #[serde(borrow)]
-    meta: Option<&'a RawValue>,
-    #[serde(borrow)]
-    links: Option<&'a RawValue>,
+fn text(answer: &Answer) -> Result<&str, Failure> {
+    std::str::from_utf8(&answer.body).map_err(|_| no_export(answer))
+}
+
+/// Reads an export through a lexer, and makes something of each record.
+trait Reads<'a> {
+    fn lexer(&mut self) -> &mut Lexer<'a>;
+
+    /// Reads the record that comes next; none if it is no JSON.
+    fn record(&mut self) -> Option<()>;
+}
+
+impl<'a, const N: usize> Reads<'a> for Records<'_, 'a, N> {
+    fn lexer(&mut self) -> &mut Lexer<'a> {
+        Records::lexer(self)
+    }
+
+    fn record(&mut self) -> Option<()> {
+        Records::record(self)
+    }
+}
+
+/// Finds the records, and makes nothing of them.
+struct Found<'a> {
+    lexer: Lexer<'a>,
+    records: Vec<&'a RawValue>,
+}
+
+impl<'a> Reads<'a> for Found<'a> {
+    fn lexer(&mut self) -> &mut Lexer<'a> {
+        &mut self.lexer
+    }
+
+    fn record(&mut self) -> Option<()> {
+        self.records.push(self.lexer.value()?);
+        Some(())
+    }
+}
+
+/// Reads all of an answer, each record once; none if it is no export.
+fn read<'a>(reader: &mut impl Reads<'a>) -> Option<Envelope> {
+    let envelope = match reader.lexer().peek()? {
+        b'[' => {
+            elements(reader, record_or_list)?;
+            Envelope::default()
+        }
+        b'{' => enveloped(reader)?,
+        _ => return None,
+    };
+    reader.lexer().peek().is_none().then_some(envelope)
+}
+
+/// Reads the object around the records.
+fn enveloped<'a>(reader: &mut impl Reads<'a>) -> Option<Envelope> {
+    let (mut has_results, mut meta, mut links) = (false, None, None);
+    reader.lexer().take(b'{')?;
+    loop {
+        let name = reader.lexer().string()?;
+        reader.lexer().take(b':')?;
+        match name.plain {
+            // Twice is not what anybody means.
+            Some("results") if has_results => return None,
+            Some("results") => {
+                elements(reader, record_or_list)?;
+                has_results = true;
+            }
+            Some("meta") => meta = Some(reader.lexer().value()?),
+            Some("links") => links = Some(reader.lexer().value()?),
+            Some(_) | None => {
+                reader.lexer().value()?;
+            }
+        }
+        match reader.lexer().next()? {
+            b',' => {}
+            b'}' => break,
+            _ => return None,
+        }
+    }
+    has_results.then(|| envelope(meta, links))
+}
+
+/// Reads an array, element by element.
+fn elements<'a, R: Reads<'a>>(
+    reader: &mut R,
+    element: impl Fn(&mut R) -> Option<()>,
+) -> Option<()> {
+    reader.lexer().take(b'[')?;
+    if reader.lexer().peek()? == b']' {
+        return reader.lexer().take(b']');
+    }
+    loop {
+        element(reader)?;
+        match reader.lexer().next()? {
+            b',' => {}
+            b']' => return Some(()),
+            _ => return None,
+        }
+    }
 }
 
 /// The records of `[[…]]`, or of `[…]`, if the other is a slip of the schema.
-fn records(results: &RawValue) -> Vec<&RawValue> {
-    let mut records = Vec::new();
-    for element in json::elements(results).unwrap_or_default() {
-        match json::elements(element) {
-            Some(inner) => records.extend(inner),
-            None => records.push(element),
-        }
+fn record_or_list<'a, R: Reads<'a>>(reader: &mut R) -> Option<()> {
+    if reader.lexer().peek()? == b'[' {
+        elements(reader, R::record)
+    } else {
+        reader.record()
     }
-    records
+}
+
+/// Why an answer is no export.
+fn no_export(answer: &Answer) -> Failure {
+    match document(answer) {
+        Err(failure) => failure,
+        Ok(root) => unexpected(match json::kind(root) {
+            Kind::Object => described(&Fields::of(root).unwrap_or_default()),
+            kind @ (Kind::Array | Kind::Text | Kind::Boolean | Kind::Null | Kind::Number) => {
+                kind.to_string()
+            }
+        }),
+    }
 }
 
 /// The body as one JSON value. The content type is not trusted either way: the first byte decides, and HTML with 200 is named as such.
@@ -87,18 +195,6 @@ pub fn document(answer: &Answer) -> Result<&RawValue, Failure> {
         line: error.line(),
         column: error.column(),
     })
-}
-
-fn enveloped(root: &RawValue) -> Result<(&RawValue, Envelope), Failure> {
-    let fields = Fields::of(root).unwrap_or_default();
-    let Some(results) = fields
-        .get("results")
-        .filter(|raw| json::kind(raw) == Kind::Array)
-    else {
-        return Err(unexpected(described(&fields)));
-    };
-    let around = envelope(fields.get("meta"), fields.get("links"));
-    Ok((results, around))
 }
 
 /// What is around the records, as far as it can be understood.
@@ -147,17 +243,59 @@ fn described(fields: &Fields<'_>) -> String {
 mod tests {
     use super::*;
 
+    use proptest::prelude::*;
+
+    fn answer(body: impl Into<bytes::Bytes>) -> Answer {
+        Answer {
+            status: reqwest::StatusCode::OK,
+            date: None,
+            content_type: "application/json".into(),
+            body: body.into(),
+        }
+    }
+
     fn read(body: &str) -> Result<Page, Failure> {
-        page(
-            &Answer {
-                status: reqwest::StatusCode::OK,
-                date: None,
-                content_type: "application/json".into(),
-                body: body.to_owned().into(),
-            },
-            &[],
-            &Rules::default(),
-        )
+        page(&answer(body.to_owned()), &[], &Rules::default())
+    }
+
+    /// Whether this is an export, as serde_json reads it.
+    fn is_export(body: &[u8]) -> bool {
+        let Ok(root) = serde_json::from_slice::<&RawValue>(body) else {
+            return false;
+        };
+        let results = Fields::of(root).and_then(|fields| fields.get("results"));
+        json::kind(results.unwrap_or(root)) == Kind::Array
+    }
+
+    /// One of each thing that a body can hold, so that what is done to a byte of it meets all of them.
+    const BODY: &str = r#"{"links" : {"next":{}}, "results":[[{"user":{"user_id":"ann","n":[-1.5e+3,0,true,false,null,{}]},"x":"a\"b\\\u00e9é"} , {"user":{"user_id":"bob"}}],[]],"meta":{"count":2}}"#;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_a_little_wrong_is_no_export_and_what_is_json_is_one(
+            at in 0..BODY.len(),
+            with in prop::collection::vec(prop::sample::select(&b"{}[],:\"\\ue01-+. \ntnfa\x01\xc3"[..]), 0..3),
+            removed in 0..3_usize,
+        ) {
+            let mut body = BODY.as_bytes().to_vec();
+            body.splice(at..(at + removed).min(BODY.len()), with);
+            let text = String::from_utf8_lossy(&body);
+            let answer = answer(body.clone());
+            let read = page(&answer, &[], &Rules::default());
+            prop_assert_eq!(read.is_ok(), is_export(&body), "{}", text);
+            let found = records_of(&answer);
+            prop_assert_eq!(read.is_ok(), found.is_ok());
+            if let (Ok(read), Ok((found, envelope))) = (read, found) {
+                prop_assert_eq!(read.envelope, envelope);
+                let alone = found.iter().map(|raw| user::item(raw, &[], &Rules::default()));
+                let alone: Vec<_> = alone.filter_map(Result::ok).map(|item| (item.id, item.hash, item.text)).collect();
+                let items = read.items.into_iter().map(|item| (item.id, item.hash, item.text));
+                prop_assert_eq!(items.collect::<Vec<_>>(), alone);
+                prop_assert_eq!(read.rejects.len() + found.iter().filter_map(|raw| user::item(raw, &[], &Rules::default()).ok()).count(), found.len());
+            }
+        }
     }
 
     const ANN: &str = r#"{"user":{"user_id":"ann"}}"#;

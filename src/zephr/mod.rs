@@ -2,6 +2,7 @@
 //!
 //! [`signing`] signs, [`client`] sends, retries and counts, [`governor`] decides how many and how fast, [`error`] names what went wrong and what to do,
 //! [`read`] holds the calls that read, [`export`] turns the export's envelopes into items and [`user`] an item into a record.
+//! [`lexer`] reads JSON token by token, and [`canonical`] brings a record into the one form in which equal content is equal bytes.
 //! [`event`] reads events, [`list`] other lists, and [`row`] turns an item of one into a row of its table.
 //! [`updates`] sends bulk updates and reads their jobs, [`person`] a user as they are at this moment.
 //! [`redact`] takes out of a record what may not be kept, before anything is made of it.
@@ -16,6 +17,7 @@ pub mod export;
 pub mod governor;
 pub mod json;
 pub mod key;
+pub mod lexer;
 pub mod list;
 pub mod person;
 pub mod read;

@@ -118,7 +118,9 @@ pub fn text_to_hash(value: &RawValue) -> String {
         Kind::Text => json::text(value)
             .map(|text| text.text.into_owned())
             .unwrap_or_default(),
-        Kind::Object | Kind::Array | Kind::Boolean | Kind::Number => canonical(value, &[], []).text,
+        Kind::Object | Kind::Array | Kind::Boolean | Kind::Number => {
+            canonical(value, &[], []).text.to_string()
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::canonical::canonical;
+use super::canonical::{Canonical, canonical};
 use super::json::{self, Fields, Kind, Text};
 use super::key::{self, Keyless, MAX_KEY_BYTES};
 use super::row::Rows;
@@ -46,19 +46,36 @@ pub fn rules(policy: &Policy) -> Rules {
     })
 }
 
+/// What is picked up of a record while it is brought into canonical form, for [`item_of`].
+pub const WANTED: [&str; 2] = ["user.user_id", "user.registered"];
+
 /// Reads an item of the export. `ignored` names the fields that do not count as a change, and `rules` what of it may be kept.
 ///
 /// # Errors
 /// A record without a usable `user_id` cannot be stored.
 pub fn item(raw: &RawValue, ignored: &[String], rules: &Rules) -> Result<Item, Reject> {
-    let sent = raw;
     let mut issues = Vec::new();
-    let kept = redact::apply(sent, rules, &mut issues);
-    let raw = kept.as_ref();
-    let mut form = canonical(raw, ignored, ["user.user_id", "user.registered"]);
+    let kept = redact::apply(raw, rules, &mut issues);
+    let mut form = canonical(&kept, ignored, WANTED);
     form.issues.append(&mut issues);
+    item_of(form).map_err(|reject| Reject {
+        content_hash: if rules.is_empty() {
+            reject.content_hash
+        } else {
+            // Two records that differ only in what may not be kept are two.
+            veiled(&canonical(raw, ignored, []).hash, rules)
+        },
+        ..reject
+    })
+}
+
+/// Makes an item of a record that may be kept as it is.
+///
+/// # Errors
+/// As [`item`].
+pub fn item_of(form: Canonical<'_, { WANTED.len() }>) -> Result<Item, Reject> {
     let [id, registered] = form.wanted;
-    match key(raw, id) {
+    match key(form.sent, id) {
         Ok(id) => Ok(Item {
             id,
             registered_at: registered
@@ -71,13 +88,8 @@ pub fn item(raw: &RawValue, ignored: &[String], rules: &Rules) -> Result<Item, R
         Err(Keyless { id, reason }) => Err(Reject {
             id,
             reason,
-            text: raw.get().to_owned(),
-            content_hash: if rules.is_empty() {
-                form.hash
-            } else {
-                // Two records that differ only in what may not be kept are two.
-                veiled(&canonical(sent, ignored, []).hash, rules)
-            },
+            text: form.sent.to_owned(),
+            content_hash: form.hash,
             answered_at: None,
         }),
     }
@@ -104,15 +116,16 @@ pub fn claimed_id(record: &str) -> Option<String> {
     }
 }
 
-fn key(raw: &RawValue, id: Option<&RawValue>) -> Result<String, Keyless> {
+fn key(sent: &str, id: Option<&RawValue>) -> Result<String, Keyless> {
     match id {
         Some(id) => key::read(id, "user.user_id"),
-        None => Err(missing(raw).into()),
+        None => Err(missing(sent).into()),
     }
 }
 
 /// How it comes that there is no `user.user_id`.
-fn missing(raw: &RawValue) -> String {
+fn missing(sent: &str) -> String {
+    let raw: &RawValue = serde_json::from_str(sent).unwrap_or(RawValue::NULL);
     let Some(fields) = Fields::of(raw) else {
         return format!("the record is {}, not an object", json::kind(raw));
     };
@@ -197,7 +210,7 @@ pub fn reject(item: &Item, answered_at: Option<DateTime<Utc>>, reason: String) -
     Reject {
         id: Some(item.id.clone()),
         reason,
-        text: item.text.clone(),
+        text: item.text.to_string(),
         content_hash: item.hash,
         answered_at,
     }
