@@ -24,7 +24,7 @@ use crate::zephr::read::Events;
 use crate::zephr::{self, Reader};
 
 /// Pages that wait for a writer. A few keep both sides busy; each costs a page of memory.
-const PAGES_WAITING: usize = 3;
+const PAGES_WAITING: usize = 2;
 
 impl Source for Reader {
     type Error = zephr::Error;

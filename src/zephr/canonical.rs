@@ -23,6 +23,10 @@ const MAX_DEPTH: usize = 48;
 /// that somebody meant.
 const MAX_NUMBER_REACH: usize = 1_600;
 
+/// Records share memory in pieces of this many bytes: few enough not to be noticed, and each so small that the allocator puts it beside others and gives it
+/// back on its own. (A page in one piece of half a megabyte took 10 MiB more at the peak of a load.)
+const SHARED_BYTES: usize = 8 << 10;
+
 /// Goes into each hash: a later change of the canonical form makes all records look changed once, on purpose.
 const CANONICAL_VERSION: u8 = 1;
 
@@ -100,17 +104,19 @@ pub fn canonical<'a, const N: usize>(
     form.finish(raw.get(), &whole)
 }
 
-/// Brings the records of a text into canonical form, one after the other and into one piece of memory: thousands of pieces that come and go together cost more
-/// than what is in them.
+/// Brings the records of a text into canonical form, one after the other, dozens into one piece of memory: hundreds of thousands of pieces that come and go cost
+/// more than what is in them.
 #[derive(Debug)]
 pub struct Records<'w, 'a, const N: usize> {
     lexer: Lexer<'a>,
     ignored: &'w [String],
     wanted: [&'w str; N],
+    finished: Vec<Canonical<'a, N>>,
+    /// The records in `out`.
     forms: Vec<Form<N>>,
     /// Where in the text the wanted values are.
     found: [Option<Range<usize>>; N],
-    /// The records so far, one behind the other.
+    /// The last records, one behind the other.
     out: Vec<u8>,
     issues: Vec<Issue>,
     /// The parts of `out` that do not count for the hash, in order.
@@ -158,9 +164,10 @@ impl<'w, 'a, const N: usize> Records<'w, 'a, N> {
             lexer: Lexer::new(text),
             ignored,
             wanted,
+            finished: Vec::new(),
             forms: Vec::new(),
             found: [const { None }; N],
-            out: Vec::with_capacity(text.len()),
+            out: Vec::with_capacity(text.len().min(SHARED_BYTES)),
             issues: Vec::new(),
             unhashed: Vec::new(),
             members: Vec::with_capacity(32),
@@ -178,15 +185,30 @@ impl<'w, 'a, const N: usize> Records<'w, 'a, N> {
         let begun = self.begin();
         self.value(None, 0)?;
         let form = self.end(begun);
+        let room = form.out.len();
         self.forms.push(form);
+        // Another one like it would not fit.
+        if self.out.len() + room > SHARED_BYTES {
+            self.share();
+        }
         Some(())
     }
 
+    /// Makes what was written the piece of memory that its records share.
+    fn share(&mut self) {
+        let rest = self.lexer.text().len() - self.lexer.at();
+        let next = Vec::with_capacity(rest.min(SHARED_BYTES));
+        let whole = Arc::new(text(std::mem::replace(&mut self.out, next)));
+        let sent = self.lexer.text();
+        let forms = self.forms.drain(..);
+        self.finished
+            .extend(forms.map(|form| form.finish(sent, &whole)));
+    }
+
     /// The records that were read.
-    pub fn finish(self) -> Vec<Canonical<'a, N>> {
-        let (sent, whole) = (self.lexer.text(), Arc::new(text(self.out)));
-        let forms = self.forms.into_iter();
-        forms.map(|form| form.finish(sent, &whole)).collect()
+    pub fn finish(mut self) -> Vec<Canonical<'a, N>> {
+        self.share();
+        self.finished
     }
 
     /// Where a record begins, in the text and in what is written.
@@ -219,6 +241,8 @@ impl<'w, 'a, const N: usize> Records<'w, 'a, N> {
 /// A field that was written.
 #[derive(Debug)]
 struct Member<'a> {
+    /// The beginning of the name, which orders most names as the whole does: comparing numbers is cheaper than calling for a comparison of text.
+    begins: u64,
     name: Cow<'a, str>,
     ignored: bool,
     /// Of a repeated name the last counts, as for `jsonb`.
@@ -229,6 +253,21 @@ struct Member<'a> {
     out: Range<usize>,
     issues: Range<usize>,
     unhashed: Range<usize>,
+}
+
+impl Member<'_> {
+    /// What fields are sorted by: the name, byte by byte.
+    fn order(&self) -> (u64, &str) {
+        (self.begins, &self.name)
+    }
+}
+
+/// The first eight bytes as a number that compares as they do. A shorter name is filled up with what no name holds: NUL was replaced.
+fn beginning(name: &str) -> u64 {
+    let mut first = [0; 8];
+    let length = name.len().min(first.len());
+    first[..length].copy_from_slice(&name.as_bytes()[..length]);
+    u64::from_be_bytes(first)
 }
 
 /// How much there was when an object began.
@@ -271,7 +310,7 @@ impl<'a, const N: usize> Records<'_, 'a, N> {
             loop {
                 let member = self.member(path, depth)?;
                 let before = self.members[begun.members..].last();
-                in_order &= before.is_none_or(|before| before.name < member.name);
+                in_order &= before.is_none_or(|before| before.order() < member.order());
                 self.members.push(member);
                 match self.lexer.next()? {
                     b',' => {}
@@ -323,6 +362,7 @@ impl<'a, const N: usize> Records<'_, 'a, N> {
         }
         let ignored = self.ignored.iter().any(|shown| here.is(shown));
         Some(Member {
+            begins: beginning(&name),
             name,
             ignored,
             repeated: false,
@@ -341,7 +381,7 @@ impl<'a, const N: usize> Records<'_, 'a, N> {
         let mut issues: Vec<Option<Issue>> = self.issues.drain(begun.issues..).map(Some).collect();
         let unhashed = self.unhashed.split_off(begun.unhashed);
         let members = &mut self.members[begun.members..];
-        members.sort_by(|a, b| a.name.cmp(&b.name));
+        members.sort_by(|a, b| a.order().cmp(&b.order()));
         for at in 1..members.len() {
             members[at - 1].repeated = members[at - 1].name == members[at].name;
         }
