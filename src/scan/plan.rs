@@ -2,7 +2,7 @@
 //!
 //! Where the mirror knows how registrations are spread, windows are cut by that. Elsewhere stretches of time are followed from one end, one window at a time:
 //! each is made as wide as its neighbours were full, so that it comes out nearly full itself, and one that was too large is asked again a little narrower, by the
-//! dates it showed. While more may be asked at once than there are stretches, the longest is halved.
+//! dates it showed. While more may be asked at once than there are stretches, the longest is divided, and towards the end they are followed from both ends.
 
 mod neighbours;
 mod stretch;
@@ -27,9 +27,13 @@ const FILL_MOST: f64 = 0.9;
 const FILL_FALLS: f64 = 0.03;
 const FILL_RISES: f64 = 0.003;
 
-/// A stretch is halved for the sake of asking more at once if it has so many pages left: it costs the request that finds out how many are in each half, and
-/// half of one at the end that is added.
-const PAGES_TO_HALVE: f64 = 16.0;
+/// A stretch is divided for the sake of asking more at once into pieces that should hold so many pages. Each costs the request that finds out how many are in it,
+/// and half of one at the end that is added; and since people are spread unevenly, of many small ones the last to be read takes the longest.
+const PAGES_PER_PIECE: f64 = 20.0;
+
+/// Windows are cut off at the far ends of stretches, to ask more at once, when so many were answered: sooner, how dense it is there is a guess, and one in five
+/// overflows.
+const KNOWN_FOR_FAR_ENDS: usize = 40;
 
 /// The least by which an open end is pushed outwards.
 const LEAST_SPAN: TimeDelta = TimeDelta::days(1);
@@ -97,15 +101,16 @@ impl Plan {
         self.asks.len()
     }
 
-    /// The next window; none at the end, or until an answer says how to go on.
-    pub fn take(&mut self) -> Option<Window> {
+    /// The next window; none at the end, or until an answer says how to go on. `places` is how many more may be asked at once, this one included.
+    pub fn take(&mut self, places: usize) -> Option<Window> {
         if let Some(window) = self.asks.pop() {
             return Some(window);
         }
-        if !self.stretches.iter().any(Stretch::is_idle)
-            && let Some(half) = self.halve_longest()
-        {
-            return Some(half);
+        if !self.stretches.iter().any(Stretch::is_idle) {
+            let more = self.divide_longest(places).or_else(|| self.cut_far());
+            if more.is_some() {
+                return more;
+            }
         }
         let position = self.stretches.iter().position(Stretch::is_idle)?;
         let stretch = &mut self.stretches[position];
@@ -131,7 +136,7 @@ impl Plan {
     /// Notes that a window was whole.
     pub fn read(&mut self, window: Window, people: u64) {
         let people = people as f64;
-        self.settle_halves(window, Some(people));
+        self.settle_pieces(window, Some(people));
         let mut populated = window;
         if let Some(stretch) = self.asked(window) {
             populated = stretch.read(window, people);
@@ -143,7 +148,7 @@ impl Plan {
 
     /// Notes that a window was read in another way.
     pub fn read_by_page(&mut self, window: Window) {
-        self.settle_halves(window, None);
+        self.settle_pieces(window, None);
         if let Some(stretch) = self.asked(window) {
             stretch.give_up();
         }
@@ -157,7 +162,7 @@ impl Plan {
         let known = self.horizon.into_iter().chain(overflow.answered_at);
         self.horizon = known.chain(dates.clone().map(|date| date + SECOND)).max();
         self.earliest = self.earliest.into_iter().chain(dates).min();
-        self.settle_halves(window, overflow.count.map(|count| count as f64));
+        self.settle_pieces(window, overflow.count.map(|count| count as f64));
         let fill = self.fill;
         match self.asked(window) {
             Some(stretch) => {
@@ -169,8 +174,8 @@ impl Plan {
         }
     }
 
-    /// If another half was answered, it is known how many are left in the first.
-    fn settle_halves(&mut self, window: Window, people: Option<f64>) {
+    /// If a piece was answered, it is known how many are left in the stretch that it was cut off.
+    fn settle_pieces(&mut self, window: Window, people: Option<f64>) {
         for stretch in &mut self.stretches {
             stretch.settle(window, people);
         }
@@ -215,8 +220,8 @@ impl Plan {
         self.asks.extend(window.cut([at]).into_iter().rev());
     }
 
-    /// Halves the stretch with the most people left, if that is worth it. The other half is to be asked as a whole if it is returned.
-    fn halve_longest(&mut self) -> Option<Window> {
+    /// Divides the stretch with the most people left, if that is worth it. The other pieces are to be asked as a whole if one is returned.
+    fn divide_longest(&mut self, places: usize) -> Option<Window> {
         let left =
             |stretch: &Stretch| stretch.people_and_length(self.neighbours.pace_at(stretch.near()?));
         let (position, (people, length)) = self
@@ -226,12 +231,33 @@ impl Plan {
             .filter(|(_, stretch)| stretch.is_settled())
             .filter_map(|(position, stretch)| left(stretch).map(|left| (position, left)))
             .max_by(|(_, (a, _)), (_, (b, _))| a.total_cmp(b))?;
-        if people < self.full_page * PAGES_TO_HALVE {
+        let worth = (people / (self.full_page * PAGES_PER_PIECE)) as usize;
+        if worth == 0 {
             return None;
         }
-        let half = self.stretches[position].halve(people, length)?;
-        self.stretches.push(half);
-        half.asked
+        let stretch = &mut self.stretches[position];
+        let pieces = stretch.divides_into(worth.min(places + 1));
+        let others = stretch.divide(pieces, people, length);
+        self.asks
+            .extend(others.iter().rev().filter_map(|other| other.asked));
+        self.stretches.extend(others);
+        self.asks.pop()
+    }
+
+    /// Cuts a window off at the far end of the stretch with the most people left of those that are asked for one only.
+    fn cut_far(&mut self) -> Option<Window> {
+        if self.neighbours.len() < KNOWN_FOR_FAR_ENDS {
+            return None;
+        }
+        let (people, neighbours) = (self.full_page * self.fill, &self.neighbours);
+        let settled = self.stretches.iter_mut().filter(|one| one.is_settled());
+        let mut longest: Vec<_> = settled
+            .filter_map(|one| Some((one.people_left()?, one)))
+            .collect();
+        longest.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        longest
+            .into_iter()
+            .find_map(|(_, one)| one.cut_far(people, |at| neighbours.pace_at(at)))
     }
 }
 

@@ -150,7 +150,8 @@ impl<S: Source> Walk<S> {
         } else {
             self.asked.len() >= self.in_flight && self.lent.len() < capacity * 2
         };
-        let window = is_spare.then(|| self.plan.take()).flatten()?;
+        let places = (capacity + ahead).saturating_sub(self.lent.len());
+        let window = is_spare.then(|| self.plan.take(places)).flatten()?;
         self.lent.push(window);
         Some(window)
     }
@@ -267,7 +268,7 @@ impl<S: Source> Walk<S> {
             return;
         }
         while self.asked.len() < self.in_flight
-            && let Some(window) = self.returned.pop().or_else(|| self.plan.take())
+            && let Some(window) = self.next_window()
         {
             let (reader, pages) = (self.reader.clone(), pages.clone());
             self.asked.spawn(Span::of(|| Work::Window).over(async move {
@@ -286,6 +287,11 @@ impl<S: Source> Walk<S> {
                 Ok(Answered::Undated(read))
             });
         }
+    }
+
+    fn next_window(&mut self) -> Option<Window> {
+        let places = self.in_flight - self.asked.len();
+        self.returned.pop().or_else(|| self.plan.take(places))
     }
 
     /// Asks for what is no window.

@@ -54,6 +54,11 @@ impl Neighbours {
         }
     }
 
+    /// How many windows are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// How dense the windows nearest to an instant were; none while there are none.
     pub(super) fn pace_at(&self, at: DateTime<Utc>) -> Option<Pace> {
         let mut near: Vec<_> = self

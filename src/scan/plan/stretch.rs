@@ -30,6 +30,9 @@ const STEPS_GROW: f64 = 4.0;
 /// So many windows before the end of a stretch they are made equal, so that the last one is not next to empty.
 const EVEN: f64 = 3.0;
 
+/// So many windows have to be left for one to be cut off at the far end: the two ends must not meet in one that is next to empty.
+const FAR_LEAST: f64 = 2.0;
+
 /// A window that leaves less than this of its stretch may as well be all of it.
 const NEARLY_ALL: f64 = 1.05;
 
@@ -53,6 +56,14 @@ impl Towards {
         }
     }
 
+    /// Further along, or back.
+    fn by(self, at: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
+        match self {
+            Self::Later => at + delta,
+            Self::Earlier => at - delta,
+        }
+    }
+
     /// The end of a window that is followed from.
     fn near(self, window: Window) -> Option<DateTime<Utc>> {
         match self {
@@ -63,7 +74,7 @@ impl Towards {
 }
 
 /// A stretch of time that is followed, window by window.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Stretch {
     /// What is left of it, without the window that is asked.
     rest: Option<Window>,
@@ -78,10 +89,10 @@ pub(super) struct Stretch {
     next: Option<DateTime<Utc>>,
     /// People per second, until its neighbours tell.
     pace: f64,
-    /// How many people are left in it, where that is known; with those of the other half while it is not answered how many they are.
+    /// How many people are left in it, where that is known; as they are guessed to be spread while pieces of it are not answered.
     left: Option<f64>,
-    /// Where its other half was cut off, which is asked as a whole.
-    halved_at: Option<DateTime<Utc>>,
+    /// Pieces that were cut off it and are asked as a whole, and how many people are guessed to be in each.
+    pieces: Vec<(Window, f64)>,
     /// How many people the window that is asked should hold, if that was guessed from its neighbours.
     guessed: Option<f64>,
     /// How many times more its windows held than their neighbours let one guess: growth.
@@ -144,7 +155,7 @@ impl Stretch {
             next: None,
             pace: shown / seconds(people_until - first),
             left,
-            halved_at: None,
+            pieces: Vec::new(),
             guessed: None,
             trend: 1.0,
             too_large: None,
@@ -205,11 +216,12 @@ impl Stretch {
 
     /// So many seconds further.
     fn onwards(&self, near: DateTime<Utc>, seconds: f64) -> DateTime<Utc> {
-        let by = TimeDelta::seconds((seconds.min(MOST_SECONDS) as i64).max(1));
-        match self.towards {
-            Towards::Later => near + by,
-            Towards::Earlier => near - by,
-        }
+        self.towards.by(near, span(seconds))
+    }
+
+    /// So many seconds before its far end.
+    fn backwards(&self, far: DateTime<Utc>, seconds: f64) -> DateTime<Utc> {
+        self.towards.by(far, -span(seconds))
     }
 
     /// Takes back a window that was too large, with what its answer showed about where to cut it. Says whether room was short: what was far too large was guessed
@@ -220,6 +232,7 @@ impl Stretch {
         if self.rest.is_none() {
             // All that was left was asked, so this is how many are left; what was guessed before is not to be trusted.
             self.left = overflow.count.map(|count| count as f64);
+            self.pieces.clear();
         }
         self.learn_trend(overflow.count.map_or(full * MILD, |count| count as f64));
         self.rest = Some(match (self.towards, self.rest) {
@@ -410,42 +423,100 @@ impl Stretch {
         Some((self.left.unwrap_or(pace * length), length))
     }
 
-    /// Whether it is known, or guessed, how many are in this half alone.
-    pub(super) fn is_settled(&self) -> bool {
-        self.halved_at.is_none()
+    /// How many people are left in it, where they are counted.
+    pub(super) fn people_left(&self) -> Option<f64> {
+        self.left
     }
 
-    /// Cuts its far half off, unless there is nothing to cut. Where counts are known that half is asked as a whole at once: the answer says how many are in each.
-    pub(super) fn halve(&mut self, people: f64, length: f64) -> Option<Self> {
-        let at = self.onwards(self.near()?, length / 2.0);
+    /// Whether it is known, or guessed, how many are left in it alone.
+    pub(super) fn is_settled(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Into how many pieces it can be divided at once: where its counts and its ends are known, the answers to all of them say at once how many are in each.
+    pub(super) fn divides_into(&self, wanted: usize) -> usize {
+        if self.left.is_some() && self.far.is_some() {
+            wanted.max(2)
+        } else {
+            2
+        }
+    }
+
+    /// Cuts it into pieces of the same length and keeps the near one; the others, the nearest first. Where counts are known they are asked as a whole.
+    pub(super) fn divide(&mut self, pieces: usize, people: f64, length: f64) -> Vec<Self> {
+        let (is_counted, each) = (self.left.is_some(), people / pieces as f64);
+        let mut others = Vec::with_capacity(pieces);
+        let Some(near) = self.near() else {
+            return others;
+        };
+        for place in (1..pieces).rev() {
+            let at = self.onwards(near, length * place as f64 / pieces as f64);
+            let Some((mine, Some(other))) = self.rest.map(|rest| self.towards.split(rest, at))
+            else {
+                continue;
+            };
+            others.push(Self {
+                rest: Some(other).filter(|_| !is_counted),
+                asked: Some(other).filter(|_| is_counted),
+                origin: at,
+                next: None,
+                pace: people / length,
+                left: None,
+                pieces: Vec::new(),
+                guessed: None,
+                too_large: None,
+                ..self.clone()
+            });
+            self.rest = Some(mine);
+            self.far = Some(at);
+            if is_counted {
+                self.pieces.push((other, each));
+                self.left = self.left.map(|left| left - each);
+            }
+        }
+        others.reverse();
+        others
+    }
+
+    /// Cuts one window off at its far end, where that is known, to be asked as it is beside the one at its near end. `pace_at` is how dense it is around there.
+    pub(super) fn cut_far(
+        &mut self,
+        people: f64,
+        pace_at: impl Fn(DateTime<Utc>) -> Option<Pace>,
+    ) -> Option<Window> {
+        let (far, left) = (self.far?, self.left?);
+        let asked = self.asked.map_or(0.0, |_| self.guessed.unwrap_or(people));
+        let Some(Pace::People(pace)) = pace_at(far) else {
+            return None;
+        };
+        let width = people / pace;
+        if left - asked < people * FAR_LEAST || self.length()? < width * FAR_LEAST {
+            return None;
+        }
+        let at = self.backwards(far, width);
         let (mine, Some(other)) = self.towards.split(self.rest?, at) else {
             return None;
         };
-        let is_counted = self.left.is_some();
-        let half = Self {
-            rest: Some(other).filter(|_| !is_counted),
-            asked: Some(other).filter(|_| is_counted),
-            origin: at,
-            next: None,
-            pace: people / length,
-            left: None,
-            guessed: None,
-            too_large: None,
-            ..*self
-        };
         self.rest = Some(mine);
         self.far = Some(at);
-        self.halved_at = self.towards.near(other).filter(|_| is_counted);
-        Some(half)
+        self.pieces.push((other, people));
+        self.left = Some(left - people);
+        Some(other)
     }
 
-    /// If this window is its other half: it was answered, and so many people are in it, if that is known.
+    /// If this window is one of its pieces: it was answered, and so many people are in it, if that is known.
     pub(super) fn settle(&mut self, window: Window, people: Option<f64>) {
-        if self.halved_at.is_some() && self.halved_at == self.towards.near(window) {
-            self.halved_at = None;
-            self.left = self.left.zip(people).map(|(left, people)| left - people);
+        if let Some(position) = self.pieces.iter().position(|(piece, _)| *piece == window) {
+            let (_, guessed) = self.pieces.swap_remove(position);
+            let left = self.left.zip(people);
+            self.left = left.map(|(left, people)| left + guessed - people);
         }
     }
+}
+
+/// At least a second, and no more than a window may have.
+fn span(seconds: f64) -> TimeDelta {
+    TimeDelta::seconds((seconds.min(MOST_SECONDS) as i64).max(1))
 }
 
 fn is_earliest_first(dates: &[DateTime<Utc>]) -> bool {

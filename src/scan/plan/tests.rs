@@ -6,20 +6,29 @@ fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds, 0).unwrap()
 }
 
-/// Answers a plan from people registered at these seconds, as a server with pages of `rpp` would, and says how many were asked.
-fn run(people: &[i64], rpp: usize, pick: impl Fn(&mut Vec<i64>), count: bool) -> (Vec<i64>, usize) {
+/// What a plan came to.
+struct Ran {
+    read: Vec<i64>,
+    asked: usize,
+    /// How often one answer was waited for after another.
+    rounds: usize,
+}
+
+/// Answers a plan from people registered at these seconds, as a server with pages of `rpp` would.
+fn run(people: &[i64], rpp: usize, pick: impl Fn(&mut Vec<i64>), count: bool) -> Ran {
     let mut plan = Plan::without(&[]);
-    let (mut read, mut asked) = (Vec::new(), 0);
+    let (mut read, mut asked, mut rounds) = (Vec::new(), 0, 0);
     let mut in_flight = VecDeque::new();
     loop {
         while in_flight.len() < 8
-            && let Some(window) = plan.take()
+            && let Some(window) = plan.take(8 - in_flight.len())
         {
-            in_flight.push_back(window);
+            in_flight.push_back((window, rounds + 1));
         }
-        let Some(window) = in_flight.pop_front() else {
+        let Some((window, answered)) = in_flight.pop_front() else {
             break;
         };
+        rounds = answered;
         asked += 1;
         assert!(asked < 20_000, "no progress at {window:?}");
         let bound = |at: Option<DateTime<Utc>>, open| {
@@ -48,7 +57,11 @@ fn run(people: &[i64], rpp: usize, pick: impl Fn(&mut Vec<i64>), count: bool) ->
         plan.cut(window, &overflow);
     }
     read.sort_unstable();
-    (read, asked)
+    Ran {
+        read,
+        asked,
+        rounds,
+    }
 }
 
 /// How a server orders an answer.
@@ -83,35 +96,47 @@ fn grown(number: usize, seed: u64) -> Vec<i64> {
     people
 }
 
+const ORDERS: [(&str, Order); 4] = [
+    ("oldest first", |_| {}),
+    ("newest first", |answer| answer.reverse()),
+    ("any", |answer| {
+        answer.sort_by_key(|p| (*p as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 7)
+    }),
+    ("least recently updated", |answer| {
+        answer.sort_by_key(|p| {
+            let mixed = (*p as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            if mixed % 5 < 2 {
+                *p
+            } else {
+                p + ((1_751_328_000 - p) as f64 * (mixed >> 20) as f64 / (1_u64 << 44) as f64)
+                    as i64
+            }
+        });
+    }),
+];
+
+#[test]
+fn answers_are_waited_for_side_by_side_to_the_end() {
+    for (name, order) in ORDERS {
+        for seed in 1..=3 {
+            // A hundred pages: thirteen rounds if they were known beforehand, and two to find out anything.
+            let rounds = run(&grown(50_000, seed), 500, order, true).rounds;
+            assert!(rounds <= 25, "{name}, seed {seed}: {rounds} rounds");
+        }
+    }
+}
+
 #[test]
 fn an_unknown_tenant_is_read_in_little_more_than_its_pages() {
-    let orders: [(&str, Order); 4] = [
-        ("oldest first", |_| {}),
-        ("newest first", |answer| answer.reverse()),
-        ("any", |answer| {
-            answer.sort_by_key(|p| (*p as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 7)
-        }),
-        ("least recently updated", |answer| {
-            answer.sort_by_key(|p| {
-                let mixed = (*p as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-                if mixed % 5 < 2 {
-                    *p
-                } else {
-                    p + ((1_751_328_000 - p) as f64 * (mixed >> 20) as f64 / (1_u64 << 44) as f64)
-                        as i64
-                }
-            });
-        }),
-    ];
     // The last order tells nothing about where people are, so it costs a little more.
     for (number, most) in [
         (20_000, [1.35, 1.35, 1.4, 1.55]),
         (100_000, [1.27, 1.27, 1.3, 1.37]),
     ] {
-        for ((name, order), most) in orders.iter().zip(most) {
+        for ((name, order), most) in ORDERS.iter().zip(most) {
             for seed in 1..=3 {
                 let people = grown(number, seed);
-                let (read, asked) = run(&people, 500, order, true);
+                let Ran { read, asked, .. } = run(&people, 500, order, true);
                 assert_eq!(read, people);
                 let ratio = asked as f64 / number.div_ceil(500) as f64;
                 assert!(
@@ -145,7 +170,7 @@ fn everybody_is_in_exactly_one_window_whatever_the_order_of_answers() {
     ];
     for order in orders {
         for count in [true, false] {
-            let (read, asked) = run(&people, 100, order, count);
+            let Ran { read, asked, .. } = run(&people, 100, order, count);
             assert_eq!(read, people);
             assert!(
                 asked < 700,
@@ -164,7 +189,7 @@ fn cuts_of_an_earlier_scan_are_kept_out_of_what_is_done() {
     }]);
     plan.cut_at(&[at(50), at(150), at(250)]);
     let mut bounds = Vec::new();
-    while let Some(window) = plan.take() {
+    while let Some(window) = plan.take(1) {
         bounds.push((window.from, window.until));
     }
     let expected = [
@@ -184,13 +209,13 @@ fn a_resumed_plan_asks_only_for_what_is_missing() {
     }];
     let mut plan = Plan::without(&done);
     assert_eq!(
-        plan.take(),
+        plan.take(1),
         Some(Window {
             from: Some(at(100)),
             until: None
         })
     );
-    assert_eq!(plan.take(), None);
+    assert_eq!(plan.take(1), None);
 }
 
 #[test]
@@ -199,7 +224,7 @@ fn a_long_quiet_time_behind_a_crowd_is_crossed_in_growing_steps() {
     people.extend((0..60).map(|n| 1_690_000_000 + n));
     let scattered: Order = |answer| answer.sort_by_key(|p| (p * 7_919) % 1_009);
     for (count, most) in [(true, 80), (false, 140)] {
-        let (read, asked) = run(&people, 13, scattered, count);
+        let Ran { read, asked, .. } = run(&people, 13, scattered, count);
         assert_eq!(read, people);
         assert!(asked < most, "{asked} requests");
     }
@@ -209,7 +234,7 @@ fn a_long_quiet_time_behind_a_crowd_is_crossed_in_growing_steps() {
 fn the_beginning_of_time_is_reached_when_fewer_are_left_than_were_counted() {
     let mut plan = Plan::without(&[]);
     let mut asked = 0;
-    while let Some(window) = plan.take() {
+    while let Some(window) = plan.take(1) {
         asked += 1;
         assert!(asked < 40, "it still asks for {window:?}");
         // All but the latest hundred are deleted after the first answer.
