@@ -60,10 +60,11 @@ impl<'a> Mirror<'a> {
         self.run(&["sync", "users", "--full", "--restart"]).await
     }
 
-    /// Reads all users in a settled mirror: vacuumed, and with the whole pages that the first write after a checkpoint puts into the log written by a small run.
+    /// Reads all users in a settled mirror: vacuumed, and after a run like it, which has put into the log the whole pages that come with the first write after a
+    /// checkpoint.
     pub async fn settled(&mut self) -> Result<Measured, Box<dyn Error>> {
+        self.full().await?;
         self.connection.execute("vacuum analyze").await?;
-        self.run(&["sync", "users", "--limit", "1"]).await?;
         self.run_on(&["sync", "users", "--full", "--restart"]).await
     }
 
