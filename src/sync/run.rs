@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::progress::Phase;
@@ -99,19 +100,48 @@ impl Run<'_> {
         &self,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        tokio::pin!(work);
+        let (ended, end) = oneshot::channel();
+        let working = async {
+            let worked = tokio::select! {
+                worked = work => worked,
+                loss = self.lease.lost() => Err(Error::Lease(loss)),
+            };
+            drop(ended);
+            worked
+        };
+        let (worked, ()) = tokio::join!(working, self.note_traffic(end));
+        worked
+    }
+
+    /// Notes how much was asked, again and again until the other end of the channel is gone. It goes on beside the work and never in its place: the work may hold
+    /// the row of the run, and this waits for it then.
+    async fn note_traffic(&self, mut end: oneshot::Receiver<()>) {
         let mut ticks = tokio::time::interval(TRAFFIC_INTERVAL);
         let mut noted = Traffic::default();
         loop {
             tokio::select! {
-                worked = &mut work => return worked,
-                loss = self.lease.lost() => return Err(Error::Lease(loss)),
-                _ = ticks.tick() => {
-                    let traffic = self.env.traffic();
-                    if traffic != noted {
-                        runs::note_traffic(self.pool, self.run_id, traffic).await?;
-                        noted = traffic;
-                    }
+                _ = &mut end => return,
+                _ = ticks.tick() => {}
+            }
+            let traffic = self.env.traffic();
+            if traffic == noted {
+                continue;
+            }
+            let noting = runs::note_traffic(self.pool, self.run_id, traffic);
+            tokio::pin!(noting);
+            let result = tokio::select! {
+                result = &mut noting => result,
+                _ = &mut end => {
+                    // It must not come after the end, which notes more. Where Postgres does not answer, that will not come either.
+                    let _ = tokio::time::timeout(RECORD_TIMEOUT, noting).await;
+                    return;
+                }
+            };
+            match result {
+                Ok(()) => noted = traffic,
+                // The work itself will meet the same trouble, if it lasts.
+                Err(error) => {
+                    tracing::warn!({ field::RUN } = %self.run_id, { field::ERROR } = %error, "how much was asked could not be noted");
                 }
             }
         }

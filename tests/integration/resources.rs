@@ -481,6 +481,25 @@ async fn killed_at_any_moment_the_next_run_makes_it_right() {
     setting.expect(&ACCOUNTS).await;
 }
 
+/// Longer than the time between two notes about how much was asked.
+const SLOW_BATCH: &str = "
+    create function dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(2.5); return null; end $$;
+    create trigger dawdle after update of rows_read on runs for each row
+        when (old.rows_read = 0 and new.rows_read > 0) execute function dawdle();";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_takes_long_to_store_is_not_held_up_by_the_record_of_its_run() {
+    let setting = Setting::new(Options {
+        shape: shape(50, 20),
+        ..Options::default()
+    })
+    .await;
+    setting.program.run(&["migrate"]).await.expect(0);
+    setting.mirror.execute(SLOW_BATCH).await;
+    setting.program.run(&["sync", "accounts"]).await.expect(0);
+    setting.expect(&ACCOUNTS).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: make soak"]
 async fn five_thousand_accounts_of_twenty_members() {
