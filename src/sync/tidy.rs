@@ -10,8 +10,9 @@ use crate::telemetry::field;
 /// Fewer rows than this are no trouble to anybody.
 const LEAST_ROWS: i64 = 1_000;
 
-/// One row in so many, replaced by a run, is worth a vacuum: a mirror that changes by one in a hundred each night keeps its size.
-const REPLACED_ONE_IN: i64 = 200;
+/// One row in so many, superseded since the last vacuum, is worth the next, which reads all of every index: a mirror that changes by one in a hundred each night
+/// is vacuumed every third or fourth, and keeps its size.
+const SUPERSEDED_ONE_IN: i64 = 32;
 
 /// One row in so many, new with a run, makes what Postgres knows of the table wrong.
 const NEW_ONE_IN: i64 = 5;
@@ -36,18 +37,21 @@ pub(super) async fn users(pool: &PgPool, counts: Counts) {
 
 async fn clean(pool: &PgPool, counts: Counts) -> Result<(), sqlx::Error> {
     let replaced = counts.updated + counts.tombstoned;
-    if counts.inserted.max(replaced) < LEAST_ROWS {
+    if counts.inserted < LEAST_ROWS && replaced == 0 {
         return Ok(());
     }
-    // As of the last vacuum; below zero where there was none.
-    let rows = sqlx::query_scalar!(
-        r#"select reltuples::bigint as "rows!" from pg_class where oid = 'users'::regclass"#
+    // Rows as of the last vacuum; below zero where there was none. What this run superseded may not be counted yet.
+    let known = sqlx::query!(
+        r#"select reltuples::bigint as "rows!", coalesce(pg_stat_get_dead_tuples(oid), 0) as "superseded!"
+           from pg_class where oid = 'users'::regclass"#
     )
     .fetch_one(pool)
     .await?;
-    let [users, keys] = if counts.inserted * NEW_ONE_IN >= rows {
+    let superseded = known.superseded.max(replaced);
+    let enough = |rows: i64, one_in: i64| rows >= LEAST_ROWS && rows * one_in >= known.rows;
+    let [users, keys] = if enough(counts.inserted, NEW_ONE_IN) {
         ANALYZE
-    } else if replaced * REPLACED_ONE_IN >= rows {
+    } else if enough(superseded, SUPERSEDED_ONE_IN) {
         VACUUM
     } else {
         return Ok(());
