@@ -30,8 +30,8 @@ pub use merge::{Kept, Merge};
 /// A second writing connection is worth half as much again; a third only waits for the same two disks and cores.
 pub const WRITERS: u32 = 2;
 
-/// Records that commit together, about. Large enough that the commit does not matter, small enough that a batch in memory does not either.
-const BATCH: usize = 1_000;
+/// Records that commit together, about: two pages. Large enough that the commit does not matter, small enough that a batch in memory does not either.
+const BATCH: usize = 500;
 
 /// Records per statement. Rows are made and encoded for one statement at a time, which is what memory is spent on; larger ones are not faster.
 const STATEMENT: usize = 500;
