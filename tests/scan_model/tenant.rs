@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use zephr_sync::record::{Envelope, HASH_BYTES, Item, Page, Query};
+use zephr_sync::record::{Envelope, HASH_BYTES, Item, Page, Piece, Query};
 use zephr_sync::scan::Source;
 
 /// In which order a server lists people.
@@ -261,7 +261,7 @@ fn item(person: &Person) -> Item {
         id: name(person.id),
         registered_at: person.registered.map(at),
         hash: [0; HASH_BYTES],
-        text: String::new(),
+        text: Piece::default(),
         issues: Vec::new(),
     }
 }

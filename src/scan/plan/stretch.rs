@@ -63,14 +63,6 @@ impl Towards {
             Self::Earlier => at - delta,
         }
     }
-
-    /// The end of a window that is followed from.
-    fn near(self, window: Window) -> Option<DateTime<Utc>> {
-        match self {
-            Self::Later => window.from,
-            Self::Earlier => window.until,
-        }
-    }
 }
 
 /// A stretch of time that is followed, window by window.
