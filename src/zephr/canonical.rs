@@ -312,7 +312,7 @@ impl<'a, const N: usize> Records<'_, 'a, N> {
                 let before = self.members[begun.members..].last();
                 in_order &= before.is_none_or(|before| before.order() < member.order());
                 self.members.push(member);
-                match self.lexer.next()? {
+                match self.lexer.next_byte()? {
                     b',' => {}
                     b'}' => break,
                     _ => return None,
@@ -459,7 +459,7 @@ impl<'a, const N: usize> Records<'_, 'a, N> {
         } else {
             loop {
                 self.value(path, depth + 1)?;
-                match self.lexer.next()? {
+                match self.lexer.next_byte()? {
                     b',' => self.out.push(b','),
                     b']' => break,
                     _ => return None,

@@ -133,7 +133,7 @@ fn enveloped<'a>(reader: &mut impl Reads<'a>) -> Option<Envelope> {
                 reader.lexer().value()?;
             }
         }
-        match reader.lexer().next()? {
+        match reader.lexer().next_byte()? {
             b',' => {}
             b'}' => break,
             _ => return None,
@@ -153,7 +153,7 @@ fn elements<'a, R: Reads<'a>>(
     }
     loop {
         element(reader)?;
-        match reader.lexer().next()? {
+        match reader.lexer().next_byte()? {
             b',' => {}
             b']' => return Some(()),
             _ => return None,

@@ -55,7 +55,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads the first byte that is no white space.
-    pub fn next(&mut self) -> Option<u8> {
+    pub fn next_byte(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
         Some(byte)
