@@ -67,7 +67,7 @@ pub struct Item {
     pub registered_at: Option<DateTime<Utc>>,
     /// Hash of the content without volatile fields; it covers the key.
     pub hash: [u8; HASH_BYTES],
-    /// The record in canonical JSON that Postgres can hold, with those of its page in one piece of memory.
+    /// The record in canonical JSON that Postgres can hold, with others of its page in one piece of memory.
     pub text: Piece,
     /// What had to be replaced for that.
     pub issues: Vec<Issue>,

@@ -11,7 +11,7 @@ use crate::telemetry::field;
 const LEAST_ROWS: i64 = 1_000;
 
 /// One row in so many, superseded since the last vacuum, is worth the next, which reads all of every index: a mirror that changes by one in a hundred each night
-/// is vacuumed every third or fourth, and keeps its size.
+/// is vacuumed every second to fourth, and keeps its size. (Postgres may count what a run superseded after that run has vacuumed.)
 const SUPERSEDED_ONE_IN: i64 = 32;
 
 /// One row in so many, new with a run, makes what Postgres knows of the table wrong.
