@@ -21,7 +21,7 @@
 //! - [`dbt`]: a dbt project on top of the mirror, as `init --dbt` writes it
 //! - [`schedule`]: when jobs run, in what order, and what follows if they could not
 //! - [`resource`]: what is mirrored beside users and events, described
-//! - [`job`], [`privacy`], [`record`], [`table`], [`remedy`], [`clock`], [`toml_file`]: the words that all share
+//! - [`job`], [`privacy`], [`record`], [`table`], [`remedy`], [`clock`], [`memory`], [`toml_file`]: the words that all share
 
 #![forbid(unsafe_code)]
 
@@ -37,6 +37,7 @@ pub mod job;
 pub mod lifecycle;
 pub mod live;
 pub mod load;
+pub mod memory;
 pub mod notify;
 pub mod places;
 pub mod postgres;

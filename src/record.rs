@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::table::Row;
-pub use piece::Piece;
+pub use piece::{Piece, Whole};
 
 /// Bytes of a row hash. Half a SHA-256: two versions of one user collide once in 2^128, and the covering index stays small.
 pub const HASH_BYTES: usize = 16;

@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 
 use super::json::{Text, quote};
 use super::lexer::Lexer;
-use crate::record::{HASH_BYTES, Issue, Piece};
+use crate::memory::Spare;
+use crate::record::{HASH_BYTES, Issue, Piece, Whole};
 
 /// Objects and arrays nested deeper than this stay as they were sent: sorting them is not worth a recursion that a record could drive.
 const MAX_DEPTH: usize = 48;
@@ -23,9 +24,9 @@ const MAX_DEPTH: usize = 48;
 /// that somebody meant.
 const MAX_NUMBER_REACH: usize = 1_600;
 
-/// Records share memory in pieces of this many bytes: few enough not to be noticed, and each so small that the allocator puts it beside others and gives it
-/// back on its own. (A page in one piece of half a megabyte took 10 MiB more at the peak of a load.)
-const SHARED_BYTES: usize = 8 << 10;
+/// Records share memory in pieces of this many bytes: few enough not to be noticed, and so small that those of a page, of which a few records are kept, are soon free
+/// for the next. (A page in one piece of half a megabyte took 10 MiB more at the peak of a load.)
+pub const SHARED_BYTES: usize = 8 << 10;
 
 /// Goes into each hash: a later change of the canonical form makes all records look changed once, on purpose.
 const CANONICAL_VERSION: u8 = 1;
@@ -95,12 +96,12 @@ pub fn canonical<'a, const N: usize>(
     ignored: &[String],
     wanted: [&str; N],
 ) -> Canonical<'a, N> {
-    let mut records = Records::new(raw.get(), ignored, wanted);
+    let mut records = Records::new(raw.get(), ignored, wanted, None);
     let begun = records.begin();
     // A raw value is valid JSON, so it is read to its end.
     let _ = records.value(None, 0);
     let form = records.end(begun);
-    let whole = Arc::new(text(records.out));
+    let whole = Whole::new(text(records.out), None);
     form.finish(raw.get(), &whole)
 }
 
@@ -111,6 +112,7 @@ pub struct Records<'w, 'a, const N: usize> {
     lexer: Lexer<'a>,
     ignored: &'w [String],
     wanted: [&'w str; N],
+    spare: Option<&'w Arc<Spare>>,
     finished: Vec<Canonical<'a, N>>,
     /// The records in `out`.
     forms: Vec<Form<N>>,
@@ -138,7 +140,7 @@ struct Form<const N: usize> {
 }
 
 impl<const N: usize> Form<N> {
-    fn finish<'a>(self, text: &'a str, whole: &Arc<String>) -> Canonical<'a, N> {
+    fn finish<'a>(self, text: &'a str, whole: &Arc<Whole>) -> Canonical<'a, N> {
         Canonical {
             sent: text.get(self.sent).unwrap_or_default(),
             text: Piece::of(whole, self.out),
@@ -151,6 +153,10 @@ impl<const N: usize> Form<N> {
     }
 }
 
+fn taken(spare: Option<&Arc<Spare>>) -> Vec<u8> {
+    spare.map(|spare| spare.take()).unwrap_or_default()
+}
+
 /// All of it was text, or made of text.
 fn text(out: Vec<u8>) -> String {
     String::from_utf8(out)
@@ -158,16 +164,25 @@ fn text(out: Vec<u8>) -> String {
 }
 
 impl<'w, 'a, const N: usize> Records<'w, 'a, N> {
-    /// Reads this text from its beginning; `ignored` and `wanted` as for [`canonical`].
-    pub fn new(text: &'a str, ignored: &'w [String], wanted: [&'w str; N]) -> Self {
+    /// Reads this text from its beginning; `ignored` and `wanted` as for [`canonical`]. What is written goes into spare memory, where there is
+    /// some.
+    pub fn new(
+        text: &'a str,
+        ignored: &'w [String],
+        wanted: [&'w str; N],
+        spare: Option<&'w Arc<Spare>>,
+    ) -> Self {
+        let mut out = taken(spare);
+        out.reserve_exact(text.len().min(SHARED_BYTES));
         Self {
             lexer: Lexer::new(text),
             ignored,
             wanted,
+            spare,
             finished: Vec::new(),
             forms: Vec::new(),
             found: [const { None }; N],
-            out: Vec::with_capacity(text.len().min(SHARED_BYTES)),
+            out,
             issues: Vec::new(),
             unhashed: Vec::new(),
             members: Vec::with_capacity(32),
@@ -187,18 +202,19 @@ impl<'w, 'a, const N: usize> Records<'w, 'a, N> {
         let form = self.end(begun);
         let room = form.out.len();
         self.forms.push(form);
-        // Another one like it would not fit.
-        if self.out.len() + room > SHARED_BYTES {
-            self.share();
+        // Another one like it, or a little larger, would not fit.
+        if self.out.len() + room + room / 4 > SHARED_BYTES {
+            let mut next = taken(self.spare);
+            next.reserve_exact(SHARED_BYTES);
+            self.share(next);
         }
         Some(())
     }
 
-    /// Makes what was written the piece of memory that its records share.
-    fn share(&mut self) {
-        let rest = self.lexer.text().len() - self.lexer.at();
-        let next = Vec::with_capacity(rest.min(SHARED_BYTES));
-        let whole = Arc::new(text(std::mem::replace(&mut self.out, next)));
+    /// Makes what was written the piece of memory that its records share, and goes on in the next.
+    fn share(&mut self, next: Vec<u8>) {
+        let written = std::mem::replace(&mut self.out, next);
+        let whole = Whole::new(text(written), self.spare.cloned());
         let sent = self.lexer.text();
         let forms = self.forms.drain(..);
         self.finished
@@ -207,7 +223,7 @@ impl<'w, 'a, const N: usize> Records<'w, 'a, N> {
 
     /// The records that were read.
     pub fn finish(mut self) -> Vec<Canonical<'a, N>> {
-        self.share();
+        self.share(Vec::new());
         self.finished
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
@@ -22,6 +22,7 @@ use super::json::{self, Fields};
 use super::signing::{KeyPair, Signed};
 use crate::clock::Clock;
 use crate::lifecycle::Shutdown;
+use crate::memory::Spare;
 use crate::remedy::Remedy;
 use crate::telemetry::field;
 use crate::telemetry::span::{Note, Span, Work};
@@ -38,6 +39,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(300);
 /// An answer is held in memory while it is parsed. A page of 500 users is half a MiB; an older deployment may send a whole small tenant as one
 /// bare array.
 const MAX_BODY_MIB: usize = 256;
+
+/// Bytes that large answers have at most, as a rule. More is not reserved before it comes, and memory of more is not kept.
+const USUAL_BODY: usize = 1 << 20;
 
 /// Attempts per request: with one in five failing, one request in ten million fails ten times.
 const MAX_ATTEMPTS: usize = 10;
@@ -185,7 +189,7 @@ pub struct Answer {
     /// `Content-Type`, lower case, without parameters.
     pub content_type: String,
     /// The body.
-    pub body: Bytes,
+    pub body: Vec<u8>,
 }
 
 /// What was sent so far, for the run record.
@@ -206,6 +210,8 @@ pub struct Client {
     clock: Clock,
     governor: Governor,
     sent: Arc<Counters>,
+    /// What answers are read into: kept for half of those in flight, since where the API is near hardly more are there at a time.
+    bodies: Arc<Spare>,
     shutdown: Shutdown,
 }
 
@@ -248,6 +254,7 @@ impl Client {
             clock,
             governor,
             sent: Arc::default(),
+            bodies: Arc::new(Spare::new(limits.max_in_flight.div_ceil(2), USUAL_BODY)),
             shutdown: Shutdown::never(),
         })
     }
@@ -293,7 +300,9 @@ impl Client {
     ) -> Result<T, Error> {
         let attempt = || async {
             let answer = self.send_once(request).await?;
-            read(&answer).map_err(|failure| Error {
+            let read = read(&answer);
+            self.bodies.give_back(answer.body);
+            read.map_err(|failure| Error {
                 endpoint: request.endpoint(),
                 failure,
             })
@@ -428,18 +437,44 @@ impl Client {
             return Err(match refusal {
                 Failure::Status(status) if !request.method.is_safe() => Failure::Refused {
                     status,
-                    said: said(&read_body(response).await.unwrap_or_default()),
+                    said: said(&self.body(response).await.unwrap_or_default()),
                 },
                 other => other,
             });
         }
-        let body = read_body(response).await?;
+        let body = self.body(response).await?;
         Ok(Answer {
             status,
             date,
             content_type,
             body,
         })
+    }
+
+    async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
+        let announced = response.content_length().unwrap_or(0) as usize;
+        let limit = MAX_BODY_MIB << 20;
+        if announced > limit {
+            return Err(Failure::TooLarge {
+                limit_mib: MAX_BODY_MIB,
+            });
+        }
+        let mut body = self.bodies.take();
+        // What is announced is believed only up to a point: it is data from outside.
+        body.reserve_exact(announced.min(USUAL_BODY));
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| transport_failure(&error))?
+        {
+            if body.len() + chunk.len() > limit {
+                return Err(Failure::TooLarge {
+                    limit_mib: MAX_BODY_MIB,
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
     }
 
     /// The address, if it would go out exactly as it is signed.
@@ -490,31 +525,6 @@ fn said(body: &[u8]) -> Said {
             named.and_then(json::text)
         });
     Said::new(text.map(|text| text.text.into_owned()))
-}
-
-async fn read_body(mut response: reqwest::Response) -> Result<Bytes, Failure> {
-    let announced = response.content_length().unwrap_or(0) as usize;
-    let limit = MAX_BODY_MIB << 20;
-    if announced > limit {
-        return Err(Failure::TooLarge {
-            limit_mib: MAX_BODY_MIB,
-        });
-    }
-    // What is announced is believed only up to a point: it is data from outside.
-    let mut body = BytesMut::with_capacity(announced.min(1 << 20));
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| transport_failure(&error))?
-    {
-        if body.len() + chunk.len() > limit {
-            return Err(Failure::TooLarge {
-                limit_mib: MAX_BODY_MIB,
-            });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
 }
 
 /// Names what broke by its innermost cause, without the address: reqwest's own text would show the query.

@@ -1,5 +1,7 @@
 //! The envelopes of the user export (contract sections 3 and 5.1): nested, flat or a bare array, and nothing else.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
 use super::canonical::Records;
@@ -8,20 +10,26 @@ use super::error::Failure;
 use super::json::{self, Fields, Kind};
 use super::lexer::Lexer;
 use super::user;
+use crate::memory::Spare;
 use crate::privacy::Rules;
 use crate::record::{Envelope, Item, Page, Reject};
 
-/// Reads a page.
+/// Reads a page; the records of users go into this spare memory.
 ///
 /// # Errors
 /// Anything that is not an export is a failure, never an empty page.
-pub fn page(answer: &Answer, ignored: &[String], rules: &Rules) -> Result<Page, Failure> {
+pub fn page(
+    answer: &Answer,
+    ignored: &[String],
+    rules: &Rules,
+    spare: &Arc<Spare>,
+) -> Result<Page, Failure> {
     let mut page = Page {
         answered_at: answer.date,
         ..Page::default()
     };
     if rules.is_empty() {
-        let mut records = Records::new(text(answer)?, ignored, user::WANTED);
+        let mut records = Records::new(text(answer)?, ignored, user::WANTED, Some(spare));
         page.envelope = read(&mut records).ok_or_else(|| no_export(answer))?;
         let forms = records.finish();
         page.items.reserve_exact(forms.len());
@@ -245,7 +253,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    fn answer(body: impl Into<bytes::Bytes>) -> Answer {
+    fn answer(body: impl Into<Vec<u8>>) -> Answer {
         Answer {
             status: reqwest::StatusCode::OK,
             date: None,
@@ -255,7 +263,12 @@ mod tests {
     }
 
     fn read(body: &str) -> Result<Page, Failure> {
-        page(&answer(body.to_owned()), &[], &Rules::default())
+        page(
+            &answer(body.to_owned()),
+            &[],
+            &Rules::default(),
+            &Arc::default(),
+        )
     }
 
     /// Whether this is an export, as serde_json reads it.
@@ -283,7 +296,7 @@ mod tests {
             body.splice(at..(at + removed).min(BODY.len()), with);
             let text = String::from_utf8_lossy(&body);
             let answer = answer(body.clone());
-            let read = page(&answer, &[], &Rules::default());
+            let read = page(&answer, &[], &Rules::default(), &Arc::default());
             prop_assert_eq!(read.is_ok(), is_export(&body), "{}", text);
             let found = records_of(&answer);
             prop_assert_eq!(read.is_ok(), found.is_ok());

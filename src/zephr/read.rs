@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::canonical::SHARED_BYTES;
 use super::client::{Client, Request, Sent};
 use super::error::Error;
 use super::event;
@@ -15,6 +16,7 @@ use super::export;
 use super::governor::{Governor, Snapshot};
 use super::list::{self, Listed};
 use super::{timestamp, user};
+use crate::memory::Spare;
 use crate::privacy::{Policy, Rules};
 use crate::record::{Page, Query};
 
@@ -32,7 +34,12 @@ pub struct Reader {
     answered: Arc<AtomicBool>,
     /// The API's clock, as far as its answers have told it.
     clock: Arc<Mutex<Option<Told>>>,
+    /// What records are written into.
+    records: Arc<Spare>,
 }
+
+/// Pieces of memory for records that are kept, two MiB: those of five pages, which come and go at a time where nothing waits.
+const SPARE_PIECES: usize = 250;
 
 /// What the API's clock said, and when. Its `Date` counts whole seconds, in which dozens of answers come; the time that has passed since one of them says in
 /// which order they came.
@@ -72,6 +79,7 @@ impl Reader {
             export_exists: Arc::default(),
             answered: Arc::default(),
             clock: Arc::default(),
+            records: Arc::new(Spare::new(SPARE_PIECES, SHARED_BYTES)),
         }
     }
 
@@ -144,7 +152,7 @@ impl Reader {
         let mut page = self
             .client
             .call(&request, |answer| {
-                export::page(answer, &self.ignored, &self.rules)
+                export::page(answer, &self.ignored, &self.rules, &self.records)
             })
             .await?;
         page.answered_at = page.answered_at.map(|date| self.arrived(date));
