@@ -157,6 +157,9 @@ async fn next_batch(pages: &Mutex<mpsc::Receiver<Fetched>>) -> Option<Batch> {
     Some(batch)
 }
 
+/// A record with the time at which the API answered with it.
+type Answered = (Item, Option<DateTime<Utc>>);
+
 /// Pages that are compared together.
 #[derive(Debug, Default)]
 struct Batch {
@@ -233,25 +236,29 @@ impl Batch {
             .collect()
     }
 
-    /// What is left after the comparison, with the time of its answer, each user once.
-    fn items(self) -> Vec<(Item, Option<DateTime<Utc>>)> {
+    /// What is left after the comparison, with the time of its answer, in the order in which it came.
+    fn items(self) -> Vec<Answered> {
         let windows = self
             .windows
             .into_iter()
             .map(|group| group.items)
             .zip(self.window_times);
-        let mut items: Vec<_> = windows
+        windows
             .chain(self.pages)
             .flat_map(|(items, at)| items.into_iter().map(move |item| (item, at)))
-            .collect();
-        items.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
-        // Sorting is stable: of a user that was sent twice the later one is kept.
-        items.reverse();
-        items.dedup_by(|(a, _), (b, _)| a.id == b.id);
-        // Ascending, through all statements of the transaction: two writers that meet the same users lock them in the same order.
-        items.reverse();
-        items
+            .collect()
     }
+}
+
+/// Each record once, by key.
+fn once_each(mut items: Vec<Answered>) -> Vec<Answered> {
+    items.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+    // Sorting is stable: of one that was sent twice the later one is kept.
+    items.reverse();
+    items.dedup_by(|(a, _), (b, _)| a.id == b.id);
+    // Ascending, through all statements of the transaction: two writers that meet the same ones lock them in the same order.
+    items.reverse();
+    items
 }
 
 /// Who is in the batch is no longer noted as changed.
@@ -275,7 +282,7 @@ async fn compare_only(
     };
     let mut transaction = pool.begin_with("begin read only").await?;
     compare::changed(&mut transaction, &mut batch.windows).await?;
-    let items = batch.items();
+    let items = once_each(batch.items());
     let ids: Vec<&str> = items.iter().map(|(item, _)| item.id.as_str()).collect();
     let hashes: Vec<&[u8]> = items.iter().map(|(item, _)| item.hash.as_slice()).collect();
     let known = compare::known(&mut transaction, &ids, &hashes).await?;

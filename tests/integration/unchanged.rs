@@ -2,7 +2,7 @@
 
 use zephr_sync::postgres::private::{Durability, PrivateCluster};
 
-use crate::support::{Mirror, Program, people};
+use crate::support::{Mirror, Program, people, truth};
 
 /// A row rewritten in place is over 800 bytes of log; 20,000 of them drown what a run writes about itself.
 const PEOPLE: i64 = 20_000;
@@ -79,6 +79,40 @@ async fn a_full_run_over_unchanged_users_hardly_writes_to_the_log() {
     assert!(
         bytes < WAL_BYTES_PER_PERSON * PEOPLE,
         "{bytes} bytes of log for {PEOPLE} unchanged people"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_of_which_little_changed_commit_together() {
+    let simulator = people(PEOPLE as u32).await;
+    let mirror = Mirror::new().await;
+    let program = Program::between(&simulator, &mirror);
+    program.run(&["sync", "users"]).await.expect(0);
+    // A few in each window.
+    for index in (0..PEOPLE as u32).step_by(100) {
+        assert!(simulator.tenant().update(index));
+    }
+
+    let second = program
+        .run(&["sync", "users", "--full", "--json"])
+        .await
+        .expect(0)
+        .json();
+
+    assert_eq!(second["runs"][0]["rows_updated"], PEOPLE / 100);
+    truth::expect_equal(&simulator.tenant(), &mirror).await;
+    let windows: i64 = mirror.value("select count(*) from windows").await;
+    assert!(windows >= PEOPLE / 500, "{windows} windows");
+    // Rows of one transaction have it in common. Each of two writers waits half a second and no longer, so a slow machine commits more often.
+    let commits: i64 = mirror
+        .value("select count(distinct xmin::text) from windows")
+        .await;
+    let seconds: f64 = mirror
+        .value("select extract(epoch from max(finished_at - started_at))::float8 from runs where rows_updated > 0")
+        .await;
+    assert!(
+        commits as f64 <= 6.0 + 4.0 * seconds,
+        "{commits} commits of {windows} windows in {seconds} s"
     );
 }
 

@@ -8,18 +8,15 @@ use uuid::Uuid;
 
 use super::super::Error;
 use super::super::progress::{Phase, Progress};
-use super::{Batch, STATEMENT};
+use super::{Answered, Batch, STATEMENT, once_each};
 use crate::load::events;
 use crate::load::merge::Failure;
 use crate::privacy::Erased;
-use crate::record::{Event, Item, Resource};
+use crate::record::{Event, Resource};
 use crate::state::leases::Token;
 use crate::state::runs::{self, Counts};
 use crate::state::{rejects, windows};
 use crate::zephr::{event, user};
-
-/// An event with the time at which the API answered with it.
-type Answered = (Item, Option<DateTime<Utc>>);
 
 /// What an appending writer needs.
 #[derive(Debug, Clone)]
@@ -50,7 +47,7 @@ impl Append {
         self.token.fence(&mut transaction).await?;
         let mut unstorable = std::mem::take(&mut batch.rejects);
         let done = std::mem::take(&mut batch.done);
-        let items = batch.items();
+        let items = once_each(batch.items());
         let answered_at = items.iter().filter_map(|(_, at)| *at).min();
         self.progress.enter(Phase::BatchCompared);
         let mut left_out = 0;
@@ -117,7 +114,7 @@ pub(super) async fn count_only(
         rejected: batch.rejects.len() as i64,
         ..Counts::default()
     };
-    let items = batch.items();
+    let items = once_each(batch.items());
     let events: Vec<(DateTime<Utc>, &str)> = items
         .iter()
         .filter_map(|(item, _)| Some((item.registered_at?, item.id.as_str())))

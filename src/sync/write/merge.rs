@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Batch, STATEMENT, next_batch};
+use super::{Answered, Batch, STATEMENT, next_batch, once_each};
 use crate::load::compare;
 use crate::load::merge::{self, Extracted, Failure};
 use crate::privacy::Erased;
-use crate::record::{Item, Reject, Resource};
+use crate::record::{Reject, Resource};
 use crate::scan::part::Fetched;
 use crate::state::leases::Token;
 use crate::state::notes::{self, Note};
@@ -25,9 +24,10 @@ use crate::sync::progress::{Phase, Progress};
 use crate::telemetry::span::{Span, Work};
 use crate::zephr::user;
 
-/// Windows in which nothing changed that commit together, at most, and how long the first of them waits: so much is asked again by a scan that was killed.
-const UNCHANGED_WINDOWS: usize = 32;
-const UNCHANGED_WAIT: Duration = Duration::from_millis(500);
+/// Windows that commit together, at most, and how long the first of them waits: so much is asked again by a scan that was killed. A night changes a few people in
+/// each window, and a dozen statements with a commit of their own for those cost ten times what their rows do.
+const WINDOWS_TOGETHER: usize = 32;
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 /// What a merging writer needs.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ struct Compared {
     unstorable: Vec<Reject>,
     done: Vec<(windows::Done, i64)>,
     /// What is new or different.
-    items: Vec<(Item, Option<DateTime<Utc>>)>,
+    items: Vec<Answered>,
 }
 
 impl Compared {
@@ -108,7 +108,7 @@ impl Compared {
 }
 
 impl Merge {
-    /// Writes what comes, until there is no more. What changed nothing waits for company: a commit is only for its progress then.
+    /// Writes what comes, until there is no more. Windows of which little changed wait for company.
     pub(super) async fn write_all(
         &self,
         pages: &Mutex<mpsc::Receiver<Fetched>>,
@@ -137,10 +137,14 @@ impl Merge {
                     .compare(&mut *self.pool.acquire().await?, batch)
                     .await?;
                 if waiting.read == 0 {
-                    until = Instant::now() + UNCHANGED_WAIT;
+                    until = Instant::now() + LONGEST_WAIT;
                 }
+                let waited = waiting.items.len();
                 waiting.append(compared);
                 if self.may_wait(&waiting) {
+                    for (item, _) in &mut waiting.items[waited..] {
+                        item.text = item.text.alone();
+                    }
                     return Ok(());
                 }
                 self.commit(std::mem::take(&mut waiting)).await
@@ -153,13 +157,13 @@ impl Merge {
         Ok(())
     }
 
-    /// Whether the commit of this can wait: nothing is to be written but the progress of a scan, and others may still join it.
+    /// Whether the commit of this can wait: a scan keeps its progress, and what is to be written is less than a statement.
     fn may_wait(&self, compared: &Compared) -> bool {
         self.scan.is_some()
-            && compared.items.is_empty()
+            && compared.items.len() < STATEMENT
             && compared.unstorable.is_empty()
             && compared.erased.is_empty()
-            && compared.done.len() < UNCHANGED_WINDOWS
+            && compared.done.len() < WINDOWS_TOGETHER
     }
 
     async fn commit(&self, compared: Compared) -> Result<(), Error> {
@@ -252,6 +256,7 @@ impl Merge {
             .await?;
         }
         let (run_id, unstored) = (self.run_id, &mut unstorable);
+        let items = once_each(items);
         let changed = Self::merge(transaction, run_id, items, &mut counts, unstored).await?;
         if let Some(scan) = self.scan.filter(|scan| scan.notes_changes) {
             scan.note(
@@ -291,7 +296,7 @@ impl Merge {
     pub async fn merge(
         connection: &mut PgConnection,
         run_id: Uuid,
-        items: Vec<(Item, Option<DateTime<Utc>>)>,
+        items: Vec<Answered>,
         counts: &mut Counts,
         unstorable: &mut Vec<Reject>,
     ) -> Result<Vec<String>, Error> {
