@@ -162,12 +162,24 @@ impl Database {
         }
     }
 
-    /// A pool of at most `size` sessions.
+    /// A pool of at most `size` sessions, opened as they are needed.
     pub fn pool(&self, size: u32) -> PgPool {
         PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(CONNECT_TIMEOUT)
             .connect_lazy_with(self.options.clone())
+    }
+
+    /// A pool of `size` sessions that will all be needed soon: they are being opened while the caller goes on. (The pool's own least number of sessions is no help:
+    /// it is also kept when Postgres is gone, for minutes, in which nobody else gets a word.)
+    pub fn pool_at_once(&self, size: u32) -> PgPool {
+        let pool = self.pool(size);
+        for _ in 0..size {
+            let pool = pool.clone();
+            // What keeps it from opening, whoever needs it meets too.
+            tokio::spawn(async move { drop(pool.acquire().await) });
+        }
+        pool
     }
 }
 

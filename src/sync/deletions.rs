@@ -17,7 +17,7 @@ use crate::state::runs::{self, Counts};
 use crate::telemetry::field;
 
 /// So many may always be missing: a small tenant would else trip over each deletion.
-const ALWAYS_ALLOWED: f64 = 10.0;
+const ALWAYS_ALLOWED: i64 = 10;
 
 /// Candidates that are asked for, and marked, together.
 const BATCH: i64 = 200;
@@ -108,23 +108,29 @@ impl Deletions<'_> {
         }
     }
 
-    /// Settles them, unless there are more than the brake allows of this many living users.
-    pub(super) async fn settle(&self, living: i64) -> Result<Settled, Error> {
+    /// Settles them, unless there are more than the brake allows.
+    pub(super) async fn settle(&self) -> Result<Settled, Error> {
         self.weed().await?;
         let missing = notes::count(self.pool, self.scan_id, Note::Missing).await?;
-        let allowed = ALWAYS_ALLOWED.max(self.env.brakes.max_delete_fraction * living as f64);
-        if missing as f64 > allowed {
-            return Ok(Settled::TooMany {
-                missing,
-                allowed: allowed as i64,
-            });
+        if missing > ALWAYS_ALLOWED {
+            let fraction = self.env.brakes.max_delete_fraction;
+            let allowed = ALWAYS_ALLOWED.max((fraction * self.before().await? as f64) as i64);
+            if missing > allowed {
+                return Ok(Settled::TooMany { missing, allowed });
+            }
         }
-        self.ask_for_each().await
+        self.ask_for_each(missing).await
     }
 
-    /// Asks for each by id, and marks those who are not there.
-    pub(super) async fn ask_for_each(&self) -> Result<Settled, Error> {
-        let missing = notes::count(self.pool, self.scan_id, Note::Missing).await?;
+    /// How many were alive before the run. Counted only where it matters: a count reads as much as a scan compares.
+    async fn before(&self) -> Result<i64, Error> {
+        let living = compare::count_living(&mut *self.pool.acquire().await?).await?;
+        let run = runs::get(self.pool, self.run_id).await?;
+        Ok(living - run.map_or(0, |run| run.rows_inserted))
+    }
+
+    /// Asks for each of so many by id, and marks those who are not there.
+    pub(super) async fn ask_for_each(&self, missing: i64) -> Result<Settled, Error> {
         if missing == 0 {
             return Ok(Settled::Done { alive: 0 });
         }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::progress::Phase;
-use super::run::{Moves, Outcome, Run, incomplete, interrupted, judged, too_many_rejects};
+use super::run::{self, Moves, Outcome, Run, incomplete, interrupted, judged, too_many_rejects};
 use super::scan::{self, Checkpoint, Reached, Scan};
 use super::scope::Scope;
 use super::write::{self, Append, Destination};
@@ -39,11 +40,10 @@ pub async fn run(
         let why = "is of events, and events are never marked as deleted";
         return Err(Error::NothingToConfirm { run_id, why });
     }
+    let pool = env.database.pool_at_once(run::SESSIONS);
     let session = env.database.connect().await?;
     let lease = leases::acquire(session, Resource::Events, &holder_name(), waiting).await?;
     env.progress.enter(Phase::Leased);
-    // Two writers and one for what is said about the run itself.
-    let pool = env.database.pool(write::WRITERS + 1);
     let run = Run {
         env,
         job: &job.name,
@@ -57,8 +57,7 @@ pub async fn run(
         Ok(scope) => run.events(job, scope).await,
         Err(error) => Err(error),
     };
-    pool.close().await;
-    lease.release().await;
+    tokio::join!(pool.close(), lease.release());
     result
 }
 
@@ -99,7 +98,7 @@ fn reading(
 }
 
 /// Events older than this are not kept, by Postgres's clock.
-async fn keeps_since(job: &Job, pool: &sqlx::PgPool) -> Result<Option<DateTime<Utc>>, Error> {
+async fn keeps_since(job: &Job, pool: &PgPool) -> Result<Option<DateTime<Utc>>, Error> {
     let Some(retention) = job.retention else {
         return Ok(None);
     };
@@ -113,20 +112,27 @@ async fn keeps_since(job: &Job, pool: &sqlx::PgPool) -> Result<Option<DateTime<U
 
 impl Run<'_> {
     async fn events(&self, job: &Job, scope: Scope) -> Result<Ended, Error> {
+        let writers = self.env.database.pool_at_once(write::WRITERS);
         self.begin(scope.mode(), scope.kept().map(|kept| kept.scan_id))
             .await?;
-        let worked = self.watched(self.read_events(job, scope)).await;
-        self.end(worked).await
+        let worked = self.watched(self.read_events(job, scope, &writers)).await;
+        let (ended, ()) = tokio::join!(self.end(worked), writers.close());
+        ended
     }
 
-    async fn read_events(&self, job: &Job, scope: Scope) -> Result<(Ending, Outcome), Error> {
+    async fn read_events(
+        &self,
+        job: &Job,
+        scope: Scope,
+        writers: &PgPool,
+    ) -> Result<(Ending, Outcome), Error> {
         let env = self.env;
         let keeps_since = keeps_since(job, self.pool).await?;
         let schema = env.database.schemas().data();
         privacy::follow(self.pool, self.lease.token(), schema, &env.privacy).await?;
         let destination = Destination::Append(Append {
             erased: Arc::new(erasures::erased(self.pool, env.privacy.key()).await?),
-            pool: self.pool.clone(),
+            pool: writers.clone(),
             token: self.lease.token(),
             job: self.job.into(),
             run_id: self.run_id,

@@ -21,6 +21,10 @@ use crate::telemetry::span::{Note, Span};
 /// How often the record of a run says what the API was asked and whether it makes us wait.
 const TRAFFIC_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Sessions of a run's own statements. They come one after the other, and a session that has answered one knows the tables for the next: a pool that may open another
+/// does so, rather than wait a moment for the last to come back, which takes as long as a dozen statements.
+pub(super) const SESSIONS: u32 = 1;
+
 /// A run under its lease.
 pub(super) struct Run<'a> {
     pub(super) env: &'a Environment,

@@ -132,12 +132,12 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
         self.lending = Some(lending);
     }
 
-    /// The mirror knows how registrations are spread.
-    pub(super) async fn cut_by_mirror(&mut self, pool: &PgPool, living: i64) -> Result<(), Error> {
+    /// The mirror knows how registrations are spread, and so about how many there are.
+    pub(super) async fn cut_by_mirror(&mut self, pool: &PgPool) -> Result<(), Error> {
         let rows = ((self.env.rpp as f64 * FILL_KNOWN) as i64).max(1);
         let cuts = compare::quantiles(&mut *pool.acquire().await?, rows).await?;
         self.walk.cut_at(&cuts);
-        self.env.progress.expect(living);
+        self.env.progress.expect(cuts.len() as i64 * rows);
         Ok(())
     }
 

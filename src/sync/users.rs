@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::deletions::{Deletions, Settled};
 use super::progress::Phase;
-use super::run::{Moves, Outcome, Run, incomplete, interrupted, judged, too_many_rejects};
+use super::run::{self, Moves, Outcome, Run, incomplete, interrupted, judged, too_many_rejects};
 use super::scan::{self, Checkpoint, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::share::Lending;
 use super::write::{self, Destination, Merge};
 use super::{Ended, Environment, Error, Extent, holder_name, privacy, tidy};
 use crate::job::Job;
-use crate::load::compare;
 use crate::record::Resource;
 use crate::scan::verdict::Verdict;
 use crate::scan::whole::Learned;
@@ -35,11 +35,10 @@ pub async fn run(
     extent: Extent,
     waiting: impl FnMut(&Holder),
 ) -> Result<Ended, Error> {
+    let pool = env.database.pool_at_once(run::SESSIONS);
     let session = env.database.connect().await?;
     let lease = leases::acquire(session, Resource::Users, &holder_name(), waiting).await?;
     env.progress.enter(Phase::Leased);
-    // The writers, one for what is said about the run itself and one for what is said to others who read for it.
-    let pool = env.database.pool(write::WRITERS + 2);
     let run = Run {
         env,
         job: &job.name,
@@ -59,8 +58,7 @@ pub async fn run(
             }
         }
     };
-    pool.close().await;
-    lease.release().await;
+    tokio::join!(pool.close(), lease.release());
     result
 }
 
@@ -98,11 +96,13 @@ pub async fn dry_run(
 impl Run<'_> {
     /// Reads what the scope says, into the mirror.
     async fn scan(&self, scope: Scope) -> Result<Ended, Error> {
+        let writers = self.env.database.pool_at_once(write::WRITERS);
         let kept = scope.kept();
         self.begin(scope.mode(), kept.map(|kept| kept.scan_id))
             .await?;
-        let worked = self.watched(self.read_and_settle(scope)).await;
-        self.end(worked).await
+        let worked = self.watched(self.read_and_settle(scope, &writers)).await;
+        let (ended, ()) = tokio::join!(self.end(worked), writers.close());
+        ended
     }
 
     /// Lets the deletions through that a brake held back.
@@ -118,14 +118,15 @@ impl Run<'_> {
         if run.job != self.job || run.status != Ending::Braked.name() {
             return Err(refused("is not a run of this job that a brake stopped"));
         }
-        if notes::count(self.pool, scan_id, Note::Missing).await? == 0 {
+        let missing = notes::count(self.pool, scan_id, Note::Missing).await?;
+        if missing == 0 {
             return Err(refused(
                 "holds nothing back any more: a later full scan, or a confirmation, has settled it",
             ));
         }
         self.begin(runs::Mode::Full, Some(scan_id)).await?;
         let settle = async {
-            let settled = self.deletions(scan_id).ask_for_each().await?;
+            let settled = self.deletions(scan_id).ask_for_each(missing).await?;
             let reason = format!("the deletions that run {braked} held back were confirmed");
             self.settled(settled, Verdict::Proven, reason).await
         };
@@ -144,13 +145,17 @@ impl Run<'_> {
         self.end(worked).await
     }
 
-    async fn read_and_settle(&self, scope: Scope) -> Result<(Ending, Outcome), Error> {
+    async fn read_and_settle(
+        &self,
+        scope: Scope,
+        writers: &PgPool,
+    ) -> Result<(Ending, Outcome), Error> {
         let env = self.env;
         let schema = env.database.schemas().data();
         privacy::follow(self.pool, self.lease.token(), schema, &env.privacy).await?;
         let erased = erasures::erased(self.pool, env.privacy.key()).await?;
         let merge = Merge::new(
-            self.pool.clone(),
+            writers.clone(),
             self.lease.token(),
             self.job,
             self.run_id,
@@ -175,14 +180,12 @@ impl Run<'_> {
             job: self.job,
             begin: None,
         };
-        let mut living = 0;
         if let Scope::Full {
             scan_id, resumed, ..
         } = scope
         {
             checkpoint.begin = (!resumed).then_some(scan_id);
-            living = compare::count_living(&mut *self.pool.acquire().await?).await?;
-            scan.cut_by_mirror(self.pool, living).await?;
+            scan.cut_by_mirror(self.pool).await?;
             if let (Some(sharing), Some(kept)) = (&env.sharing, scope.kept()) {
                 scan.lend(Lending::new(
                     env,
@@ -202,8 +205,8 @@ impl Run<'_> {
         }
         env.progress.enter(Phase::ScanRead);
         let (verdict, reason) = scan.walk.verdict();
-        let settled = self.settle(scope, &scan, verdict, reason, living).await?;
-        tidy::users(self.pool, env.progress.counts()).await;
+        let settled = self.settle(scope, &scan, verdict, reason).await?;
+        tidy::users(writers, env.progress.counts()).await;
         Ok(settled)
     }
 
@@ -214,7 +217,6 @@ impl Run<'_> {
         scan: &Scan<'_, Reader>,
         verdict: Verdict,
         reason: String,
-        living: i64,
     ) -> Result<(Ending, Outcome), Error> {
         match (scope, verdict) {
             (Scope::Full { .. }, Verdict::Incomplete) => {
@@ -246,7 +248,7 @@ impl Run<'_> {
                 deletions.note_missing(scan.walk.by_page()).await?;
                 let learned = scan.walk.reader().learned();
                 self.commit_by_page(scan_id, scan).await?;
-                let settled = deletions.settle(living).await?;
+                let settled = deletions.settle().await?;
                 if settled == Settled::Interrupted {
                     return Ok(interrupted());
                 }

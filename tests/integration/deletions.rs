@@ -242,6 +242,24 @@ async fn the_brake_goes_by_its_setting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_brake_goes_by_who_was_there_before_the_run() {
+    let setting = Setting::new().await;
+    // More than two in a hundred of those, and fewer of those and the new ones together.
+    setting.delete(70);
+    setting.simulator.tenant().edit(Edits {
+        creations: 1_000,
+        ..Edits::NONE
+    });
+    let braked = run_of(&setting.program.run(&FULL).await.expect(4));
+    let error = braked["error"].as_str().expect("text");
+    assert!(
+        error.starts_with("70 ") && error.contains("and 60 may be"),
+        "{error}"
+    );
+    assert!(setting.tombstones().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_witness_nobody_is_marked() {
     let setting = Setting::new().await;
     let deleted = setting.delete(5);
