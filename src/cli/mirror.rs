@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgPool, Postgres};
+
 use crate::config::{Mirror, Settings};
 use crate::postgres::connect::{Database, Schemas};
 use crate::postgres::migrate;
@@ -17,6 +20,7 @@ use super::output::Output;
 pub struct Opened {
     /// The database.
     pub database: Database,
+    sessions: PgPool,
     cluster: Option<PrivateCluster>,
 }
 
@@ -26,10 +30,7 @@ pub struct Opened {
 /// The cluster does not start.
 pub async fn open(settings: &Settings) -> Result<Opened, Failure> {
     match &settings.mirror {
-        Mirror::Given(database) => Ok(Opened {
-            database: Database::clone(database),
-            cluster: None,
-        }),
+        Mirror::Given(database) => Ok(Opened::new(Database::clone(database), None)),
         Mirror::Private => open_private(&settings.data_dir, &settings.schemas).await,
     }
 }
@@ -41,19 +42,34 @@ pub async fn open(settings: &Settings) -> Result<Opened, Failure> {
 pub async fn open_private(data_dir: &Path, schemas: &Schemas) -> Result<Opened, Failure> {
     let cluster = PrivateCluster::start(data_dir).await?;
     let database = Database::new(cluster.connect_options(), schemas.clone());
-    Ok(Opened {
-        database,
-        cluster: Some(cluster),
-    })
+    Ok(Opened::new(database, Some(cluster)))
 }
 
 impl Opened {
+    fn new(database: Database, cluster: Option<PrivateCluster>) -> Self {
+        Self {
+            sessions: database.pool(1),
+            database,
+            cluster,
+        }
+    }
+
+    /// The session of the command's own questions. There is one, which they share: to open another takes as long as all of them. Whoever has it waits for nobody else
+    /// who may want it.
+    ///
+    /// # Errors
+    /// As sqlx.
+    pub async fn session(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.sessions.acquire().await
+    }
+
     /// Brings the schema up to date, and says so when that changed something.
     ///
     /// # Errors
     /// As the migration.
     pub async fn migrate(&self, output: Output) -> Result<migrate::Migrated, Failure> {
-        let migrated = migrate::run(&self.database).await?;
+        let mut session = self.session().await?;
+        let migrated = migrate::run(&mut session, self.database.schemas()).await?;
         if let Some(sql) = &migrated.role_sql {
             output.note(&format!(
                 "The role {} could not be set up with the rights at hand. For analysts to read, somebody with more rights runs:\n{sql}",
@@ -68,7 +84,7 @@ impl Opened {
     /// # Errors
     /// The key is not the one that was used before.
     pub async fn policy(&self, settings: &Settings, access: Access) -> Result<Policy, Failure> {
-        let mut connection = self.database.connect().await?;
+        let mut connection = self.session().await?;
         let (choices, given) = (&settings.privacy, settings.hash_key.as_ref());
         Ok(privacy::policy(&mut connection, choices, given, access).await?)
     }
@@ -85,6 +101,7 @@ impl Opened {
     /// # Errors
     /// The cluster does not stop.
     pub async fn close(self) -> Result<(), Failure> {
+        self.sessions.close().await;
         match self.cluster {
             Some(cluster) => Ok(cluster.stop().await?),
             None => Ok(()),

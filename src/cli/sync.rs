@@ -107,8 +107,10 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
 
 /// Where daemons share the tenant, a command is one of them while it runs: it takes its part of the ceiling, and they help it.
 async fn among_others(mirror: &Opened, reader: &Reader) -> Result<Option<Registered>, Failure> {
-    let mut connection = mirror.database.connect().await?;
-    if daemons::live(&mut connection).await?.is_empty() {
+    if daemons::live(&mut *mirror.session().await?)
+        .await?
+        .is_empty()
+    {
         return Ok(None);
     }
     let registered =
@@ -143,8 +145,8 @@ impl Night<'_> {
         for (job, extent) in each {
             let ended = self.run_job(job, extent).await?;
             exit = exit.worst(exit_of(&ended));
-            let mut connection = self.mirror.database.connect().await?;
-            done.extend(runs::get(&mut connection, ended.run_id).await?);
+            let mut connection = self.mirror.session().await?;
+            done.extend(runs::get(&mut *connection, ended.run_id).await?);
             if self.shutdown.is_requested() {
                 break;
             }
@@ -315,7 +317,7 @@ struct Preview {
 
 impl Night<'_> {
     async fn dry_run(&self, args: &Args, jobs: &[Job]) -> Result<Exit, Failure> {
-        let mut connection = self.mirror.database.connect().await?;
+        let mut connection = self.mirror.session().await?;
         if !crate::postgres::migrate::is_current(&mut connection).await? {
             return Err(Failure::new(
                 "there is no up-to-date mirror to compare with",

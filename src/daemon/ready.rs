@@ -108,14 +108,14 @@ async fn stopped_within(shutdown: &Shutdown, pause: Duration) -> bool {
 async fn all(work: &Work) -> Result<Registered, Unfit> {
     let database = &work.database;
     sessions::are_ours(database).await?;
-    let migrated = migrate::run(database).await?;
+    let mut connection = database.connect().await?;
+    let migrated = migrate::run(&mut connection, database.schemas()).await?;
     if let Some(sql) = migrated.role_sql {
         tracing::warn!(
             { field::NOTE } = sql,
             "the role for analysts could not be set up with the rights at hand; somebody with more rights runs this"
         );
     }
-    let mut connection = database.connect().await?;
     let (choices, given) = (&work.choices, work.hash_key.as_ref());
     privacy::policy(&mut connection, choices, given, Access::Write).await?;
     let governor = work.reader.limiter();

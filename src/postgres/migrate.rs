@@ -3,7 +3,7 @@
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use super::connect::{Database, Schemas};
+use super::connect::Schemas;
 use crate::attributes::{self, Refreshed};
 
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
@@ -48,16 +48,40 @@ pub struct Migrated {
     pub role_sql: Option<String>,
 }
 
-/// Applies what is missing.
+/// Applies what is missing, through a session of a [`Database`](super::connect::Database) with these schemas.
 ///
 /// # Errors
 /// See [`Error`]; nothing is half applied.
-pub async fn run(database: &Database) -> Result<Migrated, Error> {
-    let schemas = database.schemas();
-    let mut connection = database.connect().await?;
-    require_server(&mut connection).await?;
+pub async fn run(connection: &mut PgConnection, schemas: &Schemas) -> Result<Migrated, Error> {
+    require_server(connection).await?;
+    let before = applied(connection).await?;
+    // Every command begins here, and asking for each thing on its own takes longer than a small run.
+    let after = if is_as_built(&before) {
+        before.clone()
+    } else {
+        migrate(connection, schemas).await?;
+        applied(connection).await?
+    };
+    // It is there from the first migration on, whatever was read so far, and a version that builds it otherwise does so now.
+    let mut transaction = connection.begin().await?;
+    let attributes = attributes::refresh(&mut transaction).await?;
+    transaction.commit().await?;
+    let role_sql = grant(connection, schemas).await?;
+    Ok(Migrated {
+        version: after.last().map_or(0, |last| last.version),
+        applied: after
+            .iter()
+            .filter(|migration| !before.contains(migration))
+            .map(|migration| migration.version)
+            .collect(),
+        attributes,
+        role_sql,
+    })
+}
+
+async fn migrate(connection: &mut PgConnection, schemas: &Schemas) -> Result<(), Error> {
     for schema in [schemas.data(), schemas.state()] {
-        create_schema(&mut connection, schema).await?;
+        create_schema(connection, schema).await?;
     }
     for (setting, path) in [
         ("zephr_sync.data_path", schemas.data_path()),
@@ -66,34 +90,14 @@ pub async fn run(database: &Database) -> Result<Migrated, Error> {
         sqlx::query("select set_config($1, $2, false)")
             .bind(setting)
             .bind(path)
-            .execute(&mut connection)
+            .execute(&mut *connection)
             .await?;
     }
-    let before = applied(&mut connection).await?;
-    MIGRATOR
-        .run(&mut connection)
-        .await
-        .map_err(|error| match error {
-            MigrateError::VersionMissing(version) => Error::Newer(version),
-            MigrateError::VersionMismatch(version) => Error::Altered(version),
-            MigrateError::Execute(error) => Error::Database(error),
-            other => Error::Migration(other),
-        })?;
-    let after = applied(&mut connection).await?;
-    // It is there from the first migration on, whatever was read so far, and a version that builds it otherwise does so now.
-    let mut transaction = connection.begin().await?;
-    let attributes = attributes::refresh(&mut transaction).await?;
-    transaction.commit().await?;
-    let role_sql = grant(&mut connection, schemas).await?;
-    connection.close().await?;
-    Ok(Migrated {
-        version: after.last().copied().unwrap_or(0),
-        applied: after
-            .into_iter()
-            .filter(|version| !before.contains(version))
-            .collect(),
-        attributes,
-        role_sql,
+    MIGRATOR.run(connection).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => Error::Newer(version),
+        MigrateError::VersionMismatch(version) => Error::Altered(version),
+        MigrateError::Execute(error) => Error::Database(error),
+        other => Error::Migration(other),
     })
 }
 
@@ -114,23 +118,43 @@ pub async fn is_current(connection: &mut PgConnection) -> Result<bool, Error> {
     let applied = applied(connection).await?;
     if let Some(newer) = applied
         .iter()
-        .find(|version| !MIGRATOR.version_exists(**version))
+        .find(|migration| !MIGRATOR.version_exists(migration.version))
     {
-        return Err(Error::Newer(*newer));
+        return Err(Error::Newer(newer.version));
     }
-    Ok(MIGRATOR
-        .iter()
-        .all(|migration| applied.contains(&migration.version)))
+    Ok(MIGRATOR.iter().all(|built_in| {
+        applied
+            .iter()
+            .any(|migration| migration.success && migration.version == built_in.version)
+    }))
 }
 
-async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
+/// A migration that was applied, as sqlx writes it down.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+struct Applied {
+    version: i64,
+    checksum: Vec<u8>,
+    success: bool,
+}
+
+/// Whether these are the migrations of this binary, all of them, as it has them, and no others.
+fn is_as_built(applied: &[Applied]) -> bool {
+    let built_in = MIGRATOR.iter().map(|migration| Applied {
+        version: migration.version,
+        checksum: migration.checksum.to_vec(),
+        success: true,
+    });
+    built_in.eq(applied.iter().cloned())
+}
+
+async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
     let exists: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
         .fetch_one(&mut *connection)
         .await?;
     if !exists {
         return Ok(Vec::new());
     }
-    sqlx::query_scalar("select version from _sqlx_migrations where success order by version")
+    sqlx::query_as("select version, checksum, success from _sqlx_migrations order by version")
         .fetch_all(connection)
         .await
 }
@@ -163,18 +187,44 @@ async fn create_schema(connection: &mut PgConnection, schema: &str) -> Result<()
     Ok(())
 }
 
+/// Whether a role ($1) exists, whether we may make it, and whether it may read everything in a schema ($2), what will be made there included. Postgres would ask for
+/// the rights to each function there is before it looks in which schema it is.
+const GRANTED: &str = "
+    select r.oid is not null,
+           (select rolcreaterole or rolsuper from pg_roles where rolname = current_user),
+           coalesce(
+               has_schema_privilege(r.oid, n.oid, 'usage')
+               and not exists (
+                   select from pg_class c
+                   where case when c.relnamespace = n.oid and c.relkind in ('r', 'p', 'v', 'm', 'f') then not has_table_privilege(r.oid, c.oid, 'select') end
+               )
+               and not exists (
+                   select from pg_proc p where case when p.pronamespace = n.oid then not has_function_privilege(r.oid, p.oid, 'execute') end
+               )
+               and exists (
+                   select from pg_default_acl d join pg_roles o on o.oid = d.defaclrole, aclexplode(d.defaclacl) a
+                   where d.defaclnamespace = n.oid and d.defaclobjtype = 'r' and o.rolname = current_user
+                     and a.grantee = r.oid and a.privilege_type = 'SELECT'
+               ),
+               false
+           )
+    from pg_namespace n left join pg_roles r on r.rolname = $1
+    where n.nspname = $2";
+
 /// Lets the reader role read the schema for analysts, as far as we are permitted.
 async fn grant(
     connection: &mut PgConnection,
     schemas: &Schemas,
 ) -> Result<Option<String>, sqlx::Error> {
-    let (exists, may_create): (bool, bool) = sqlx::query_as(
-        "select exists (select from pg_roles where rolname = $1),
-                (select rolcreaterole or rolsuper from pg_roles where rolname = current_user)",
-    )
-    .bind(schemas.reader())
-    .fetch_one(&mut *connection)
-    .await?;
+    // Asked first: to grant what is granted writes all of it anew, and makes every session of the server forget what it knew of these tables.
+    let (exists, may_create, granted): (bool, bool, bool) = sqlx::query_as(GRANTED)
+        .bind(schemas.reader())
+        .bind(schemas.data())
+        .fetch_one(&mut *connection)
+        .await?;
+    if granted {
+        return Ok(None);
+    }
     let create = format!(r#"create role "{}" nologin;"#, schemas.reader());
     let grants = grants(schemas);
     if !exists {

@@ -40,6 +40,38 @@ async fn a_second_migration_finds_nothing_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_analysts_may_read_is_granted_once_and_again_when_it_was_taken_away() {
+    let mirror = Mirror::new().await;
+    let migrate = async || {
+        with(&mirror).run(&["migrate"]).await.expect(0);
+    };
+    // The transaction that last wrote the rights of a table.
+    let granted = async || {
+        let by = "select xmin::text from pg_class where oid = 'zephr.users'::regclass";
+        mirror.value::<String>(by).await
+    };
+    migrate().await;
+    let first = granted().await;
+    migrate().await;
+    assert_eq!(granted().await, first);
+
+    for taken in [
+        "revoke select on zephr.users from zephr_reader",
+        "revoke usage on schema zephr from zephr_reader",
+        "alter default privileges in schema zephr revoke select on tables from zephr_reader",
+    ] {
+        mirror.execute(taken).await;
+        migrate().await;
+        let may = "select has_schema_privilege('zephr_reader', 'zephr', 'usage') and has_table_privilege('zephr_reader', 'zephr.users', 'select')";
+        assert!(mirror.value::<bool>(may).await, "{taken}");
+        mirror.execute("create table zephr.later ()").await;
+        let may = "select has_table_privilege('zephr_reader', 'zephr.later', 'select')";
+        assert!(mirror.value::<bool>(may).await, "{taken}");
+        mirror.execute("drop table zephr.later").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_of_another_name_has_a_pair_of_its_own_and_dropping_it_leaves_nothing() {
     let (simulator, mirror) = (people(50).await, Mirror::new().await);
     let news = Program::between(&simulator, &mirror).with("ZEPHR_SYNC_SCHEMA", "news");
