@@ -13,6 +13,7 @@ mod confirm;
 mod deletions;
 pub mod error;
 mod events;
+mod pace;
 mod privacy;
 pub mod progress;
 pub mod replay;

@@ -5,6 +5,7 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::pace::{Handed, Pace};
 use super::scope::Scope;
 use super::share::Lending;
 use super::write::{Destination, Writers};
@@ -90,6 +91,7 @@ pub(super) struct Scan<'a, S: Source<Error = zephr::Error>> {
     pub(super) walk: Walk<S>,
     destination: Destination,
     lending: Option<Lending<'a>>,
+    pace: Pace,
 }
 
 impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
@@ -124,6 +126,7 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
             walk,
             destination,
             lending: None,
+            pace: Pace::new(env.max_in_flight),
         })
     }
 
@@ -170,7 +173,8 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
         loop {
             // Of what the daemons of a tenant have in flight, this one's part may change at any time.
             let ceiling = self.env.reader.governor().ceiling;
-            self.walk.set_in_flight(self.env.max_in_flight.min(ceiling));
+            let most = self.env.max_in_flight.min(ceiling);
+            self.walk.set_in_flight(self.pace.within(most));
             let happened = tokio::select! {
                 () = self.env.shutdown.requested() => return Ok(Reached::Interruption),
                 () = writers.failed() => return Err(Stopped::Closed),
@@ -205,7 +209,13 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
                             if self.scope.since().is_some() {
                                 fetched.completes = None;
                             }
+                            let free = pages.capacity();
                             pages.send(fetched).await.map_err(|_| Stopped::Closed)?;
+                            self.pace.hear(Handed {
+                                places: pages.max_capacity(),
+                                free,
+                                in_flight: self.env.reader.governor().in_flight,
+                            });
                         }
                         Step::Learned => {}
                     }
@@ -271,6 +281,7 @@ pub(super) async fn strike_seen(
         walk: Walk::new(env.reader.clone(), asking, learned, env.max_in_flight),
         destination: Destination::Strike(pool.clone(), scan_id),
         lending: None,
+        pace: Pace::new(env.max_in_flight),
     };
     let reached = scan.read(None).await?;
     Ok((reached, scan.walk.verdict().0))
