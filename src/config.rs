@@ -4,6 +4,7 @@ mod tenants;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -13,6 +14,7 @@ use crate::job;
 use crate::notify;
 use crate::postgres::connect::{Database, SchemaError, Schemas, UrlError};
 use crate::privacy::{self, Choices, HashKey};
+use crate::schedule;
 use crate::sync::Brakes;
 use crate::telemetry::LogFormat;
 use crate::toml_file;
@@ -34,10 +36,13 @@ const DEFAULT_LOG: &str = "info";
 /// Design section 3.3.
 const DEFAULT_DELETE_FRACTION: f64 = 0.02;
 
+/// Scans go on within a day of their beginning and slots are made up for within days: nothing that is younger than this may be removed.
+const LEAST_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// More records than a person looks through: then something is wrong with all of them.
 const DEFAULT_MAX_REJECTS: u64 = 10_000;
 
-const KEYS: [&str; 31] = [
+const KEYS: [&str; 32] = [
     "tenant",
     "base_url",
     "access_key",
@@ -57,6 +62,7 @@ const KEYS: [&str; 31] = [
     "ignore_fields",
     "max_delete_fraction",
     "max_rejects",
+    "bookkeeping_retention",
     "hash_key",
     "hash_key_file",
     "privacy",
@@ -139,6 +145,7 @@ struct File {
     ignore_fields: Option<Vec<String>>,
     max_delete_fraction: Option<f64>,
     max_rejects: Option<u64>,
+    bookkeeping_retention: Option<String>,
     hash_key: Option<SecretString>,
     hash_key_file: Option<PathBuf>,
     #[serde(default)]
@@ -225,6 +232,8 @@ pub struct Settings {
     pub ignored: Vec<String>,
     /// What stops a run gone wrong.
     pub brakes: Brakes,
+    /// How long bookkeeping is kept; none means for ever.
+    pub bookkeeping_retention: Option<Duration>,
     /// What is hashed or dropped.
     pub privacy: Choices,
     /// The key of the hashes; none when zephr-sync is to make one.
@@ -610,6 +619,7 @@ impl Settings {
                 max_delete_fraction,
                 max_rejects,
             },
+            bookkeeping_retention: bookkeeping_retention(file.bookkeeping_retention)?,
             bulk,
             privacy,
             hash_key,
@@ -627,6 +637,21 @@ impl Settings {
         let base = self.base.clone().ok_or(Error::NoBase)?;
         let keys = self.keys.clone().ok_or(Error::NoKeys)?;
         Ok((base, keys))
+    }
+}
+
+/// How long bookkeeping is kept.
+fn bookkeeping_retention(in_file: Option<String>) -> Result<Option<Duration>, Error> {
+    let name = "ZEPHR_SYNC_BOOKKEEPING_RETENTION";
+    let unfit = |message| Error::Value { name, message };
+    let text = variable(name).or(in_file);
+    let kept = schedule::duration("bookkeeping_retention", text.as_deref()).map_err(unfit)?;
+    match kept {
+        Some(kept) if kept < LEAST_RETENTION => Err(unfit(format!(
+            "`{}` is too short: people look for what went wrong last week; write at least \"7d\"",
+            text.unwrap_or_default()
+        ))),
+        kept => Ok(kept),
     }
 }
 

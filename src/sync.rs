@@ -29,6 +29,7 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection;
 use uuid::Uuid;
 
 use crate::job::Job;
@@ -39,8 +40,10 @@ use crate::record::Resource;
 use crate::scan::verdict::{Proof, Verdict};
 use crate::scan::walk::Part;
 use crate::state::leases::Holder;
+use crate::state::retention::{self, Removed};
 use crate::state::runs::{Counts, Ending, Slot, Traffic};
 use crate::state::windows;
+use crate::telemetry::field;
 use crate::telemetry::span::{Span, Work};
 use crate::zephr::Reader;
 pub use error::Error;
@@ -72,6 +75,8 @@ pub struct Environment {
     pub max_in_flight: usize,
     /// What stops a run gone wrong.
     pub brakes: Brakes,
+    /// How long bookkeeping is kept; none means for ever.
+    pub bookkeeping_retention: Option<Duration>,
     /// What the API had been asked before this run: the client is shared by all jobs of a tenant.
     pub before: Traffic,
     /// What of a record may be kept; the reader keeps to it.
@@ -147,7 +152,31 @@ pub async fn run(
     let span = Span::of(|| Work::Run {
         job: job.name.clone(),
     });
-    span.over(running).await
+    let ended = span.over(running).await?;
+    if let Some(age) = env.bookkeeping_retention {
+        forget(env, age).await;
+    }
+    Ok(ended)
+}
+
+/// Removes bookkeeping of this age. What keeps it from that is not the run's failure, and is logged.
+async fn forget(env: &Environment, age: Duration) {
+    let removed = async {
+        let mut connection = env.database.connect().await?;
+        let removed = retention::keep(&mut connection, age).await?;
+        connection.close().await?;
+        Ok::<_, sqlx::Error>(removed)
+    };
+    match removed.await {
+        Ok(removed) if removed == Removed::default() => {}
+        Ok(removed) => tracing::info!(
+            { field::REMOVED } = %removed,
+            "old bookkeeping was removed"
+        ),
+        Err(error) => {
+            tracing::warn!({ field::ERROR } = %error, "old bookkeeping was not removed");
+        }
+    }
 }
 
 /// Reads and compares, and writes nothing: its session may only read. Counts what a run would have done.

@@ -66,6 +66,8 @@ pub mod field {
     pub const NOTE: &str = "note";
     /// A table of the mirror.
     pub const TABLE: &str = "table";
+    /// What of the bookkeeping was removed, counted.
+    pub const REMOVED: &str = "removed";
     /// The host of a receiver of notifications: the rest of its address may be a secret.
     pub const HOST: &str = "host";
     /// Where the daemon's page is.

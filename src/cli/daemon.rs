@@ -198,6 +198,7 @@ impl<'a> Desk<'a> {
                 rpp: settings.rpp,
                 max_in_flight: settings.limits.max_in_flight,
                 brakes: settings.brakes,
+                bookkeeping_retention: settings.bookkeeping_retention,
             },
             pushing: push::Environment {
                 database: self.mirror.database.clone(),

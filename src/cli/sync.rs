@@ -183,6 +183,7 @@ impl Night<'_> {
             rpp: self.settings.rpp,
             max_in_flight: self.settings.limits.max_in_flight,
             brakes: self.settings.brakes.of_job(job),
+            bookkeeping_retention: self.settings.bookkeeping_retention,
             sharing: self
                 .among
                 .map(|registered| Sharing::but_with(registered.id())),

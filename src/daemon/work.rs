@@ -1,6 +1,7 @@
 //! What runs of a tenant work with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -32,6 +33,8 @@ pub struct Work {
     pub max_in_flight: usize,
     /// What stops a run gone wrong.
     pub brakes: Brakes,
+    /// How long bookkeeping is kept; none means for ever.
+    pub bookkeeping_retention: Option<Duration>,
 }
 
 impl Work {
@@ -58,6 +61,7 @@ impl Work {
             rpp: self.rpp,
             max_in_flight: self.max_in_flight,
             brakes: self.brakes.of_job(job),
+            bookkeeping_retention: self.bookkeeping_retention,
             sharing: Some(Sharing::but_with(daemon)),
             cause,
         })

@@ -3,8 +3,8 @@
 //! [`leases`] prove that this process alone works on a resource; [`runs`] say what was done; [`checkpoints`] and [`windows`] how far; [`notes`] what a scan noted
 //! about single records; [`bulk`] what was pushed; [`visits`] whom the API was asked for one at a time; [`rejects`] what could not be stored. [`privacy`] keeps the key of the hashes,
 //! [`erasures`] who was erased, and [`traces`] finds where a person is named. [`daemons`] say who else is there, [`offers`] what one reads for another,
-//! [`schedules`] and [`triggers`] what daemons agree on, and [`notices`] what
-//! they have to tell. Functions take the connection or transaction of the caller, who decides what
+//! [`schedules`] and [`triggers`] what daemons agree on, [`notices`] what
+//! they have to tell, and [`retention`] removes what is old. Functions take the connection or transaction of the caller, who decides what
 //! commits together.
 
 pub mod bulk;
@@ -17,6 +17,7 @@ pub mod notices;
 pub mod offers;
 pub mod privacy;
 pub mod rejects;
+pub mod retention;
 pub mod runs;
 pub mod schedules;
 pub mod traces;

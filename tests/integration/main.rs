@@ -43,6 +43,7 @@ mod redact;
 mod replay;
 mod reports;
 mod resources;
+mod retention;
 mod settings;
 mod share;
 mod simulate;
