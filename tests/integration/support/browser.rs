@@ -212,7 +212,11 @@ impl Browser {
                 .filter_map(|file| file.ok()?.file_name().into_string().ok())
                 .find(|name| name.starts_with(begins) && name.ends_with(".csv"));
             if let Some(name) = whole {
-                return std::fs::read_to_string(self.downloads.path().join(name)).expect("text");
+                let text = std::fs::read_to_string(self.downloads.path().join(name)).expect("text");
+                // The browser holds the name with an empty file while the download has another one.
+                if !text.is_empty() {
+                    return text;
+                }
             }
             assert!(tokio::time::Instant::now() < end, "no download of {begins}");
             tokio::time::sleep(Duration::from_millis(50)).await;
