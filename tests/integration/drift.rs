@@ -208,22 +208,34 @@ async fn an_odd_tenant_is_told_honestly(envelope: Envelope, boundary: Boundary, 
     }
 }
 
-// Several tests, so that they run side by side.
+// A test each, so that they run side by side and none for long.
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_tenants_are_told_honestly_in_the_nested_envelope() {
+async fn an_odd_tenant_is_told_honestly_in_the_nested_envelope_with_inclusive_bounds() {
     an_odd_tenant_is_told_honestly(Envelope::Nested, Boundary::Inclusive, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odd_tenant_is_told_honestly_in_the_nested_envelope_with_exclusive_bounds() {
     an_odd_tenant_is_told_honestly(Envelope::Nested, Boundary::Exclusive, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_tenants_are_told_honestly_in_the_flat_envelope() {
+async fn an_odd_tenant_is_told_honestly_in_the_flat_envelope_with_inclusive_bounds() {
     an_odd_tenant_is_told_honestly(Envelope::Flat, Boundary::Inclusive, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odd_tenant_is_told_honestly_in_the_flat_envelope_with_exclusive_bounds() {
     an_odd_tenant_is_told_honestly(Envelope::Flat, Boundary::Exclusive, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn odd_tenants_are_told_honestly_in_a_bare_array() {
+async fn an_odd_tenant_is_told_honestly_in_a_bare_array_with_inclusive_bounds() {
     an_odd_tenant_is_told_honestly(Envelope::Bare, Boundary::Inclusive, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odd_tenant_is_told_honestly_in_a_bare_array_with_exclusive_bounds() {
     an_odd_tenant_is_told_honestly(Envelope::Bare, Boundary::Exclusive, 5).await;
 }
