@@ -29,6 +29,9 @@ use crate::zephr::user;
 const WINDOWS_TOGETHER: usize = 32;
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
+/// Records that are worth a commit of their own: half a page. A page of a first load is one, and waits in memory for no other.
+const WORTH_A_COMMIT: usize = 250;
+
 /// What a merging writer needs.
 #[derive(Debug, Clone)]
 pub struct Merge {
@@ -157,10 +160,10 @@ impl Merge {
         Ok(())
     }
 
-    /// Whether the commit of this can wait: a scan keeps its progress, and what is to be written is less than a statement.
+    /// Whether the commit of this can wait: a scan keeps its progress, and little is to be written.
     fn may_wait(&self, compared: &Compared) -> bool {
         self.scan.is_some()
-            && compared.items.len() < STATEMENT
+            && compared.items.len() < WORTH_A_COMMIT
             && compared.unstorable.is_empty()
             && compared.erased.is_empty()
             && compared.done.len() < WINDOWS_TOGETHER
