@@ -1,10 +1,15 @@
 //! A stretch of registration time, half open, with whole seconds at its ends.
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// Inclusive or exclusive is not documented, and neither is rounding: windows are asked with this much more on both sides, and rows outside the
 /// core are dropped.
 const OVERLAP: TimeDelta = TimeDelta::seconds(1);
+
+/// The first and the last second at which time is cut, since 1970: with the overlap, what is asked for still has a year of four digits, as all registrations have
+/// that are read.
+const EARLIEST: i64 = -62_167_219_199;
+const LATEST: i64 = 253_402_300_798;
 
 /// From `from` (inclusive; none means from the beginning) until `until` (exclusive; none means to the end).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +51,9 @@ impl Window {
     pub fn can_be_cut(&self) -> bool {
         match (self.from, self.until) {
             (Some(from), Some(until)) => until - from > TimeDelta::seconds(1),
-            (None, _) | (_, None) => true,
+            (Some(from), None) => from.timestamp() < LATEST,
+            (None, Some(until)) => until.timestamp() > EARLIEST,
+            (None, None) => true,
         }
     }
 
@@ -54,7 +61,8 @@ impl Window {
     pub fn cut(&self, at: impl IntoIterator<Item = DateTime<Utc>>) -> Vec<Self> {
         let mut cuts: Vec<_> = at
             .into_iter()
-            .filter_map(|at| at.duration_trunc(TimeDelta::seconds(1)).ok())
+            .map(|at| at.timestamp().clamp(EARLIEST, LATEST))
+            .filter_map(|second| DateTime::from_timestamp(second, 0))
             .filter(|at| self.from.is_none_or(|from| from < *at))
             .filter(|at| self.until.is_none_or(|until| *at < until))
             .collect();
@@ -154,6 +162,18 @@ mod tests {
         assert!(!window(5, 6).can_be_cut());
         assert!(window(5, 7).can_be_cut());
         assert_eq!(window(5, 6).cut([at(5), at(6), at(7)]), [window(5, 6)]);
+    }
+
+    #[test]
+    fn no_cut_is_further_away_than_can_be_asked_for() {
+        let pieces = Window::ALL.cut([at(LATEST + 2), at(EARLIEST - 1)]);
+        let (since, before) = pieces[1].asked();
+        let asked = [since, before].map(|at| at.unwrap().to_rfc3339());
+        assert_eq!(
+            asked,
+            ["0000-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00"]
+        );
+        assert!(!pieces[0].can_be_cut() && pieces[1].can_be_cut() && !pieces[2].can_be_cut());
     }
 
     #[test]

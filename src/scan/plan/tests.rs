@@ -182,6 +182,23 @@ fn everybody_is_in_exactly_one_window_whatever_the_order_of_answers() {
 }
 
 #[test]
+fn nobody_registered_too_early_or_too_late_to_be_asked_for() {
+    // From the year 0 to the year 9999, which is what is read of a timestamp.
+    let (first, last) = (-62_167_219_200, 253_402_300_799);
+    for crowd in [1, 600] {
+        let mut people: Vec<i64> = (0..900).map(|n| 1_600_000_000 + n * 9_000).collect();
+        people.extend(vec![first; crowd]);
+        people.extend(vec![last; crowd]);
+        people.sort_unstable();
+        for (name, order) in ORDERS {
+            let ran = run(&people, 100, order, true);
+            assert_eq!(ran.read, people, "{name}");
+            assert!(ran.asked < 150, "{name}, {crowd}: {} requests", ran.asked);
+        }
+    }
+}
+
+#[test]
 fn cuts_of_an_earlier_scan_are_kept_out_of_what_is_done() {
     let mut plan = Plan::without(&[Window {
         from: Some(at(100)),
