@@ -1,10 +1,12 @@
 //! Which windows to ask, as a pure value: what is still to do, and how to cut what was too large.
 //!
 //! Where the mirror knows how registrations are spread, windows are cut by that. Elsewhere stretches of time are followed from one end, one window at a time:
-//! each is made as wide as its neighbours were full, so that it comes out nearly full itself, and one that was too large is asked again a little narrower, by the
-//! dates it showed. While more may be asked at once than there are stretches, the longest is divided, and towards the end they are followed from both ends.
+//! each is made as wide as its neighbours were full, on a clock that runs as people register, so that it comes out nearly full itself, and one that was too large
+//! is asked again a little narrower, by the dates it showed. While more may be asked at once than there are stretches, the longest is divided, and towards the end
+//! they are followed from both ends.
 
 mod neighbours;
+mod rhythm;
 mod stretch;
 #[cfg(test)]
 mod tests;
@@ -12,7 +14,8 @@ mod tests;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::window::Window;
-use neighbours::Neighbours;
+use neighbours::{Neighbours, Pace};
+use rhythm::Rhythm;
 use stretch::Stretch;
 
 /// How full a window should come out that is cut by what the mirror knows: people changed little since, and few overflow. The second of overlap at both sides
@@ -60,6 +63,7 @@ pub struct Plan {
     asks: Vec<Window>,
     stretches: Vec<Stretch>,
     neighbours: Neighbours,
+    rhythm: Rhythm,
     /// The latest moment known: registrations or the API's clock.
     horizon: Option<DateTime<Utc>>,
     /// The earliest registration seen.
@@ -75,6 +79,7 @@ impl Plan {
             asks: end_first(Window::gaps(done)),
             stretches: Vec::new(),
             neighbours: Neighbours::default(),
+            rhythm: Rhythm::default(),
             horizon: None,
             earliest: None,
             full_page: 1.0,
@@ -114,9 +119,9 @@ impl Plan {
         }
         let position = self.stretches.iter().position(Stretch::is_idle)?;
         let stretch = &mut self.stretches[position];
-        let nearby = self.neighbours.pace_at(stretch.near()?);
+        let nearby = self.neighbours.pace_at(stretch.near()?, &self.rhythm);
         let too_large = stretch.too_large();
-        let window = stretch.follow(self.full_page, self.fill, nearby)?;
+        let window = stretch.follow(self.full_page, self.fill, nearby, &self.rhythm)?;
         if too_large == Some(window) {
             // What is known about it does not cut it: its people may be in the seconds of overlap.
             stretch.give_up();
@@ -138,18 +143,19 @@ impl Plan {
         let people = people as f64;
         self.settle_pieces(window, Some(people));
         let mut populated = window;
-        if let Some(stretch) = self.asked(window) {
+        if let Some(stretch) = asked(&mut self.stretches, window) {
             populated = stretch.read(window, people);
             self.fill = (self.fill + FILL_RISES).min(FILL_MOST);
         }
         self.stretches.retain(Stretch::goes_on);
+        self.learn_rhythm(populated, people);
         self.neighbours.remember(populated, people);
     }
 
     /// Notes that a window was read in another way.
     pub fn read_by_page(&mut self, window: Window) {
         self.settle_pieces(window, None);
-        if let Some(stretch) = self.asked(window) {
+        if let Some(stretch) = asked(&mut self.stretches, window) {
             stretch.give_up();
         }
         self.stretches.retain(Stretch::goes_on);
@@ -163,14 +169,34 @@ impl Plan {
         self.horizon = known.chain(dates.clone().map(|date| date + SECOND)).max();
         self.earliest = self.earliest.into_iter().chain(dates).min();
         self.settle_pieces(window, overflow.count.map(|count| count as f64));
-        let fill = self.fill;
-        match self.asked(window) {
+        let (fill, mut populated) = (self.fill, window);
+        match asked(&mut self.stretches, window) {
             Some(stretch) => {
-                if stretch.take_back(window, overflow, fill) {
+                if stretch.take_back(window, overflow, fill, &self.rhythm) {
                     self.fill = (fill - FILL_FALLS).max(FILL_LEAST);
                 }
+                populated = stretch.populated(window);
             }
             None => self.begin(window, overflow),
+        }
+        if let Some(count) = overflow.count {
+            self.learn_rhythm(populated, count as f64);
+        }
+    }
+
+    /// Compares how many people a window holds with what those around it let expect. Nobody at all is no hour of the day.
+    fn learn_rhythm(&mut self, window: Window, people: f64) {
+        let (Some(from), Some(until)) = (window.from, window.until) else {
+            return;
+        };
+        let nearby = self
+            .neighbours
+            .pace_at(from + (until - from) / 2, &self.rhythm);
+        if let Some(Pace::People(pace)) = nearby
+            && people > 0.0
+        {
+            let expected = pace * self.rhythm.between(from, until);
+            self.rhythm.learn(window, people / expected);
         }
     }
 
@@ -179,13 +205,6 @@ impl Plan {
         for stretch in &mut self.stretches {
             stretch.settle(window, people);
         }
-    }
-
-    /// The stretch that this window was cut off.
-    fn asked(&mut self, window: Window) -> Option<&mut Stretch> {
-        self.stretches
-            .iter_mut()
-            .find(|stretch| stretch.asked == Some(window))
     }
 
     /// Makes a stretch of a window of which nothing else is known than what its answer showed.
@@ -203,7 +222,7 @@ impl Plan {
             return self.asks.extend(pieces.into_iter().rev());
         }
         let (shown, horizon) = ((first, last), self.horizon);
-        let stretch = Stretch::begin(window, overflow, shown, horizon, self.fill);
+        let stretch = Stretch::begin(window, overflow, shown, horizon, self.fill, &self.rhythm);
         self.stretches.push(stretch);
     }
 
@@ -222,8 +241,10 @@ impl Plan {
 
     /// Divides the stretch with the most people left, if that is worth it. The other pieces are to be asked as a whole if one is returned.
     fn divide_longest(&mut self, places: usize) -> Option<Window> {
-        let left =
-            |stretch: &Stretch| stretch.people_and_length(self.neighbours.pace_at(stretch.near()?));
+        let left = |stretch: &Stretch| {
+            let nearby = self.neighbours.pace_at(stretch.near()?, &self.rhythm);
+            stretch.people_and_length(nearby, &self.rhythm)
+        };
         let (position, (people, length)) = self
             .stretches
             .iter()
@@ -237,7 +258,7 @@ impl Plan {
         }
         let stretch = &mut self.stretches[position];
         let pieces = stretch.divides_into(worth.min(places + 1));
-        let others = stretch.divide(pieces, people, length);
+        let others = stretch.divide(pieces, people, length, &self.rhythm);
         self.asks
             .extend(others.iter().rev().filter_map(|other| other.asked));
         self.stretches.extend(others);
@@ -249,7 +270,8 @@ impl Plan {
         if self.neighbours.len() < KNOWN_FOR_FAR_ENDS {
             return None;
         }
-        let (people, neighbours) = (self.full_page * self.fill, &self.neighbours);
+        let (people, neighbours, rhythm) =
+            (self.full_page * self.fill, &self.neighbours, &self.rhythm);
         let settled = self.stretches.iter_mut().filter(|one| one.is_settled());
         let mut longest: Vec<_> = settled
             .filter_map(|one| Some((one.people_left()?, one)))
@@ -257,8 +279,15 @@ impl Plan {
         longest.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         longest
             .into_iter()
-            .find_map(|(_, one)| one.cut_far(people, |at| neighbours.pace_at(at)))
+            .find_map(|(_, one)| one.cut_far(people, |at| neighbours.pace_at(at, rhythm), rhythm))
     }
+}
+
+/// The stretch that this window was cut off.
+fn asked(stretches: &mut [Stretch], window: Window) -> Option<&mut Stretch> {
+    stretches
+        .iter_mut()
+        .find(|stretch| stretch.asked == Some(window))
 }
 
 /// To be taken from the back: the one without an end first, before many more have registered, then the earliest.

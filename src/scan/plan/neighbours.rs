@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
+use super::rhythm::Rhythm;
 use super::seconds;
 use crate::scan::window::Window;
 
@@ -19,15 +20,22 @@ const REMEMBERED: usize = 64;
 /// A window that was answered, and how many people it holds.
 #[derive(Debug, Clone, Copy)]
 struct Neighbour {
-    middle: DateTime<Utc>,
-    seconds: f64,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
     people: f64,
+}
+
+impl Neighbour {
+    /// How far its middle is away.
+    fn distance(&self, at: DateTime<Utc>) -> TimeDelta {
+        (self.from + (self.until - self.from) / 2 - at).abs()
+    }
 }
 
 /// How dense some windows were.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Pace {
-    /// So many people per second.
+    /// So many people per second of the rhythm.
     People(f64),
     /// The nearest was empty, for so many seconds.
     Empty(f64),
@@ -47,8 +55,8 @@ impl Neighbours {
                 self.0.pop_front();
             }
             self.0.push_back(Neighbour {
-                middle: from + (until - from) / 2,
-                seconds: seconds(until - from),
+                from,
+                until,
                 people,
             });
         }
@@ -60,24 +68,26 @@ impl Neighbours {
     }
 
     /// How dense the windows nearest to an instant were; none while there are none.
-    pub(super) fn pace_at(&self, at: DateTime<Utc>) -> Option<Pace> {
+    pub(super) fn pace_at(&self, at: DateTime<Utc>, rhythm: &Rhythm) -> Option<Pace> {
         let mut near: Vec<_> = self
             .0
             .iter()
-            .map(|known| ((known.middle - at).abs(), known))
-            .filter(|(distance, known)| seconds(*distance) < known.seconds * NEAR)
+            .map(|known| (known.distance(at), known))
+            .filter(|(distance, known)| {
+                seconds(*distance) < seconds(known.until - known.from) * NEAR
+            })
             .collect();
         near.sort_unstable_by_key(|(distance, _)| *distance);
         near.truncate(NEIGHBOURS);
         let (_, nearest) = near.first()?;
         if nearest.people == 0.0 {
-            return Some(Pace::Empty(nearest.seconds));
+            return Some(Pace::Empty(rhythm.between(nearest.from, nearest.until)));
         }
         // The middle one: a campaign among them must not make all windows after it narrow.
         let mut paces: Vec<_> = near
             .iter()
             .filter(|(_, known)| known.people > 0.0)
-            .map(|(_, known)| known.people / known.seconds)
+            .map(|(_, known)| known.people / rhythm.between(known.from, known.until))
             .collect();
         paces.sort_unstable_by(f64::total_cmp);
         let middle = paces.len() / 2;

@@ -1,8 +1,9 @@
 //! A stretch of time that is followed from one end, window by window.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::neighbours::Pace;
+use super::rhythm::Rhythm;
 use super::{Overflow, SECOND, seconds};
 use crate::scan::window::Window;
 
@@ -56,11 +57,20 @@ impl Towards {
         }
     }
 
-    /// Further along, or back.
-    fn by(self, at: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
+    /// So many seconds of the rhythm further along: at least a second by any clock, and no more than a window may have.
+    fn onwards(self, at: DateTime<Utc>, seconds: f64, rhythm: &Rhythm) -> DateTime<Utc> {
+        let seconds = seconds.min(MOST_SECONDS);
         match self {
-            Self::Later => at + delta,
-            Self::Earlier => at - delta,
+            Self::Later => rhythm.after(at, seconds).max(at + SECOND),
+            Self::Earlier => rhythm.after(at, -seconds).min(at - SECOND),
+        }
+    }
+
+    /// The other way.
+    fn back(self) -> Self {
+        match self {
+            Self::Later => Self::Earlier,
+            Self::Earlier => Self::Later,
         }
     }
 }
@@ -79,7 +89,7 @@ pub(super) struct Stretch {
     far: Option<DateTime<Utc>>,
     /// Where to cut next, when an answer has shown it.
     next: Option<DateTime<Utc>>,
-    /// People per second, until its neighbours tell.
+    /// People per second of the rhythm, until its neighbours tell.
     pace: f64,
     /// How many people are left in it, where that is known; as they are guessed to be spread while pieces of it are not answered.
     left: Option<f64>,
@@ -97,9 +107,9 @@ pub(super) struct Stretch {
 #[derive(Debug, Clone, Copy)]
 struct TooLarge {
     window: Window,
-    /// How wide it was, in seconds; none if one end was open.
+    /// How wide it was, in seconds of the rhythm; none if one end was open.
     width: Option<f64>,
-    /// People per second in it, at least.
+    /// People per second of the rhythm in it, at least.
     pace: f64,
 }
 
@@ -112,6 +122,7 @@ impl Stretch {
         (first, last): (DateTime<Utc>, DateTime<Utc>),
         horizon: Option<DateTime<Utc>>,
         fill: f64,
+        rhythm: &Rhythm,
     ) -> Self {
         let page = &overflow.dates;
         let full = overflow.full_page.max(1) as f64;
@@ -145,14 +156,14 @@ impl Stretch {
                 Towards::Earlier => window.from.or(is_sample.then_some(first)),
             },
             next: None,
-            pace: shown / seconds(people_until - first),
+            pace: shown / rhythm.between(first, people_until),
             left,
             pieces: Vec::new(),
             guessed: None,
             trend: 1.0,
             too_large: None,
         };
-        stretch.take_back(window, overflow, fill);
+        stretch.take_back(window, overflow, fill, rhythm);
         stretch
     }
 
@@ -184,7 +195,7 @@ impl Stretch {
     }
 
     /// A window without the time before its people or after them.
-    fn populated(&self, window: Window) -> Window {
+    pub(super) fn populated(&self, window: Window) -> Window {
         match self.towards {
             Towards::Later => Window {
                 from: window.from.map(|from| from.max(self.origin)),
@@ -197,28 +208,24 @@ impl Stretch {
         }
     }
 
-    /// How long what is left is, in seconds, if it is known where it ends.
-    fn length(&self) -> Option<f64> {
+    /// How long what is left is, in seconds of the rhythm, if it is known where it ends.
+    fn length(&self, rhythm: &Rhythm) -> Option<f64> {
         let (near, far) = (self.near()?, self.far?);
         Some(match self.towards {
-            Towards::Later => seconds(far - near).max(0.0),
-            Towards::Earlier => seconds(near - far).max(0.0),
+            Towards::Later => rhythm.between(near, far).max(0.0),
+            Towards::Earlier => rhythm.between(far, near).max(0.0),
         })
-    }
-
-    /// So many seconds further.
-    fn onwards(&self, near: DateTime<Utc>, seconds: f64) -> DateTime<Utc> {
-        self.towards.by(near, span(seconds))
-    }
-
-    /// So many seconds before its far end.
-    fn backwards(&self, far: DateTime<Utc>, seconds: f64) -> DateTime<Utc> {
-        self.towards.by(far, -span(seconds))
     }
 
     /// Takes back a window that was too large, with what its answer showed about where to cut it. Says whether room was short: what was far too large was guessed
     /// wrong, which says nothing about how much room to leave.
-    pub(super) fn take_back(&mut self, window: Window, overflow: &Overflow, fill: f64) -> bool {
+    pub(super) fn take_back(
+        &mut self,
+        window: Window,
+        overflow: &Overflow,
+        fill: f64,
+        rhythm: &Rhythm,
+    ) -> bool {
         self.asked = None;
         let full = overflow.full_page.max(1) as f64;
         if self.rest.is_none() {
@@ -250,19 +257,19 @@ impl Stretch {
         let width = self
             .near()
             .zip(far)
-            .map(|(near, far)| seconds(far - near).abs());
+            .map(|(near, far)| rhythm.between(near, far).abs());
         let people = overflow
             .count
             .map_or(full * UNKNOWN_PAGES, |count| count as f64);
-        if let Some(pace) = self.pace_shown(&overflow.dates) {
+        if let Some(pace) = self.pace_shown(&overflow.dates, rhythm) {
             self.pace = pace;
         } else if let Some(width) = width {
-            self.pace = people / width.max(1.0);
+            self.pace = people / width;
         }
         self.too_large = Some(TooLarge {
             window,
             width,
-            pace: width.map_or(self.pace, |width| people / width.max(1.0)),
+            pace: width.map_or(self.pace, |width| people / width),
         });
         // What does not cut it is no help.
         self.next = self
@@ -274,12 +281,12 @@ impl Stretch {
     }
 
     /// How dense the near end is, if the page begins with the people there.
-    fn pace_shown(&self, page: &[DateTime<Utc>]) -> Option<f64> {
+    fn pace_shown(&self, page: &[DateTime<Utc>], rhythm: &Rhythm) -> Option<f64> {
         let begins_near = match self.towards {
             Towards::Later => is_earliest_first(page),
             Towards::Earlier => is_latest_first(page),
         };
-        let width = seconds((*page.first()? - *page.last()?).abs());
+        let width = rhythm.between(*page.first()?, *page.last()?).abs();
         (begins_near && width > 0.0).then(|| page.len() as f64 / width)
     }
 
@@ -327,7 +334,13 @@ impl Stretch {
     }
 
     /// Cuts its next window off. `full` is how many people fill a page, `fill` how much of one to aim at, and `nearby` how dense the windows around are.
-    pub(super) fn follow(&mut self, full: f64, fill: f64, nearby: Option<Pace>) -> Option<Window> {
+    pub(super) fn follow(
+        &mut self,
+        full: f64,
+        fill: f64,
+        nearby: Option<Pace>,
+        rhythm: &Rhythm,
+    ) -> Option<Window> {
         let (rest, near) = (self.rest?, self.near()?);
         let at = match (self.next.take(), self.too_large.take()) {
             (Some(next), _) => next,
@@ -338,10 +351,10 @@ impl Stretch {
                     (Some(Pace::Empty(_) | Pace::People(_)) | None, _) => full * fill / pace,
                 };
                 let most = width.map_or(wanted, |width| width * NARROWER);
-                self.onwards(near, wanted.min(most))
+                self.towards.onwards(near, wanted.min(most), rhythm)
             }
-            (None, None) => match self.width(full, fill, nearby) {
-                Some(width) => self.onwards(near, width),
+            (None, None) => match self.width(full, fill, nearby, rhythm) {
+                Some(width) => self.towards.onwards(near, width, rhythm),
                 None => {
                     self.guessed = None;
                     self.rest = None;
@@ -356,8 +369,14 @@ impl Stretch {
         Some(next)
     }
 
-    /// How wide its next window should be, in seconds; none if all that is left should be asked at once.
-    fn width(&mut self, full: f64, fill: f64, nearby: Option<Pace>) -> Option<f64> {
+    /// How wide its next window should be, in seconds of the rhythm; none if all that is left should be asked at once.
+    fn width(
+        &mut self,
+        full: f64,
+        fill: f64,
+        nearby: Option<Pace>,
+        rhythm: &Rhythm,
+    ) -> Option<f64> {
         if self.left.is_some_and(|left| left <= full * FILL_SEEN) {
             return None;
         }
@@ -380,7 +399,7 @@ impl Stretch {
             Some(Pace::Empty(_)) => return None,
             None => people / self.pace,
         };
-        match self.length().filter(|_| self.left.is_none()) {
+        match self.length(rhythm).filter(|_| self.left.is_none()) {
             Some(length) if width * NEARLY_ALL >= length => None,
             Some(length) if width * EVEN >= length => Some(share(length, width)),
             Some(_) | None => Some(width),
@@ -405,13 +424,17 @@ impl Stretch {
         self.populated(window)
     }
 
-    /// How many people are left in it, and in how many seconds; both may be guessed.
-    pub(super) fn people_and_length(&self, nearby: Option<Pace>) -> Option<(f64, f64)> {
+    /// How many people are left in it, and in how many seconds of the rhythm; both may be guessed.
+    pub(super) fn people_and_length(
+        &self,
+        nearby: Option<Pace>,
+        rhythm: &Rhythm,
+    ) -> Option<(f64, f64)> {
         let pace = match nearby {
             Some(Pace::People(pace)) => pace,
             Some(Pace::Empty(_)) | None => self.pace,
         };
-        let length = self.length().or(self.left.map(|left| left / pace))?;
+        let length = self.length(rhythm).or(self.left.map(|left| left / pace))?;
         Some((self.left.unwrap_or(pace * length), length))
     }
 
@@ -434,15 +457,23 @@ impl Stretch {
         }
     }
 
-    /// Cuts it into pieces of the same length and keeps the near one; the others, the nearest first. Where counts are known they are asked as a whole.
-    pub(super) fn divide(&mut self, pieces: usize, people: f64, length: f64) -> Vec<Self> {
+    /// Cuts it into pieces of the same length by the rhythm and keeps the near one; the others, the nearest first. Where counts are known they are asked as a whole.
+    pub(super) fn divide(
+        &mut self,
+        pieces: usize,
+        people: f64,
+        length: f64,
+        rhythm: &Rhythm,
+    ) -> Vec<Self> {
         let (is_counted, each) = (self.left.is_some(), people / pieces as f64);
         let mut others = Vec::with_capacity(pieces);
         let Some(near) = self.near() else {
             return others;
         };
         for place in (1..pieces).rev() {
-            let at = self.onwards(near, length * place as f64 / pieces as f64);
+            let at = self
+                .towards
+                .onwards(near, length * place as f64 / pieces as f64, rhythm);
             let Some((mine, Some(other))) = self.rest.map(|rest| self.towards.split(rest, at))
             else {
                 continue;
@@ -475,6 +506,7 @@ impl Stretch {
         &mut self,
         people: f64,
         pace_at: impl Fn(DateTime<Utc>) -> Option<Pace>,
+        rhythm: &Rhythm,
     ) -> Option<Window> {
         let (far, left) = (self.far?, self.left?);
         let asked = self.asked.map_or(0.0, |_| self.guessed.unwrap_or(people));
@@ -482,10 +514,10 @@ impl Stretch {
             return None;
         };
         let width = people / pace;
-        if left - asked < people * FAR_LEAST || self.length()? < width * FAR_LEAST {
+        if left - asked < people * FAR_LEAST || self.length(rhythm)? < width * FAR_LEAST {
             return None;
         }
-        let at = self.backwards(far, width);
+        let at = self.towards.back().onwards(far, width, rhythm);
         let (mine, Some(other)) = self.towards.split(self.rest?, at) else {
             return None;
         };
@@ -504,11 +536,6 @@ impl Stretch {
             self.left = left.map(|(left, people)| left + guessed - people);
         }
     }
-}
-
-/// At least a second, and no more than a window may have.
-fn span(seconds: f64) -> TimeDelta {
-    TimeDelta::seconds((seconds.min(MOST_SECONDS) as i64).max(1))
 }
 
 fn is_earliest_first(dates: &[DateTime<Utc>]) -> bool {
