@@ -101,12 +101,17 @@ async fn what_is_old_goes_and_what_something_goes_by_stays() {
     let rows = named(&bench, "select distinct plan_id::text from bulk_rows").await;
     assert_eq!(rows, BTreeSet::from([taken_back, way_back, open]));
 
-    // The last full scan stays, however old it is, and what was done after it.
+    // The last full scan stays, however old it is, what was done after it, and what it met.
     age(&bench).await;
+    let met = "insert into rejects (job, resource, content_hash, reason, record, first_run_id, last_run_id, last_seen_at)
+        select 'users', 'users', 'still there', 'still there', '{}', run_id, run_id, now() - interval '39 days' from runs limit 1";
+    bench.mirror.execute(met).await;
     keeping.run(&["sync", "users"]).await.expect(0);
     let incremental = last_run(&bench).await;
     let runs = named(&bench, "select run_id::text from runs").await;
     assert_eq!(runs, BTreeSet::from([last_full, incremental]));
+    let rejects = named(&bench, "select reason from rejects").await;
+    assert_eq!(rejects, BTreeSet::from(["still there".into()]));
     let status = keeping.run(&["status"]).await.expect(0).stdout;
     assert!(status.contains("users"), "{status}");
 }
