@@ -16,7 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::window::Window;
 use neighbours::{Neighbours, Pace};
 use rhythm::Rhythm;
-use stretch::Stretch;
+use stretch::{Stretch, Towards};
 
 /// How full a window should come out that is cut by what the mirror knows: people changed little since, and few overflow. The second of overlap at both sides
 /// has to fit as well.
@@ -43,6 +43,10 @@ const LEAST_SPAN: TimeDelta = TimeDelta::days(1);
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 
+/// So long after an answer begins the window that is asked next for whoever registers later: longer than a second of overlap, the rounding of the API's clock and
+/// the time an answer takes, so that hardly anybody is in it.
+const AHEAD: TimeDelta = TimeDelta::seconds(5);
+
 /// What an answer with too many records showed.
 #[derive(Debug, Clone, Default)]
 pub struct Overflow {
@@ -64,6 +68,8 @@ pub struct Plan {
     stretches: Vec<Stretch>,
     neighbours: Neighbours,
     rhythm: Rhythm,
+    /// The API's clock at the first answer that was too large.
+    began: Option<DateTime<Utc>>,
     /// The latest moment known: registrations or the API's clock.
     horizon: Option<DateTime<Utc>>,
     /// The earliest registration seen.
@@ -80,6 +86,7 @@ impl Plan {
             stretches: Vec::new(),
             neighbours: Neighbours::default(),
             rhythm: Rhythm::default(),
+            began: None,
             horizon: None,
             earliest: None,
             full_page: 1.0,
@@ -164,11 +171,13 @@ impl Plan {
     /// Puts the pieces of a window that was too large in its place.
     pub fn cut(&mut self, window: Window, overflow: &Overflow) {
         self.full_page = overflow.full_page.max(1) as f64;
+        self.began = self.began.or(overflow.answered_at);
         let dates = overflow.dates.iter().copied();
         let known = self.horizon.into_iter().chain(overflow.answered_at);
         self.horizon = known.chain(dates.clone().map(|date| date + SECOND)).max();
         self.earliest = self.earliest.into_iter().chain(dates).min();
         self.settle_pieces(window, overflow.count.map(|count| count as f64));
+        let (window, to_come) = self.split_end_to_come(window, overflow);
         let (fill, mut populated) = (self.fill, window);
         match asked(&mut self.stretches, window) {
             Some(stretch) => {
@@ -182,6 +191,27 @@ impl Plan {
         if let Some(count) = overflow.count {
             self.learn_rhythm(populated, count as f64);
         }
+        self.asks.extend(to_come);
+    }
+
+    /// What has no end of a window of people who registered since the scan began is set apart, to be asked next: where as many register as are read meanwhile, the
+    /// scan would follow them for ever, and now all that is left has an end.
+    fn split_end_to_come(
+        &mut self,
+        window: Window,
+        overflow: &Overflow,
+    ) -> (Window, Option<Window>) {
+        let (Some(began), Some(now)) = (self.began, overflow.answered_at) else {
+            return (window, None);
+        };
+        if window.until.is_some() || window.from.is_none_or(|from| from < began) {
+            return (window, None);
+        }
+        let (left, to_come) = Towards::Later.split(window, now + AHEAD);
+        if let Some(stretch) = asked(&mut self.stretches, window) {
+            stretch.asked = Some(left);
+        }
+        (left, to_come)
     }
 
     /// Compares how many people a window holds with what those around it let expect. Nobody at all is no hour of the day.

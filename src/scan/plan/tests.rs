@@ -214,6 +214,42 @@ fn nobody_registered_too_early_or_too_late_to_be_asked_for() {
 }
 
 #[test]
+fn a_scan_ends_though_as_many_register_as_are_read() {
+    // Somebody registers every tenth of a second, which is how long an answer takes; ten fill a page, so that a second has to be read by page, and takes a second.
+    const START: i64 = 10 * NOW;
+    for (name, order) in ORDERS {
+        for count in [true, false] {
+            let (mut plan, mut now, mut read) = (Plan::without(&[]), START, Vec::new());
+            while let Some(window) = plan.take(1) {
+                now += if window.can_be_cut() { 1 } else { 10 };
+                assert!(now < START + 10_000, "{name}: it still asks for {window:?}");
+                let tenths = START - 900..now;
+                let there: Vec<i64> = tenths
+                    .filter(|tenth| window.contains(at(tenth / 10)))
+                    .collect();
+                if there.len() < 10 || !window.can_be_cut() {
+                    plan.read(window, there.len() as u64);
+                    read.extend(there.into_iter().filter(|tenth| *tenth < START));
+                    continue;
+                }
+                let mut seconds: Vec<i64> = there.iter().map(|tenth| tenth / 10).collect();
+                order(&mut seconds);
+                seconds.truncate(10);
+                let overflow = Overflow {
+                    dates: seconds.into_iter().map(at).collect(),
+                    count: count.then_some(there.len() as u64),
+                    full_page: 10,
+                    answered_at: Some(at(now / 10)),
+                };
+                plan.cut(window, &overflow);
+            }
+            read.sort_unstable();
+            assert!(read.into_iter().eq(START - 900..START), "{name}");
+        }
+    }
+}
+
+#[test]
 fn cuts_of_an_earlier_scan_are_kept_out_of_what_is_done() {
     let mut plan = Plan::without(&[Window {
         from: Some(at(100)),
