@@ -23,6 +23,11 @@ const ANALYZE: [&str; 2] = [
     "vacuum (analyze, truncate off) user_foreign_keys (user_id, system, key)",
 ];
 
+/// Statistics from 3,000 rows instead of 30,000, in a sixth of the time: it was a tenth of a load of 50,000 people. They tell as well how many rows a key has. Since
+/// only some columns are analysed, Postgres still counts the table as changed, and autovacuum comes and looks at all of it closely.
+const ROUGHLY: &str = "set default_statistics_target = 10";
+const AS_EVER: &str = "reset default_statistics_target";
+
 const VACUUM: [&str; 2] = [
     "vacuum (truncate off) users",
     "vacuum (truncate off) user_foreign_keys",
@@ -56,6 +61,15 @@ async fn clean(pool: &PgPool, counts: Counts) -> Result<(), sqlx::Error> {
     } else {
         return Ok(());
     };
-    tokio::try_join!(pool.execute(users), pool.execute(keys))?;
+    tokio::try_join!(roughly(pool, users), roughly(pool, keys))?;
+    Ok(())
+}
+
+/// Runs it with rough statistics, for this statement alone.
+async fn roughly(pool: &PgPool, statement: &'static str) -> Result<(), sqlx::Error> {
+    let mut session = pool.acquire().await?;
+    session.execute(ROUGHLY).await?;
+    session.execute(statement).await?;
+    session.execute(AS_EVER).await?;
     Ok(())
 }
