@@ -8,11 +8,13 @@ use futures::TryStreamExt;
 use sqlx::{Connection, Executor, PgConnection, Row};
 use tokio::io::AsyncWriteExt;
 
-use super::line::{Better, Line};
+use super::line::{Better, Line, Target};
 use super::mirror::{Measured, Mirror, measure};
 use super::process::Simulator;
 use super::server::Server;
-use super::users::PEAK_MIB;
+
+/// What planning may take, whatever the size of the file: a plan holds rows of the file and of the mirror side by side, and people run one at their desk.
+const PEAK_MIB: Target = Target::Figure(128.0);
 
 /// The simulator draws these keys and may give one to several people, whom a plan could not tell apart.
 const KEYS: &str = "
