@@ -36,13 +36,16 @@ const DEFAULT_LOG: &str = "info";
 /// Design section 3.3.
 const DEFAULT_DELETE_FRACTION: f64 = 0.02;
 
+/// A tenant that doubles between two scans is possible after an import; one that grows further is more often an export without an end.
+const DEFAULT_GROWTH_FRACTION: f64 = 1.0;
+
 /// Scans go on within a day of their beginning and slots are made up for within days: nothing that is younger than this may be removed.
 const LEAST_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// More records than a person looks through: then something is wrong with all of them.
 const DEFAULT_MAX_REJECTS: u64 = 10_000;
 
-const KEYS: [&str; 32] = [
+const KEYS: [&str; 33] = [
     "tenant",
     "base_url",
     "access_key",
@@ -61,6 +64,7 @@ const KEYS: [&str; 32] = [
     "max_requests_per_second",
     "ignore_fields",
     "max_delete_fraction",
+    "max_growth_fraction",
     "max_rejects",
     "bookkeeping_retention",
     "hash_key",
@@ -117,6 +121,9 @@ pub struct Flags {
     /// Share of the living rows that may be missing from a full scan before nobody is marked as deleted [env: ZEPHR_SYNC_MAX_DELETE_FRACTION] [default: 0.02]
     #[arg(long, value_name = "SHARE", global = true)]
     pub max_delete_fraction: Option<f64>,
+    /// Share of the known rows by which a tenant may grow between two scans before a scan is stopped [env: ZEPHR_SYNC_MAX_GROWTH_FRACTION] [default: 1]
+    #[arg(long, value_name = "SHARE", global = true)]
+    pub max_growth_fraction: Option<f64>,
     /// Records that may be unstorable before a run is stopped [env: ZEPHR_SYNC_MAX_REJECTS] [default: 10000]
     #[arg(long, value_name = "N", global = true)]
     pub max_rejects: Option<u64>,
@@ -144,6 +151,7 @@ struct File {
     max_requests_per_second: Option<f64>,
     ignore_fields: Option<Vec<String>>,
     max_delete_fraction: Option<f64>,
+    max_growth_fraction: Option<f64>,
     max_rejects: Option<u64>,
     bookkeeping_retention: Option<String>,
     hash_key: Option<SecretString>,
@@ -524,6 +532,11 @@ impl Settings {
             .or(number("ZEPHR_SYNC_MAX_DELETE_FRACTION")?)
             .or(file.max_delete_fraction)
             .unwrap_or(DEFAULT_DELETE_FRACTION);
+        let max_growth_fraction = flags
+            .max_growth_fraction
+            .or(number("ZEPHR_SYNC_MAX_GROWTH_FRACTION")?)
+            .or(file.max_growth_fraction)
+            .unwrap_or(DEFAULT_GROWTH_FRACTION);
         let max_rejects = flags
             .max_rejects
             .or(number("ZEPHR_SYNC_MAX_REJECTS")?)
@@ -549,6 +562,12 @@ impl Settings {
             return Err(unfit(
                 "ZEPHR_SYNC_MAX_DELETE_FRACTION",
                 "must be a share, from 0 to 1",
+            ));
+        }
+        if !max_growth_fraction.is_finite() || max_growth_fraction < 0.0 {
+            return Err(unfit(
+                "ZEPHR_SYNC_MAX_GROWTH_FRACTION",
+                "must be a share, 0 or more: 1 means that a tenant may double",
             ));
         }
         let mut ignored = listed("ZEPHR_SYNC_IGNORE_FIELDS")
@@ -617,6 +636,7 @@ impl Settings {
             ignored,
             brakes: Brakes {
                 max_delete_fraction,
+                max_growth_fraction,
                 max_rejects,
             },
             bookkeeping_retention: bookkeeping_retention(file.bookkeeping_retention)?,

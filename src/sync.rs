@@ -37,7 +37,7 @@ use crate::lifecycle::Shutdown;
 use crate::postgres::connect::Database;
 use crate::privacy::Policy;
 use crate::record::Resource;
-use crate::scan::verdict::{Proof, Verdict};
+use crate::scan::verdict::{Growth, Proof, Verdict};
 use crate::scan::walk::Part;
 use crate::state::leases::Holder;
 use crate::state::retention::{self, Removed};
@@ -103,9 +103,17 @@ pub enum Cause {
 pub struct Brakes {
     /// Share of the living rows that may be missing from a full scan before nobody is marked as deleted.
     pub max_delete_fraction: f64,
+    /// By which share of the known rows a tenant may grow between two scans before a scan is given up.
+    pub max_growth_fraction: f64,
     /// Records that cannot be stored, in one run.
     pub max_rejects: u64,
 }
+
+/// Deletions that are let through in one run and table whatever their share, unless they are all there is: a small tenant would else trip over each.
+const ALWAYS_ALLOWED: i64 = 10;
+
+/// Pages that may always come, however few rows are known: a small tenant may grow many times over.
+const PAGES_ALLOWED: u64 = 20;
 
 impl Brakes {
     /// These, unless the job has its own.
@@ -113,7 +121,40 @@ impl Brakes {
         Self {
             max_delete_fraction: job.max_delete_fraction.unwrap_or(self.max_delete_fraction),
             max_rejects: job.max_rejects.unwrap_or(self.max_rejects),
+            ..self
         }
+    }
+
+    /// How many of so many living rows may be missing at once. Those that are all there is never may, where they are more than one: an empty answer is far more often
+    /// a fault than a tenant that lost everything. Who allows all of them has said so.
+    pub fn deletions(self, living: i64) -> i64 {
+        if self.max_delete_fraction >= 1.0 {
+            return living;
+        }
+        self.deletions_without_witness(living)
+    }
+
+    /// The same for rows that cannot be asked for by their key: nobody can allow that all of them vanish, but for one run that is confirmed.
+    pub fn deletions_without_witness(self, living: i64) -> i64 {
+        let share = (self.max_delete_fraction * living as f64) as i64;
+        let most = ALWAYS_ALLOWED.max(share);
+        if living > 1 {
+            most.min(living - 1)
+        } else {
+            most
+        }
+    }
+
+    /// How many records can be expected in pages of this size where so many are known; none where nothing is.
+    pub fn growth(self, known: i64, rpp: u64) -> Option<Growth> {
+        let known = u64::try_from(known).ok().filter(|known| *known > 0)?;
+        let more = (known as f64 * self.max_growth_fraction) as u64;
+        Some(Growth {
+            known,
+            allowed: known
+                .saturating_add(more)
+                .saturating_add(rpp.saturating_mul(PAGES_ALLOWED)),
+        })
     }
 }
 
@@ -208,8 +249,8 @@ pub(crate) fn holder_name() -> String {
     format!("{host}, process {}", std::process::id())
 }
 
-/// A part as it is noted when it is committed.
-fn done(part: Part, proof: Proof) -> windows::Done {
+/// A part as it is noted when it is committed, with how many records it held.
+fn done(part: Part, proof: Proof, rows: u64) -> windows::Done {
     let (name, from, until) = match part {
         Part::Window(window) => (WINDOW, window.from, window.until),
         Part::Undated => (UNDATED, None, None),
@@ -219,6 +260,7 @@ fn done(part: Part, proof: Proof) -> windows::Done {
         upper_bound: until,
         part: name.to_owned(),
         proof: proof.name().to_owned(),
+        rows_read: rows as i64,
     }
 }
 

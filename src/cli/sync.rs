@@ -338,8 +338,8 @@ impl Night<'_> {
             let (counts, verdict, reason) = previewed?;
             exit = exit.worst(match (verdict, counts.rejected) {
                 (Verdict::Incomplete, _) => Exit::Failed,
-                (Verdict::Proven | Verdict::Agreed, 0) => Exit::Done,
-                (Verdict::Proven | Verdict::Agreed, _) => Exit::Rejects,
+                (Verdict::Proven | Verdict::Agreed | Verdict::Partial, 0) => Exit::Done,
+                (Verdict::Proven | Verdict::Agreed | Verdict::Partial, _) => Exit::Rejects,
             });
             previews.push(Preview {
                 job: job.name.clone(),

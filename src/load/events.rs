@@ -32,6 +32,19 @@ pub async fn append(
     appended.await.map_err(merge::failure)
 }
 
+/// About how many events there are, as Postgres estimates it; none where it has no estimate yet.
+///
+/// # Errors
+/// As sqlx.
+pub async fn about(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint as "about!"
+           from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'user_events'::regclass"#
+    )
+    .fetch_one(connection)
+    .await
+}
+
 async fn insert(
     connection: &mut PgConnection,
     run_id: Uuid,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Below, Budgeted, List, Paging, Step, grants};
+use super::{Below, Budgeted, List, NotFound, Paging, Step, grants};
 use crate::columns;
 use crate::table::{Table, WithoutKey};
 
@@ -62,6 +62,7 @@ fn below(table: &'static Table, path: &'static str) -> Below {
         items: None,
         paging: Paging::Unpaged,
         parent_path: Some(Cow::Borrowed("/v3/accounts/{}")),
+        not_found: NotFound::MeansNothing,
         budget: Budgeted::Unchanged,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Below, Budgeted, List, Paging, Step};
+use super::{Below, Budgeted, List, NotFound, Paging, Step};
 use crate::table::{Column, Kind, Table, WithoutKey};
 
 /// The keys of a job file that describe a list.
@@ -158,6 +158,7 @@ impl Settings {
                 items: self.items.clone(),
                 paging,
                 detail: None,
+                not_found: NotFound::on(path),
             }),
             Some((parents, parent_key, parent_path)) => {
                 let place = format!("{{{parent_key}}}");
@@ -170,6 +171,7 @@ impl Settings {
                     table: Cow::Owned(table),
                     parents: Cow::Borrowed(parents),
                     parent_key: Cow::Borrowed(parent_key),
+                    not_found: NotFound::on(&path.replace(&place, "{}")),
                     path: Cow::Owned(path.replace(&place, "{}")),
                     items: self.items.clone(),
                     paging,

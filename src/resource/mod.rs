@@ -36,7 +36,40 @@ pub struct List {
     /// The path of a single item, with `{}` for its key, where that shows more than the list does. It is asked for items that are new or changed, and is the
     /// witness of those that are missing.
     pub detail: Option<Cow<'static, str>>,
+    /// What a 404 means.
+    pub not_found: NotFound,
 }
+
+/// What a 404 on a list means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotFound {
+    /// The contract documents it as "none" (section 3).
+    MeansNone,
+    /// That something answers, and nothing about what there is.
+    MeansNothing,
+}
+
+impl NotFound {
+    /// What it means on this path, whose keys are `{}`.
+    pub fn on(path: &str) -> Self {
+        let bare = path.split('?').next().unwrap_or(path);
+        if DOCUMENTED_AS_NONE.contains(&bare) {
+            Self::MeansNone
+        } else {
+            Self::MeansNothing
+        }
+    }
+}
+
+/// Lists for which the contract documents, or clients report, a 404 where there are none (sections 3, 6.7, 11, 12.2).
+const DOCUMENTED_AS_NONE: [&str; 6] = [
+    "/v4/users/segments",
+    "/v4/users/{}/segments",
+    "/v3/users/{}/accounts",
+    "/v3/users/{}/sessions",
+    "/v4/users/{}/sessions",
+    "/v4/user-updates",
+];
 
 /// What the API tells one parent at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,8 +86,10 @@ pub struct Below {
     pub items: Option<String>,
     /// How it is paged.
     pub paging: Paging,
-    /// The path of a single parent: a 404 below a parent that exists means that there are none.
+    /// The path of a single parent, where there is one: whether it exists is asked there.
     pub parent_path: Option<Cow<'static, str>>,
+    /// What a 404 below a parent that exists means.
+    pub not_found: NotFound,
     /// What the budget of a run is for.
     pub budget: Budgeted,
 }
@@ -89,6 +124,7 @@ impl List {
             items: None,
             paging: Paging::Unpaged,
             detail: None,
+            not_found: NotFound::MeansNothing,
         }
     }
 }

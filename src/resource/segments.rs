@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Below, Budgeted, List, Paging, Step};
+use super::{Below, Budgeted, List, NotFound, Paging, Step};
 use crate::columns;
 use crate::table::{Table, WithoutKey};
 
@@ -26,7 +26,10 @@ static USER_SEGMENTS: Table = Table::new(
 /// The list, then the segments of users.
 pub fn steps() -> Vec<Step> {
     vec![
-        Step::List(List::unpaged(&SEGMENTS, "/v4/users/segments")),
+        Step::List(List {
+            not_found: NotFound::MeansNone,
+            ..List::unpaged(&SEGMENTS, "/v4/users/segments")
+        }),
         Step::Below(Below {
             table: Cow::Borrowed(&USER_SEGMENTS),
             parents: Cow::Borrowed("users"),
@@ -35,6 +38,7 @@ pub fn steps() -> Vec<Step> {
             items: None,
             paging: Paging::Unpaged,
             parent_path: Some(Cow::Borrowed("/v3/users/{}")),
+            not_found: NotFound::MeansNone,
             budget: Budgeted::All,
         }),
     ]

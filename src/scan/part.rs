@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::Source;
 use super::plan::Overflow;
-use super::verdict::Proof;
+use super::verdict::{Growth, Proof};
 use super::whole::{Judgement, Learned, Signs, stood_still};
 use super::window::Window;
 use crate::record::{Item, Page, Query};
@@ -20,10 +20,11 @@ const VERY_LARGE_RPP: u64 = 50_000;
 /// Passes by page over one part. Two must agree; when five did not, people come and go faster than they can be read.
 const MAX_PASSES: usize = 5;
 
-/// Pages of one pass. A server that never sends an empty page must not keep us for ever; five hundred million people are a million pages.
-const MAX_PAGES: u64 = 1_000_000;
+/// Pages of one pass, where nothing says how many records there can be: on a first load from a server that does not tell. A server that never sends an empty page
+/// must not keep us for ever; fifty million users are a hundred thousand pages.
+const MAX_PAGES: u64 = 100_000;
 
-/// So many pages in a row that are the same: the server ignores the page number. Two may be the same because somebody came in between.
+/// So many pages in a row that show what was shown before: the server ignores the page number. Two may do so because somebody came in between.
 const SAME_PAGES: usize = 3;
 
 /// How often an answer that nothing explains is asked for again while people leave it.
@@ -49,6 +50,8 @@ pub enum Reading {
     ByPage(ByPage),
     /// Somebody outside the window was in the answer.
     FilterIgnored,
+    /// The answer was a 404, twice.
+    NotFound,
 }
 
 /// What one answer to a window showed.
@@ -62,6 +65,8 @@ pub enum Look {
     Uncuttable,
     /// Somebody outside the window was in the answer.
     FilterIgnored,
+    /// The answer was a 404, twice.
+    NotFound,
 }
 
 /// A part that was read by page.
@@ -73,6 +78,8 @@ pub struct ByPage {
     pub rows: u64,
     /// Everybody who was seen in any pass.
     pub people: Sightings,
+    /// Whether a pass was broken off, since more came than can be.
+    pub grown: Option<Growth>,
 }
 
 /// Who was seen, eight bytes each: memory stays small where a whole tenant has to be read by page.
@@ -105,6 +112,8 @@ pub struct Asking {
     pub since: Option<DateTime<Utc>>,
     /// Whether there may be records without a date, which are in no window.
     pub may_be_undated: bool,
+    /// How many records can be expected, where that is known; a scan that is sent more is given up.
+    pub expected: Option<Growth>,
 }
 
 /// Reads parts of one scan. Clones share what is learned about the server.
@@ -151,6 +160,21 @@ impl<S: Source> PartReader<S> {
         self.known().signs.learned(self.asking.rpp)
     }
 
+    /// Whether the server said that there is more where there was not.
+    pub fn contradicted(&self) -> bool {
+        self.known().signs.lie()
+    }
+
+    /// Whether there may be records without a date, which are in no window.
+    pub fn may_be_undated(&self) -> bool {
+        self.asking.may_be_undated
+    }
+
+    /// How many records can be expected, where that is known.
+    pub fn expected(&self) -> Option<Growth> {
+        self.asking.expected
+    }
+
     /// How many records a full page holds.
     pub fn full_page(&self) -> u64 {
         self.known().signs.full_page(self.asking.rpp)
@@ -169,6 +193,7 @@ impl<S: Source> PartReader<S> {
             Look::Whole(page) => Reading::Whole(page),
             Look::TooLarge(overflow) => Reading::TooLarge(overflow),
             Look::FilterIgnored => Reading::FilterIgnored,
+            Look::NotFound => Reading::NotFound,
             Look::Uncuttable => self.uncuttable(window, pages).await?,
         })
     }
@@ -179,6 +204,9 @@ impl<S: Source> PartReader<S> {
     /// As the source.
     pub async fn look(&self, window: Window) -> Result<Look, Stopped<S::Error>> {
         let (whole, page) = self.first_page(window, self.asking.rpp).await?;
+        if page.not_found {
+            return Ok(Look::NotFound);
+        }
         if strays(window, &page) {
             return Ok(Look::FilterIgnored);
         }
@@ -186,7 +214,7 @@ impl<S: Source> PartReader<S> {
         // Nobody without a date is in a window, as far as the server honours the filter: then cutting does not make such an answer smaller.
         let undated = window != Window::ALL
             && page.items.iter().all(|item| item.registered_at.is_none())
-            && !page.items.is_empty();
+            && !page.is_empty();
         if whole {
             Ok(Look::Whole(core(window, page)))
         } else if window.can_be_cut()
@@ -205,6 +233,9 @@ impl<S: Source> PartReader<S> {
     /// As the source.
     pub async fn count(&self, window: Window) -> Result<Option<u64>, Stopped<S::Error>> {
         let page = self.ask(window, 1, 1).await?;
+        if page.not_found {
+            return Ok(None);
+        }
         let items = page.len() as u64;
         let mut known = self.known();
         // What is learned from it holds for all: a larger count than the page is a total, beyond doubt.
@@ -228,11 +259,12 @@ impl<S: Source> PartReader<S> {
     ) -> Result<ByPage, Stopped<S::Error>> {
         let mut last = self.pass(window, &belongs, pages).await?;
         let mut everybody = last.people.clone();
-        let mut proof = Proof::None;
-        for _ in 1..MAX_PASSES {
+        let (mut proof, mut passes) = (Proof::None, 1);
+        while last.grown.is_none() && passes < MAX_PASSES {
             let next = self.pass(window, &belongs, pages).await?;
+            passes += 1;
             everybody.0.extend(&next.people.0);
-            let agreed = next.people == last.people;
+            let agreed = next.people == last.people && next.shows_all() && last.shows_all();
             last = next;
             if agreed {
                 proof = Proof::Passes;
@@ -243,6 +275,7 @@ impl<S: Source> PartReader<S> {
             proof,
             rows: last.rows,
             people: everybody,
+            grown: last.grown,
         })
     }
 
@@ -253,8 +286,8 @@ impl<S: Source> PartReader<S> {
     pub async fn everything(
         &self,
         pages: &mpsc::Sender<Fetched>,
-    ) -> Result<u64, Stopped<S::Error>> {
-        Ok(self.pass(Window::ALL, &|_| true, pages).await?.rows)
+    ) -> Result<Option<Growth>, Stopped<S::Error>> {
+        Ok(self.pass(Window::ALL, &|_| true, pages).await?.grown)
     }
 
     async fn ask(&self, window: Window, rpp: u64, page: u64) -> Result<Page, Stopped<S::Error>> {
@@ -286,13 +319,20 @@ impl<S: Source> PartReader<S> {
         asked: u64,
     ) -> Result<(bool, Page), Stopped<S::Error>> {
         let mut page = self.ask(window, asked, 1).await?;
+        if page.not_found {
+            // An answer that says nothing is asked for once more.
+            page = self.ask(window, asked, 1).await?;
+        }
         for _ in 0..UNCLEAR_TRIES {
             let items = page.len() as u64;
+            if page.not_found {
+                return Ok((false, page));
+            }
             let judgement = self.known().signs.judge(asked, items, page.envelope);
             match judgement {
                 Judgement::Whole => return Ok((true, page)),
                 Judgement::More => return Ok((false, page)),
-                Judgement::Unclear => {
+                Judgement::SaysMore | Judgement::Unclear => {
                     let (here, second) = (seen(&page), self.ask(window, asked, 2).await?);
                     if !second.is_empty() {
                         // A server that ignores the page number sends the same people again: that says nothing about a full page.
@@ -302,9 +342,14 @@ impl<S: Source> PartReader<S> {
                         return Ok((false, page));
                     }
                     let again = self.ask(window, asked, 1).await?;
-                    let still = stood_still(&here, &seen(&again));
+                    let still = !again.not_found && stood_still(&here, &seen(&again));
                     page = again;
                     if still {
+                        let (mut known, items) = (self.known(), page.len() as u64);
+                        if known.signs.says_more(items, page.envelope) {
+                            known.signs.contradicted(items, page.envelope);
+                        }
+                        drop(known);
                         return Ok((true, page));
                     }
                 }
@@ -335,19 +380,50 @@ impl<S: Source> PartReader<S> {
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<Pass, Stopped<S::Error>> {
         let mut pass = Pass::default();
-        let (mut previous, mut same) = (HashSet::new(), 1);
+        let (mut first, mut previous, mut same) = (HashSet::new(), HashSet::new(), 1);
         for number in 1..=MAX_PAGES {
             let mut page = self.ask(window, self.asking.rpp, number).await?;
-            let here = seen(&page);
-            same = if here == previous { same + 1 } else { 1 };
-            // Ends at an empty page, or where a server that ignores the number repeats itself; never at a short page.
-            if page.is_empty() || same == SAME_PAGES {
+            if page.is_empty() {
+                // A 404 for a first page says nothing; behind the last page it is another way to say that there is none.
+                pass.end = if page.not_found && number == 1 {
+                    PassEnd::BrokenOff
+                } else {
+                    PassEnd::EmptyPage
+                };
                 break;
             }
+            let here = seen(&page);
+            // Who is on a page a second time was moved there by somebody who came; but where most of a page was shown before, the server ignores the number.
+            let shown = here
+                .iter()
+                .filter(|id| first.contains(*id) || previous.contains(*id));
+            let is_known = shown.count() * 4 >= here.len() * 3;
+            same = if is_known { same + 1 } else { 1 };
+            let is_same = here == previous || (number > 2 && here == first);
+            if same == SAME_PAGES {
+                pass.end = if is_same {
+                    PassEnd::SamePages
+                } else {
+                    PassEnd::BrokenOff
+                };
+                break;
+            }
+            if number == 1 {
+                first.clone_from(&here);
+            }
             previous = here;
+            pass.received += page.len() as u64;
+            pass.usable |= !page.items.is_empty();
+            pass.unusable |= page.rejects.iter().any(|reject| reject.id.is_none());
             page.items.retain(|item| belongs(item));
             pass.people.0.extend(seen(&page));
             pass.rows += page.len() as u64;
+            if let Some(growth) = self.asking.expected
+                && pass.received > growth.allowed
+            {
+                pass.grown = Some(growth);
+                break;
+            }
             if !page.is_empty() {
                 pages
                     .send(Fetched {
@@ -385,7 +461,38 @@ impl<S: Source> PartReader<S> {
 #[derive(Debug, Default)]
 struct Pass {
     people: Sightings,
+    /// Records that belong.
     rows: u64,
+    /// Records that came.
+    received: u64,
+    end: PassEnd,
+    /// Whether it showed a record that can be stored.
+    usable: bool,
+    /// Whether it showed a record without a key.
+    unusable: bool,
+    grown: Option<Growth>,
+}
+
+/// Why a pass came to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum PassEnd {
+    /// A page was empty.
+    EmptyPage,
+    /// The same page came again and again: the server knows no pages, and each answer is all it has.
+    SamePages,
+    /// Neither: pages showed mostly what others had shown, or they had no end.
+    #[default]
+    BrokenOff,
+}
+
+impl Pass {
+    /// Whether it may have shown everybody. Where nothing but records without a key came, nothing tells them apart, and nothing tells whether there are more.
+    fn shows_all(&self) -> bool {
+        match self.end {
+            PassEnd::EmptyPage | PassEnd::SamePages => self.usable || !self.unusable,
+            PassEnd::BrokenOff => false,
+        }
+    }
 }
 
 /// Everybody on a page, storable or not: two pages of rejects are different pages.

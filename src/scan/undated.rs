@@ -59,6 +59,7 @@ impl<S: Source> PartReader<S> {
                     proof: Proof::Whole,
                     rows: 0,
                     people: Sightings::default(),
+                    grown: None,
                 });
             }
             counted = Counted {

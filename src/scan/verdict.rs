@@ -3,8 +3,7 @@
 use std::fmt;
 
 /// How one part of a scan was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
     /// One response held all of it; one response cannot drift.
     Whole,
@@ -23,36 +22,74 @@ impl Proof {
             Self::None => "none",
         }
     }
+
+    /// The proof of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Whole, Self::Passes, Self::None]
+            .into_iter()
+            .find(|proof| proof.name() == name)
+    }
 }
 
-/// The verdict on a scan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The verdict on a scan, the strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Each part was whole: nobody who was there throughout is missing.
     Proven,
-    /// Some part rests on two equal passes.
+    /// Some part rests on evidence: two equal passes, or what the contract documents as "none".
     Agreed,
+    /// What was to be read within a budget was read, and a rest is left.
+    Partial,
     /// Somebody may be missing.
     Incomplete,
 }
 
 impl Verdict {
+    /// Its name in the bookkeeping.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::Agreed => "agreed",
+            Self::Partial => "partial",
+            Self::Incomplete => "incomplete",
+        }
+    }
+
     /// The verdict of this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Proven, Self::Agreed, Self::Incomplete]
-            .into_iter()
-            .find(|verdict| verdict.to_string() == name)
+        [
+            Self::Proven,
+            Self::Agreed,
+            Self::Partial,
+            Self::Incomplete,
+        ]
+        .into_iter()
+        .find(|verdict| verdict.name() == name)
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Proven => "proven",
-            Self::Agreed => "agreed",
-            Self::Incomplete => "incomplete",
-        })
+        f.write_str(self.name())
     }
+}
+
+/// Why a scan was given up before its end. Each is a bound that keeps it from going on for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenUp {
+    /// So many answers in a row brought nothing that could be kept.
+    Fruitless(u32),
+    /// More records came than the tenant can be expected to have.
+    Grown(Growth),
+}
+
+/// More records than are expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    /// How many there were when the scan began.
+    pub known: u64,
+    /// How many may come.
+    pub allowed: u64,
 }
 
 /// What a scan was made of.
@@ -64,8 +101,14 @@ pub struct Parts {
     pub passes: u64,
     /// Parts whose passes never agreed.
     pub unproven: u64,
+    /// Parts that were answered with 404, twice.
+    pub not_found: u64,
     /// The server sent somebody outside the window that was asked for.
     pub filter_ignored: bool,
+    /// The server said that there is more where there was not.
+    pub contradicted: bool,
+    /// Why it was not read to its end.
+    pub given_up: Option<GivenUp>,
 }
 
 impl Parts {
@@ -80,25 +123,39 @@ impl Parts {
 
     /// The verdict and its reason.
     pub fn verdict(&self) -> (Verdict, String) {
+        let all = self.whole + self.passes + self.unproven + self.not_found;
         if self.filter_ignored {
             return (
                 Verdict::Incomplete,
                 "the server does not honour registeredSince and registeredBefore, so the export was read by page, which people who change meanwhile can slip through".into(),
             );
         }
-        if self.unproven > 0 {
+        if let Some(given_up) = self.given_up {
+            return (Verdict::Incomplete, given_up.to_string());
+        }
+        if self.not_found > 0 {
             let reason = format!(
-                "{} of {} parts could only be read by page, and no two passes agreed",
-                self.unproven,
-                self.whole + self.passes + self.unproven
+                "the export answered 404 to {} of {all} parts, asked twice: that shows that something answers, not that nobody is there",
+                self.not_found
             );
             return (Verdict::Incomplete, reason);
         }
+        if self.unproven > 0 {
+            let reason = format!(
+                "{} of {all} parts could only be read by page, and no two passes agreed",
+                self.unproven
+            );
+            return (Verdict::Incomplete, reason);
+        }
+        let contradicted = if self.contradicted {
+            "; the server said that there is more (count or next link) where the next page was empty, so nothing it says of that kind was relied on"
+        } else {
+            ""
+        };
         if self.passes > 0 {
             let reason = format!(
-                "{} of {} parts rest on two equal passes by page, the others on whole answers",
-                self.passes,
-                self.whole + self.passes
+                "{} of {all} parts rest on two equal passes by page, the others on whole answers{contradicted}",
+                self.passes
             );
             return (Verdict::Agreed, reason);
         }
@@ -106,7 +163,25 @@ impl Parts {
             1 => "everything came whole in one answer".to_owned(),
             parts => format!("each of {parts} parts came whole in one answer"),
         };
+        if self.contradicted {
+            return (Verdict::Agreed, reason + contradicted);
+        }
         (Verdict::Proven, reason)
+    }
+}
+
+impl fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fruitless(answers) => write!(
+                f,
+                "{answers} answers in a row brought nothing that could be kept: the server says each time that there is more than it sends, so the scan was given up"
+            ),
+            Self::Grown(Growth { known, allowed }) => write!(
+                f,
+                "more than {allowed} records came where {known} were known: a growth that nobody expected, so the scan was given up"
+            ),
+        }
     }
 }
 
@@ -119,15 +194,49 @@ mod tests {
         let mut parts = Parts::default();
         parts.add(Proof::Whole);
         assert_eq!(parts.verdict().0, Verdict::Proven);
+        let contradicted = Parts {
+            contradicted: true,
+            ..parts
+        };
+        assert_eq!(contradicted.verdict().0, Verdict::Agreed);
         parts.add(Proof::Passes);
         assert_eq!(parts.verdict().0, Verdict::Agreed);
         parts.add(Proof::None);
         assert_eq!(parts.verdict().0, Verdict::Incomplete);
-        let ignored = Parts {
+        let whole = Parts {
             whole: 3,
-            filter_ignored: true,
             ..Parts::default()
         };
-        assert_eq!(ignored.verdict().0, Verdict::Incomplete);
+        for weak in [
+            Parts {
+                filter_ignored: true,
+                ..whole
+            },
+            Parts {
+                not_found: 1,
+                ..whole
+            },
+            Parts {
+                given_up: Some(GivenUp::Fruitless(3)),
+                ..whole
+            },
+        ] {
+            assert_eq!(weak.verdict().0, Verdict::Incomplete);
+        }
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for verdict in [
+            Verdict::Proven,
+            Verdict::Agreed,
+            Verdict::Partial,
+            Verdict::Incomplete,
+        ] {
+            assert_eq!(Verdict::named(verdict.name()), Some(verdict));
+        }
+        for proof in [Proof::Whole, Proof::Passes, Proof::None] {
+            assert_eq!(Proof::named(proof.name()), Some(proof));
+        }
     }
 }

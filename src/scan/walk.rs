@@ -9,7 +9,7 @@ use super::Source;
 use super::part::{Asking, ByPage, Fetched, PartReader, Reading, Sightings, Stopped};
 use super::plan::{Overflow, Plan};
 use super::undated::{Counted, dated};
-use super::verdict::{Parts, Proof, Verdict};
+use super::verdict::{GivenUp, Growth, Parts, Proof, Verdict};
 use super::whole::Learned;
 use super::window::Window;
 use crate::telemetry::span::{Span, Work};
@@ -45,6 +45,12 @@ pub enum Found {
     Nothing,
 }
 
+/// So many answers in a row, and so many more for each that may be asked at once, may bring nothing that can be kept before a scan is given up. Dividing time into
+/// pieces costs an answer for each piece, and a first guess how dense a piece is may be wrong twice; a server that says each time that there is more than it sends
+/// has no end.
+const FRUITLESS: u32 = 32;
+const FRUITLESS_EACH: u32 = 4;
+
 /// A scan under way. Dropping it gives up what is in flight.
 #[derive(Debug)]
 pub struct Walk<S: Source> {
@@ -55,6 +61,8 @@ pub struct Walk<S: Source> {
     undated: Undated,
     /// People in windows that were whole.
     people: u64,
+    /// Answers in a row that brought nothing.
+    fruitless: u32,
     in_flight: usize,
     asked: JoinSet<Answer<S::Error>>,
     /// Windows that somebody else reads.
@@ -71,7 +79,7 @@ enum Answered {
     Everybody(Option<u64>),
     Dated(Option<u64>),
     Undated(ByPage),
-    Everything,
+    Everything(Option<Growth>),
 }
 
 /// How far the search for people without a date has come.
@@ -101,6 +109,7 @@ impl<S: Source> Walk<S> {
                 Undated::Begun
             },
             people: 0,
+            fruitless: 0,
             in_flight: in_flight.max(1),
             asked: JoinSet::new(),
             lent: Vec::new(),
@@ -141,7 +150,7 @@ impl<S: Source> Walk<S> {
             Undated::Waiting | Undated::Counting => false,
             Undated::Counted(_) | Undated::Begun => !self.plan.is_uncut(),
         };
-        if !is_begun || self.parts.filter_ignored {
+        if !is_begun || self.gave_up_windows() {
             return None;
         }
         let known = self.plan.known_ahead();
@@ -166,6 +175,7 @@ impl<S: Source> Walk<S> {
         match found {
             Found::Whole(people) => self.whole(window, people),
             Found::TooLarge(overflow) => {
+                self.brought_nothing();
                 let full_page = overflow.full_page.min(self.reader.full_page());
                 let overflow = Overflow {
                     full_page,
@@ -189,9 +199,9 @@ impl<S: Source> Walk<S> {
         self.in_flight.saturating_sub(self.asked.len())
     }
 
-    /// Whether windows were given up, since the server does not honour them.
+    /// Whether windows were given up: the server does not honour them, or has no end.
     pub fn gave_up_windows(&self) -> bool {
-        self.parts.filter_ignored
+        self.parts.filter_ignored || self.parts.given_up.is_some()
     }
 
     /// The next step; none at the end, or while all that is left is lent. Pages of parts that are read by page go to `pages` on their own.
@@ -221,6 +231,13 @@ impl<S: Source> Walk<S> {
             }
             Answered::Window(window, Reading::TooLarge(overflow)) => {
                 self.plan.cut(window, &overflow);
+                self.brought_nothing();
+                Step::Learned
+            }
+            Answered::Window(window, Reading::NotFound) => {
+                self.plan.read_by_page(window);
+                self.parts.not_found += 1;
+                self.brought_nothing();
                 Step::Learned
             }
             Answered::Window(window, Reading::ByPage(read)) => {
@@ -246,7 +263,10 @@ impl<S: Source> Walk<S> {
                 self.read_by_page(Part::Undated, read);
                 Step::Learned
             }
-            Answered::Everything => Step::Learned,
+            Answered::Everything(grown) => {
+                self.check_growth(grown);
+                Step::Learned
+            }
         };
         Ok(Some(step))
     }
@@ -323,40 +343,84 @@ impl<S: Source> Walk<S> {
                 proof: Proof::Whole,
                 rows: 0,
                 people: Sightings::default(),
+                grown: None,
             },
         ));
+    }
+
+    /// Counts an answer that brought nothing, and ends the scan after too many.
+    fn brought_nothing(&mut self) {
+        self.fruitless += 1;
+        let most = FRUITLESS + FRUITLESS_EACH * u32::try_from(self.in_flight).unwrap_or(u32::MAX / 8);
+        if self.fruitless > most {
+            self.give_up(GivenUp::Fruitless(self.fruitless));
+        }
+    }
+
+    /// Ends the scan where more came than can be.
+    fn check_growth(&mut self, grown: Option<Growth>) {
+        let expected = self.reader.expected();
+        let in_windows = expected.filter(|growth| self.people > growth.allowed);
+        if let Some(growth) = grown.or(in_windows) {
+            self.give_up(GivenUp::Grown(growth));
+        }
+    }
+
+    /// Ends the scan: nothing more is asked.
+    fn give_up(&mut self, why: GivenUp) {
+        self.parts.given_up = Some(why);
+        self.ask_nothing_more();
+    }
+
+    fn ask_nothing_more(&mut self) {
+        self.asked = JoinSet::new();
+        self.lent.clear();
+        self.returned.clear();
+        self.plan.clear();
+        self.undated = Undated::Begun;
     }
 
     fn without_filter(&mut self, pages: &mpsc::Sender<Fetched>) {
         tracing::warn!("the server does not honour the registration filter; reading by page");
         // What is asked is given up: it is read by page, with everything else.
-        self.asked = JoinSet::new();
-        self.lent.clear();
-        self.returned.clear();
-        self.plan.clear();
+        self.ask_nothing_more();
         self.parts.filter_ignored = true;
-        self.undated = Undated::Begun;
         let (reader, pages) = (self.reader.clone(), pages.clone());
         self.spawn(async move {
-            reader.everything(&pages).await?;
-            Ok(Answered::Everything)
+            Ok(Answered::Everything(reader.everything(&pages).await?))
         });
     }
 
     fn whole(&mut self, window: Window, people: u64) {
         self.parts.add(Proof::Whole);
         self.people += people;
+        if people > 0 {
+            self.fruitless = 0;
+        }
         self.plan.read(window, people);
+        self.check_growth(None);
     }
 
     fn read_by_page(&mut self, part: Part, read: ByPage) {
         self.parts.add(read.proof);
+        if read.rows > 0 {
+            self.fruitless = 0;
+        }
+        self.check_growth(read.grown);
         self.by_page.push((part, read));
     }
 
     /// The verdict so far, and its reason.
     pub fn verdict(&self) -> (Verdict, String) {
-        self.parts.verdict()
+        self.parts().verdict()
+    }
+
+    /// What the scan was made of so far.
+    pub fn parts(&self) -> Parts {
+        Parts {
+            contradicted: self.reader.contradicted(),
+            ..self.parts
+        }
     }
 
     /// Parts that were not whole in one answer, and the search for people without a date: they are committed when all of their pages are.

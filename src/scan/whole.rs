@@ -14,6 +14,10 @@ pub struct Signs {
     links_tell: bool,
     /// A count above the records on the page was seen, so it is a total.
     count_is_total: bool,
+    /// A link to a next page was seen where that page was empty, so links mean nothing.
+    links_lie: bool,
+    /// A count above the records on a page was seen where the next one was empty, so counts mean nothing.
+    count_lies: bool,
     /// The largest answer to each page size that was asked: a page holds at least that much, so an answer with fewer records is not full.
     held: BTreeMap<u64, u64>,
     /// The largest answer to each page size that had more behind it: the size of a full page, whatever was asked.
@@ -40,6 +44,8 @@ pub enum Judgement {
     Whole,
     /// There is more.
     More,
+    /// It says that there is more, and has room for it: the next page tells whether that is so.
+    SaysMore,
     /// Nothing this server said so far tells.
     Unclear,
 }
@@ -55,7 +61,7 @@ impl Signs {
                 .zip(learned.page_held)
                 .into_iter()
                 .collect(),
-            full: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
@@ -85,37 +91,68 @@ impl Signs {
 
     /// Judges the first page of an answer of `items` records to a request for `asked`, and learns from it.
     pub fn judge(&mut self, asked: u64, items: u64, envelope: Envelope) -> Judgement {
-        self.links_tell |= envelope.next;
-        let counts_more = envelope.count.is_some_and(|count| count > items);
+        let next = envelope.next && !self.links_lie;
+        let count = envelope.count.filter(|_| !self.count_lies);
+        self.links_tell |= next;
+        let counts_more = count.is_some_and(|count| count > items);
         // A count above an empty page proves nothing: nobody knows what is counted.
         self.count_is_total |= counts_more && items > 0;
         let held = self.held.insert(
             asked,
             items.max(self.held.get(&asked).copied().unwrap_or(0)),
         );
-        if envelope.next || counts_more {
-            self.more(asked, items);
-            return Judgement::More;
-        }
-        if items == 0 {
-            return Judgement::Whole;
-        }
+        let says_more = next || counts_more;
         // A server that sends more than was asked, or than it says, does not go by that number.
         let sizes = [Some(asked), envelope.rpp];
-        let full = sizes
+        let brim = sizes
             .into_iter()
             .flatten()
             .filter(|size| items <= *size)
             .min();
-        let told = self.links_tell || (self.count_is_total && envelope.count == Some(items));
-        if full == Some(items) {
-            // Full to the brim, and silent: cutting is cheaper than asking, and proves more.
-            Judgement::More
-        } else if told || held.is_some_and(|held| items < held) {
+        let is_full = brim == Some(items)
+            || (self.full.get(&asked)).is_some_and(|full| items >= *full && says_more);
+        if is_full && items > 0 {
+            // Full to the brim: cutting is cheaper than asking, and proves more.
+            if says_more {
+                self.more(asked, items);
+            }
+            return Judgement::More;
+        }
+        if says_more {
+            return Judgement::SaysMore;
+        }
+        if items == 0 {
+            return Judgement::Whole;
+        }
+        let told = self.links_tell || (self.count_is_total && count == Some(items));
+        if told || held.is_some_and(|held| items < held) {
             Judgement::Whole
         } else {
             Judgement::Unclear
         }
+    }
+
+    /// Whether an answer says that there is more than its records, as far as it can still be believed.
+    pub fn says_more(&self, items: u64, envelope: Envelope) -> bool {
+        (envelope.next && !self.links_lie)
+            || (!self.count_lies && envelope.count.is_some_and(|count| count > items))
+    }
+
+    /// Learns that an answer said there is more, and the next page was empty: nothing of that kind is believed from now on.
+    pub fn contradicted(&mut self, items: u64, envelope: Envelope) {
+        if envelope.next {
+            self.links_lie = true;
+            self.links_tell = false;
+        }
+        if envelope.count.is_some_and(|count| count > items) {
+            self.count_lies = true;
+            self.count_is_total = false;
+        }
+    }
+
+    /// Whether the server said that there is more where there was not.
+    pub fn lie(&self) -> bool {
+        self.links_lie || self.count_lies
     }
 
     /// Whether an answer that says "more" holds so few records that what it says cannot be about its window: then cutting would go on until the second.
@@ -165,10 +202,27 @@ mod tests {
     #[test]
     fn a_link_or_a_larger_count_says_there_is_more() {
         let mut signs = Signs::default();
+        // It has room for more: the next page tells.
+        assert_eq!(signs.judge(500, 20, NEXT), Judgement::SaysMore);
+        signs.more(500, 20);
         assert_eq!(signs.judge(500, 20, NEXT), Judgement::More);
         let mut signs = Signs::default();
-        assert_eq!(signs.judge(500, 100, counting(101)), Judgement::More);
+        assert_eq!(signs.judge(500, 100, counting(101)), Judgement::SaysMore);
         assert!(signs.count_is_total());
+        assert_eq!(signs.judge(500, 500, NEXT), Judgement::More);
+    }
+
+    #[test]
+    fn what_was_seen_to_be_untrue_is_not_believed_again() {
+        let mut signs = Signs::default();
+        assert_eq!(signs.judge(500, 0, NEXT), Judgement::SaysMore);
+        signs.contradicted(0, NEXT);
+        assert_eq!(signs.judge(500, 0, NEXT), Judgement::Whole);
+        assert_eq!(signs.judge(500, 20, NEXT), Judgement::Unclear);
+        signs.judge(500, 20, counting(21));
+        signs.contradicted(20, counting(21));
+        assert!(signs.lie() && !signs.count_is_total());
+        assert_eq!(signs.judge(500, 19, counting(30)), Judgement::Whole);
     }
 
     #[test]
@@ -232,7 +286,7 @@ mod tests {
     fn more_behind_a_nearly_empty_page_is_a_contradiction() {
         let mut signs = Signs::default();
         signs.judge(500, 500, NEXT);
-        signs.judge(500, 100, NEXT);
+        assert_eq!(signs.judge(500, 100, NEXT), Judgement::SaysMore);
         assert!(signs.contradicts(500, 100));
         assert!(!signs.contradicts(500, 400));
     }

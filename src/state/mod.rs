@@ -8,6 +8,7 @@
 //! commits together.
 
 pub mod bulk;
+pub mod candidates;
 pub mod checkpoints;
 pub mod daemons;
 pub mod erasures;

@@ -107,17 +107,19 @@ impl Round<'_> {
     /// As sqlx.
     pub async fn state(&self, connection: &mut PgConnection) -> Result<State, sqlx::Error> {
         let sql = format!(
-            "select count(*), count(*) filter (where v.visited_at is null), min(v.visited_at)
+            "select count(*), count(*) filter (where v.visited_at is null),
+                    count(*) filter (where p._zephr_loaded_at > v.visited_at), min(v.visited_at)
              from {} where p._zephr_deleted_at is null",
             self.joined(),
         );
-        let (parents, never_visited, oldest_visit) = sqlx::query_as(AssertSqlSafe(sql))
+        let (parents, never_visited, changed, oldest_visit) = sqlx::query_as(AssertSqlSafe(sql))
             .bind(self.table)
             .fetch_one(connection)
             .await?;
         Ok(State {
             parents,
             never_visited,
+            changed,
             oldest_visit,
         })
     }
@@ -130,6 +132,8 @@ pub struct State {
     pub parents: i64,
     /// Those that were never asked for.
     pub never_visited: i64,
+    /// Those that changed since they were asked for.
+    pub changed: i64,
     /// When the one was asked for that was asked for longest ago.
     pub oldest_visit: Option<DateTime<Utc>>,
 }

@@ -15,6 +15,7 @@ pub struct Done {
     pub upper_bound: Option<DateTime<Utc>>,
     pub part: String,
     pub proof: String,
+    pub rows_read: i64,
 }
 
 /// Notes parts as committed; one statement for all that commit together.
@@ -25,19 +26,19 @@ pub async fn commit(
     executor: impl PgExecutor<'_>,
     scan_id: Uuid,
     run_id: Uuid,
-    parts: &[(Done, i64)],
+    parts: &[Done],
 ) -> Result<(), sqlx::Error> {
     let mut lower = Vec::with_capacity(parts.len());
     let mut upper = Vec::with_capacity(parts.len());
     let mut part = Vec::with_capacity(parts.len());
     let mut proof = Vec::with_capacity(parts.len());
     let mut rows = Vec::with_capacity(parts.len());
-    for (done, read) in parts {
+    for done in parts {
         lower.push(done.lower_bound);
         upper.push(done.upper_bound);
         part.push(done.part.as_str());
         proof.push(done.proof.as_str());
-        rows.push(*read);
+        rows.push(done.rows_read);
     }
     sqlx::query!(
         "insert into windows (scan_id, run_id, lower_bound, upper_bound, part, proof, rows_read)
@@ -65,7 +66,7 @@ pub async fn of_scan(
 ) -> Result<Vec<Done>, sqlx::Error> {
     sqlx::query_as!(
         Done,
-        "select lower_bound, upper_bound, part, proof from windows where scan_id = $1 order by lower_bound",
+        "select lower_bound, upper_bound, part, proof, rows_read from windows where scan_id = $1 order by lower_bound",
         scan_id,
     )
     .fetch_all(executor)

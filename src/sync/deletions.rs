@@ -16,9 +16,6 @@ use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts};
 use crate::telemetry::field;
 
-/// So many may always be missing: a small tenant would else trip over each deletion.
-const ALWAYS_ALLOWED: i64 = 10;
-
 /// Candidates that are asked for, and marked, together.
 const BATCH: i64 = 200;
 
@@ -112,9 +109,8 @@ impl Deletions<'_> {
     pub(super) async fn settle(&self) -> Result<Settled, Error> {
         self.weed().await?;
         let missing = notes::count(self.pool, self.scan_id, Note::Missing).await?;
-        if missing > ALWAYS_ALLOWED {
-            let fraction = self.env.brakes.max_delete_fraction;
-            let allowed = ALWAYS_ALLOWED.max((fraction * self.before().await? as f64) as i64);
+        if missing > 0 {
+            let allowed = self.env.brakes.deletions(self.before().await?);
             if missing > allowed {
                 return Ok(Settled::TooMany { missing, allowed });
             }
@@ -122,7 +118,7 @@ impl Deletions<'_> {
         self.ask_for_each(missing).await
     }
 
-    /// How many were alive before the run. Counted only where it matters: a count reads as much as a scan compares.
+    /// How many were alive before the run. Counted only where somebody is missing: a count reads as much as a scan compares.
     async fn before(&self) -> Result<i64, Error> {
         let living = compare::count_living(&mut *self.pool.acquire().await?).await?;
         let run = runs::get(self.pool, self.run_id).await?;

@@ -7,7 +7,9 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::progress::Phase;
-use super::run::{self, Moves, Outcome, Run, incomplete, interrupted, judged, too_many_rejects};
+use super::run::{
+    self, Moves, Outcome, Run, interrupted, judged, too_many_rejects, unfinished,
+};
 use super::scan::{self, Checkpoint, Reached, Scan};
 use super::scope::Scope;
 use super::write::{self, Append, Destination};
@@ -74,7 +76,8 @@ pub async fn dry_run(
     let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
     let keeps_since = keeps_since(job, &pool).await?;
     let destination = Destination::Count(pool.clone(), Arc::clone(&env.progress));
-    let (source, asking) = reading(env, scope, keeps_since);
+    let known = events::about(&mut *pool.acquire().await?).await?;
+    let (source, asking) = reading(env, scope, keeps_since, known);
     let mut scan = Scan::new(env, source, asking, &job.name, scope, destination, &pool).await?;
     let read = scan.read(None).await;
     pool.close().await;
@@ -88,11 +91,14 @@ fn reading(
     env: &Environment,
     scope: Scope,
     keeps_since: Option<DateTime<Utc>>,
+    known: i64,
 ) -> (Events, Asking) {
+    let rpp = env.rpp.saturating_mul(RPP_FACTOR);
     let asking = Asking {
-        rpp: env.rpp * RPP_FACTOR,
+        rpp,
         since: scope.since().max(keeps_since),
         may_be_undated: false,
+        expected: env.brakes.growth(known, rpp),
     };
     (Events::new(env.reader.clone(), &env.privacy), asking)
 }
@@ -139,7 +145,8 @@ impl Run<'_> {
             scan_id: scope.kept().map(|kept| kept.scan_id),
             progress: Arc::clone(&env.progress),
         });
-        let (source, asking) = reading(env, scope, keeps_since);
+        let known = events::about(&mut *self.pool.acquire().await?).await?;
+        let (source, asking) = reading(env, scope, keeps_since, known);
         let mut scan =
             Scan::new(env, source, asking, self.job, scope, destination, self.pool).await?;
         let begin = match scope {
@@ -164,18 +171,29 @@ impl Run<'_> {
         }
         env.progress.enter(Phase::ScanRead);
         let (verdict, reason) = scan.walk.verdict();
+        let parts = scan.walk.parts();
         let moves = match (scope, verdict) {
             (Scope::Full { .. }, Verdict::Incomplete) => {
-                return Ok((Ending::Failed, incomplete(reason, Moves::Abandoned)));
+                return Ok(unfinished(parts, reason, Moves::Abandoned));
             }
             (Scope::Incremental { .. } | Scope::Sample { .. }, Verdict::Incomplete) => {
-                return Ok((Ending::Failed, incomplete(reason, Moves::Nothing)));
+                return Ok(unfinished(parts, reason, Moves::Nothing));
             }
-            (Scope::Sample { .. }, Verdict::Proven | Verdict::Agreed) => Moves::Nothing,
-            (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed) => {
+            (Scope::Sample { .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
+                Moves::Nothing
+            }
+            (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
                 Moves::Advanced(scan.walk.reader().first_answer())
             }
-            (Scope::Full { scan_id, .. }, Verdict::Proven | Verdict::Agreed) => {
+            (Scope::Full { scan_id, .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
+                let committed = self.commit_by_page(scan_id, &scan).await?;
+                if committed.missing > 0 {
+                    let reason = format!(
+                        "{} parts of the scan were read and are not committed: this is a fault of zephr-sync",
+                        committed.missing
+                    );
+                    return Ok(unfinished(parts, reason, Moves::Abandoned));
+                }
                 Moves::Finished(scan_id, scan::to_remember(scan.walk.reader().learned()))
             }
         };

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::progress::Phase;
 use super::{Cause, Ended, Environment, Error, Extent, RECORD_TIMEOUT};
 use crate::record::Resource;
-use crate::scan::verdict::Verdict;
+use crate::scan::verdict::{GivenUp, Growth, Parts, Verdict};
 use crate::state::leases::Lease;
 use crate::state::notices::{self, About};
 use crate::state::runs::{self, Ending, Traffic};
@@ -248,15 +248,28 @@ pub(super) fn judged(verdict: Verdict, reason: String) -> Outcome {
     }
 }
 
-pub(super) fn incomplete(reason: String, moves: Moves) -> Outcome {
-    Outcome {
+/// How a scan ends that is incomplete.
+pub(super) fn unfinished(parts: Parts, reason: String, moves: Moves) -> (Ending, Outcome) {
+    let (ending, error, remedy) = match parts.given_up {
+        Some(GivenUp::Grown(Growth { known, allowed })) => (
+            Ending::Braked,
+            format!(
+                "more than {allowed} records came where {known} were known: the run was stopped before the mirror fills with what may not be there"
+            ),
+            "If the tenant really grew so much, raise max_growth_fraction (ZEPHR_SYNC_MAX_GROWTH_FRACTION=10 for one run) and run the command again. If not, ask Zephr's support why the export shows more.".to_owned(),
+        ),
+        Some(GivenUp::Fruitless(_)) | None => (
+            Ending::Failed,
+            "the scan ended incomplete: somebody may be missing from the mirror".to_owned(),
+            "What was read is kept. See verdict_reason; if it names the server, ask Zephr's support.".to_owned(),
+        ),
+    };
+    let outcome = Outcome {
         moves,
-        failure: Some((
-            "the scan ended incomplete: somebody may be missing from the mirror".into(),
-            "What was read is kept. See verdict_reason; if it names the server, ask Zephr's support.".into(),
-        )),
+        failure: Some((error, remedy)),
         ..judged(Verdict::Incomplete, reason)
-    }
+    };
+    (ending, outcome)
 }
 
 pub(super) fn interrupted() -> (Ending, Outcome) {

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::pace::{Handed, Pace};
+use super::run::Run;
 use super::scope::Scope;
 use super::share::Lending;
 use super::write::{Destination, Writers};
@@ -43,12 +44,17 @@ impl Source for Events {
     }
 }
 
-/// What users are asked for, all through a scan.
-pub(super) fn asking_for_users(env: &Environment, since: Option<DateTime<Utc>>) -> Asking {
+/// What users are asked for, all through a scan. So many are known before it.
+pub(super) fn asking_for_users(
+    env: &Environment,
+    since: Option<DateTime<Utc>>,
+    known: i64,
+) -> Asking {
     Asking {
         rpp: env.rpp,
         since,
         may_be_undated: true,
+        expected: env.brakes.growth(known, env.rpp),
     }
 }
 
@@ -258,11 +264,49 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
     }
 
     /// The parts that were read by page, as they are to be committed.
-    pub(super) fn parts_by_page(&self) -> Vec<(windows::Done, i64)> {
+    pub(super) fn parts_by_page(&self) -> Vec<windows::Done> {
         let parts = self.walk.by_page().iter();
         parts
-            .map(|(part, read)| (super::done(*part, read.proof), read.rows as i64))
+            .map(|(part, read)| super::done(*part, read.proof, read.rows))
             .collect()
+    }
+}
+
+/// What of a scan is committed, as the bookkeeping has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Committed {
+    /// Records that the parts held.
+    pub(super) rows: u64,
+    /// Stretches of time, and the search for users without a date, of which nothing is committed.
+    pub(super) missing: usize,
+}
+
+impl Run<'_> {
+    /// Commits the parts that were read by page, once all of their pages are, and says what of the scan is committed then. A scan proves nothing about what it read
+    /// and did not commit.
+    pub(super) async fn commit_by_page<S: Source<Error = zephr::Error>>(
+        &self,
+        scan_id: Uuid,
+        scan: &Scan<'_, S>,
+    ) -> Result<Committed, Error> {
+        let mut transaction = self.pool.begin().await?;
+        self.lease.token().fence(&mut transaction).await?;
+        let parts = scan.parts_by_page();
+        windows::commit(&mut *transaction, scan_id, self.run_id, &parts).await?;
+        let all = windows::of_scan(&mut *transaction, scan_id).await?;
+        transaction.commit().await?;
+        let (mut covered, mut is_searched) = (Vec::with_capacity(all.len()), false);
+        for (part, _) in all.iter().map(committed) {
+            match part {
+                Part::Window(window) => covered.push(window),
+                Part::Undated => is_searched = true,
+            }
+        }
+        let is_missing = scan.walk.reader().may_be_undated() && !is_searched;
+        Ok(Committed {
+            rows: all.iter().map(|done| done.rows_read.unsigned_abs()).sum(),
+            missing: Window::gaps(&covered).len() + usize::from(is_missing),
+        })
     }
 }
 
@@ -274,7 +318,8 @@ pub(super) async fn strike_seen(
     learned: Learned,
     pool: &PgPool,
 ) -> Result<(Reached, crate::scan::verdict::Verdict), Error> {
-    let asking = asking_for_users(env, Some(since));
+    // Whatever changed is among those whom the scan before has shown.
+    let asking = asking_for_users(env, Some(since), 0);
     let mut scan = Scan {
         env,
         scope: Scope::Incremental { since },
@@ -331,12 +376,8 @@ fn committed(done: &windows::Done) -> (Part, Proof) {
             until: done.upper_bound,
         })
     };
-    let proof = match done.proof.as_str() {
-        "whole" => Proof::Whole,
-        "passes" => Proof::Passes,
-        _ => Proof::None,
-    };
-    (part, proof)
+    // A name that nobody wrote proves nothing.
+    (part, Proof::named(&done.proof).unwrap_or(Proof::None))
 }
 
 fn api(stopped: Stopped<zephr::Error>) -> Stopped<Error> {

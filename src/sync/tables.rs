@@ -7,6 +7,7 @@
 
 mod below;
 mod list;
+mod missing;
 mod store;
 
 use chrono::{DateTime, Utc};
@@ -32,9 +33,6 @@ use crate::state::{checkpoints, erasures};
 use crate::telemetry::field;
 use crate::zephr;
 use store::Store;
-
-/// Deletions that are always let through in one run and table: a small tenant would else trip over each.
-const ALWAYS_ALLOWED: f64 = 10.0;
 
 /// Runs the steps of a job. `waiting` is told when somebody else holds the lease.
 ///
@@ -227,19 +225,25 @@ enum Halt {
 impl Read {
     /// The weakest verdict, and all reasons.
     fn verdict(&self) -> (Verdict, String) {
-        let weakest = |verdict| self.judged.iter().any(|(this, _)| *this == verdict);
+        let weakest = self.judged.iter().map(|(verdict, _)| *verdict).max();
         // A list that could not be read was not read whole.
-        let verdict = if weakest(Verdict::Incomplete) || !self.failed.is_empty() {
-            Verdict::Incomplete
-        } else if weakest(Verdict::Agreed) {
-            Verdict::Agreed
+        let verdict = if self.failed.is_empty() {
+            weakest.unwrap_or(Verdict::Proven)
         } else {
-            Verdict::Proven
+            Verdict::Incomplete
         };
         let judged = self.judged.iter().map(|(_, reason)| reason.as_str());
         let failed = self.failed.iter().map(|(error, _)| error.as_str());
         let reasons: Vec<&str> = judged.chain(failed).collect();
         (verdict, reasons.join("; "))
+    }
+
+    /// Why what is incomplete is so.
+    fn incomplete(&self) -> String {
+        let judged = self.judged.iter();
+        let incomplete = judged.filter(|(verdict, _)| *verdict == Verdict::Incomplete);
+        let reasons: Vec<&str> = incomplete.map(|(_, reason)| reason.as_str()).collect();
+        reasons.join("; ")
     }
 }
 
@@ -295,11 +299,6 @@ impl Work<'_> {
             Amount::Sample(limit) if counts.read.unsigned_abs() >= limit => Err(Stop::Limit),
             Amount::Sample(_) | Amount::Everything { .. } | Amount::Due => Ok(()),
         }
-    }
-
-    /// How many rows of a table with so many living ones may be marked as gone.
-    fn allowed(&self, living: i64) -> i64 {
-        ALWAYS_ALLOWED.max(self.env.brakes.max_delete_fraction * living as f64) as i64
     }
 }
 
@@ -382,14 +381,15 @@ impl Run<'_> {
             }
             Amount::Due | Amount::Sample(_) => Moves::Advanced(Some(self.started_at().await?)),
         };
+        let incomplete = read.incomplete();
         if let Some((error, remedy)) = read.failed.into_iter().next() {
             outcome.failure = Some((error, remedy));
             return Ok((Ending::Failed, outcome));
         }
         if verdict == Verdict::Incomplete {
             outcome.failure = Some((
-                "a list was different each time it was read: something may be missing from the mirror".into(),
-                "What was read is kept. Run the command again when the list is quieter; verdict_reason names it.".into(),
+                format!("something may be missing from the mirror: {incomplete}"),
+                "What was read is kept, and nothing was marked as deleted there. Run the command again later; `zephr-sync api GET <path>` shows the answer itself. If it stays so, ask Zephr's support, or switch the job off.".into(),
             ));
             return Ok((Ending::Failed, outcome));
         }

@@ -8,20 +8,23 @@ use uuid::Uuid;
 
 use super::deletions::{Deletions, Settled};
 use super::progress::Phase;
-use super::run::{self, Moves, Outcome, Run, incomplete, interrupted, judged, too_many_rejects};
-use super::scan::{self, Checkpoint, Reached, Scan, asking_for_users};
+use super::run::{
+    self, Moves, Outcome, Run, interrupted, judged, too_many_rejects, unfinished,
+};
+use super::scan::{self, Checkpoint, Committed, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::share::Lending;
 use super::write::{self, Destination, Merge};
 use super::{Ended, Environment, Error, Extent, holder_name, privacy, tidy};
 use crate::job::Job;
+use crate::load::compare;
 use crate::record::Resource;
 use crate::scan::verdict::Verdict;
 use crate::scan::whole::Learned;
 use crate::state::leases::{self, Holder};
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending};
-use crate::state::{erasures, windows};
+use crate::state::erasures;
 use crate::telemetry::field;
 use crate::zephr::Reader;
 
@@ -75,7 +78,8 @@ pub async fn dry_run(
     let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
     let erased = Arc::new(erasures::erased(&pool, env.privacy.key()).await?);
     let destination = Destination::Compare(pool.clone(), Arc::clone(&env.progress), erased);
-    let asking = asking_for_users(env, scope.since());
+    let known = compare::about_living(&mut *pool.acquire().await?).await?;
+    let asking = asking_for_users(env, scope.since(), known);
     let mut scan = Scan::new(
         env,
         env.reader.clone(),
@@ -163,7 +167,8 @@ impl Run<'_> {
             Arc::clone(&env.progress),
         );
         let destination = Destination::Merge(merge.without(erased));
-        let asking = asking_for_users(env, scope.since());
+        let known = compare::about_living(&mut *self.pool.acquire().await?).await?;
+        let asking = asking_for_users(env, scope.since(), known);
         let mut scan = Scan::new(
             env,
             env.reader.clone(),
@@ -220,15 +225,15 @@ impl Run<'_> {
     ) -> Result<(Ending, Outcome), Error> {
         match (scope, verdict) {
             (Scope::Full { .. }, Verdict::Incomplete) => {
-                Ok((Ending::Failed, incomplete(reason, Moves::Abandoned)))
+                Ok(unfinished(scan.walk.parts(), reason, Moves::Abandoned))
             }
             (Scope::Incremental { .. } | Scope::Sample { .. }, Verdict::Incomplete) => {
-                Ok((Ending::Failed, incomplete(reason, Moves::Nothing)))
+                Ok(unfinished(scan.walk.parts(), reason, Moves::Nothing))
             }
-            (Scope::Sample { .. }, Verdict::Proven | Verdict::Agreed) => {
+            (Scope::Sample { .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
                 Ok((Ending::Succeeded, judged(verdict, reason)))
             }
-            (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed) => {
+            (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
                 self.confirm_pushes(None).await?;
                 let outcome = Outcome {
                     moves: Moves::Advanced(scan.walk.reader().first_answer()),
@@ -242,12 +247,19 @@ impl Run<'_> {
                     seen_since,
                     ..
                 },
-                Verdict::Proven | Verdict::Agreed,
+                Verdict::Proven | Verdict::Agreed | Verdict::Partial,
             ) => {
                 let deletions = self.deletions(scan_id);
                 deletions.note_missing(scan.walk.by_page()).await?;
                 let learned = scan.walk.reader().learned();
-                self.commit_by_page(scan_id, scan).await?;
+                let committed = self.commit_by_page(scan_id, scan).await?;
+                let (verdict, reason) = match self.of_committed(committed).await? {
+                    None => (verdict, reason),
+                    Some((Verdict::Incomplete, reason)) => {
+                        return Ok(unfinished(scan.walk.parts(), reason, Moves::Abandoned));
+                    }
+                    Some(weaker) => weaker,
+                };
                 let settled = deletions.settle().await?;
                 if settled == Settled::Interrupted {
                     return Ok(interrupted());
@@ -263,6 +275,33 @@ impl Run<'_> {
                 Ok((ending, outcome))
             }
         }
+    }
+
+    /// What is committed of a scan may weaken what its answers said: nothing is proven about a stretch that was read and not committed, nor by an export that shows
+    /// nobody where users are known.
+    async fn of_committed(
+        &self,
+        committed: Committed,
+    ) -> Result<Option<(Verdict, String)>, Error> {
+        if committed.missing > 0 {
+            let reason = format!(
+                "{} parts of the scan were read and are not committed: this is a fault of zephr-sync",
+                committed.missing
+            );
+            return Ok(Some((Verdict::Incomplete, reason)));
+        }
+        let living = compare::some_living(&mut *self.pool.acquire().await?, 1).await?;
+        if committed.rows > 0 || living.is_empty() {
+            return Ok(None);
+        }
+        let again = self.env.reader.export(crate::zephr::read::ONE_RECORD).await?;
+        Ok(Some(if again.is_empty() && !again.not_found {
+            let reason = "the export showed nobody, asked twice, where the mirror holds living users: such an answer proves nothing by itself";
+            (Verdict::Agreed, reason.to_owned())
+        } else {
+            let reason = "the export showed nobody, and somebody when it was asked again";
+            (Verdict::Incomplete, reason.to_owned())
+        }))
     }
 
     fn deletions(&self, scan_id: Uuid) -> Deletions<'_> {
@@ -324,21 +363,6 @@ impl Run<'_> {
         })
     }
 
-    /// Parts that were read by page are committed together, once all of their pages are.
-    async fn commit_by_page(&self, scan_id: Uuid, scan: &Scan<'_, Reader>) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        self.lease.token().fence(&mut transaction).await?;
-        windows::commit(
-            &mut *transaction,
-            scan_id,
-            self.run_id,
-            &scan.parts_by_page(),
-        )
-        .await?;
-        transaction.commit().await?;
-        Ok(())
-    }
-
     /// How many changes incremental runs do not see: those that asking for what changed does not show either.
     async fn missed(
         &self,
@@ -351,7 +375,7 @@ impl Run<'_> {
             return Ok(Some(0));
         }
         match scan::strike_seen(self.env, scan_id, since, learned, self.pool).await? {
-            (Reached::End, Verdict::Proven | Verdict::Agreed) => {}
+            (Reached::End, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {}
             (
                 Reached::Limit | Reached::TooManyRejects | Reached::Interruption | Reached::End,
                 _,

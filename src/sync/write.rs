@@ -169,7 +169,7 @@ struct Batch {
     /// Pages of parts that were read by page: compared by key.
     pages: Vec<(Vec<Item>, Option<DateTime<Utc>>)>,
     rejects: Vec<Reject>,
-    done: Vec<(windows::Done, i64)>,
+    done: Vec<windows::Done>,
     rows: usize,
 }
 
@@ -195,7 +195,7 @@ impl Batch {
                 self.window_times.push(page.answered_at);
                 let part = Part::Window(window);
                 self.done
-                    .push((super::done(part, Proof::Whole), rows as i64));
+                    .push(super::done(part, Proof::Whole, rows as u64));
             }
             None => self.pages.push((page.items, page.answered_at)),
         }

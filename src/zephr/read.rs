@@ -18,7 +18,7 @@ use super::list::{self, Listed};
 use super::{timestamp, user};
 use crate::memory::Spare;
 use crate::privacy::{Policy, Rules};
-use crate::record::{Page, Query};
+use crate::record::{Envelope, Page, Query};
 
 /// Reads a tenant.
 #[derive(Debug, Clone)]
@@ -53,12 +53,25 @@ struct Told {
 const CLOCK_WAS_SET: TimeDelta = TimeDelta::seconds(2);
 
 /// The least that can be asked of the export.
-const ONE_RECORD: Query = Query {
+pub const ONE_RECORD: Query = Query {
     updated_since: None,
     registered_since: None,
     registered_before: None,
     rpp: 1,
     page: 1,
+};
+
+/// What a 404 is to a scan.
+const NOT_FOUND: Page = Page {
+    items: Vec::new(),
+    rejects: Vec::new(),
+    envelope: Envelope {
+        count: None,
+        rpp: None,
+        next: false,
+    },
+    answered_at: None,
+    not_found: true,
 };
 
 /// What a path segment must have escaped; the rest goes out as it is (RFC 3986, unreserved characters).
@@ -123,7 +136,7 @@ impl Reader {
         })
     }
 
-    /// One page of the user export. A 404 means that nobody is in it (contract section 3), once the export is known to exist.
+    /// One page of the user export. A 404 is a page that says so, once the export is known to exist: what it proves is for the scan to decide.
     ///
     /// # Errors
     /// As [`Client::call`]; what is not an export is an error.
@@ -133,7 +146,7 @@ impl Reader {
                 if !self.export_exists.load(Ordering::Relaxed) {
                     self.page(ONE_RECORD).await?;
                 }
-                Ok(Page::default())
+                Ok(NOT_FOUND)
             }
             other => other,
         }
@@ -190,6 +203,9 @@ impl Reader {
     pub async fn total(&self) -> Result<Option<u64>, Error> {
         let first = self.export(ONE_RECORD).await?;
         let count = first.envelope.count.unwrap_or(0);
+        if first.not_found {
+            return Ok(None);
+        }
         if first.is_empty() {
             return Ok((count == 0 && !first.envelope.next).then_some(0));
         }
@@ -203,7 +219,8 @@ impl Reader {
             page: 2,
             ..ONE_RECORD
         };
-        Ok(self.export(second).await?.is_empty().then_some(1))
+        let second = self.export(second).await?;
+        Ok((second.is_empty() && !second.not_found).then_some(1))
     }
 
     /// One user as the API shows it by id (contract section 6.3); none when there is no such user.
@@ -320,8 +337,8 @@ impl Events {
         }
     }
 
-    /// One page. What users are asked for by registration, events are asked for by the time they happened. A 404 means that there are none, once the API is known
-    /// to be there.
+    /// One page. What users are asked for by registration, events are asked for by the time they happened. A 404 is a page that says so, once the API is known to
+    /// be there.
     ///
     /// # Errors
     /// As [`Client::call`]; what is not an export is an error.
@@ -337,7 +354,7 @@ impl Events {
         match read {
             Err(error) if error.is_not_found() => {
                 reader.must_exist().await?;
-                Ok(Page::default())
+                Ok(NOT_FOUND)
             }
             Err(error) => Err(error),
             Ok(mut page) => {

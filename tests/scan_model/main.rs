@@ -14,7 +14,7 @@ use zephr_sync::record::Query;
 use zephr_sync::scan::Source;
 use zephr_sync::scan::verdict::Verdict;
 
-use mirror::{Manner, Mirror};
+use mirror::{Manner, Mirror, Writing};
 use tenant::{Count, Drift, Endless, Habits, Order, Says, Server, at, name};
 
 /// Scans tried by each of the tests that must hold.
@@ -162,7 +162,7 @@ impl Scenario {
         format!("ghost-{number}")
     }
 
-    async fn scan(&self, server: &Server) -> Result<Scanned, Endless> {
+    async fn scan(&self, server: &Server, writing: Writing) -> Result<Scanned, Endless> {
         let known = self.registered.iter().zip(&self.known).enumerate();
         let known = known
             .filter(|(_, (_, known))| **known)
@@ -170,7 +170,7 @@ impl Scenario {
         let ghosts = self.ghosts.iter().enumerate();
         let ghosts = ghosts.map(|(number, registered)| (Self::ghost(number), registered.map(at)));
         let mut mirror = Mirror::holding(known.chain(ghosts));
-        let verdict = mirror.scan(server, &self.manner).await?;
+        let verdict = mirror.scan(server, &self.manner, writing).await?;
         Ok(Scanned {
             verdict,
             candidates: mirror.candidates(),
@@ -213,6 +213,8 @@ enum Reading {
     PlainPaging,
     /// As the product does, but two equal passes are taken for proof.
     AgreedIsProof,
+    /// As the product does, but a writer takes windows without rows for nothing.
+    ForgetsEmptyWindows,
 }
 
 fn check(scenario: &Scenario, reading: Reading) -> Result<(), TestCaseError> {
@@ -222,7 +224,12 @@ fn check(scenario: &Scenario, reading: Reading) -> Result<(), TestCaseError> {
     let server = scenario.server();
     let scanned = runtime.block_on(async {
         match reading {
-            Reading::Scan | Reading::AgreedIsProof => scenario.scan(&server).await,
+            Reading::Scan | Reading::AgreedIsProof => {
+                scenario.scan(&server, Writing::AsTheProduct).await
+            }
+            Reading::ForgetsEmptyWindows => {
+                scenario.scan(&server, Writing::ForgetsEmptyWindows).await
+            }
             Reading::PlainPaging => scenario.page_through(&server).await,
         }
     });
@@ -232,7 +239,7 @@ fn check(scenario: &Scenario, reading: Reading) -> Result<(), TestCaseError> {
     let proven = match scanned.verdict {
         Verdict::Proven => true,
         Verdict::Agreed => reading == Reading::AgreedIsProof,
-        Verdict::Incomplete => false,
+        Verdict::Partial | Verdict::Incomplete => false,
     };
     let tenant = server.tenant();
     for person in &tenant.people {
@@ -246,8 +253,9 @@ fn check(scenario: &Scenario, reading: Reading) -> Result<(), TestCaseError> {
             scanned.verdict
         );
     }
-    if reading != Reading::Scan {
-        return Ok(());
+    match reading {
+        Reading::Scan | Reading::ForgetsEmptyWindows => {}
+        Reading::PlainPaging | Reading::AgreedIsProof => return Ok(()),
     }
     // The witness keeps everybody who exists from becoming a tombstone; but what a scan has proven to be gone must not need one.
     let alive = |id: &String| {
@@ -264,7 +272,7 @@ fn check(scenario: &Scenario, reading: Reading) -> Result<(), TestCaseError> {
                 "{wrong:?} would be asked for, and are alive"
             );
         }
-        Verdict::Agreed | Verdict::Incomplete => {}
+        Verdict::Agreed | Verdict::Partial | Verdict::Incomplete => {}
     }
     if scanned.verdict != Verdict::Incomplete {
         for number in 0..scenario.ghosts.len() {
@@ -339,6 +347,11 @@ fn plain_paging_does_not_hold() {
 #[test]
 fn two_equal_passes_are_no_proof() {
     assert!(fails(Reading::AgreedIsProof, 20 * CASES));
+}
+
+#[test]
+fn a_writer_that_takes_an_empty_window_for_nothing_does_not_hold() {
+    assert!(fails(Reading::ForgetsEmptyWindows, CASES));
 }
 
 #[test]

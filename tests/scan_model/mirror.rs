@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
-use zephr_sync::record::Page;
+use zephr_sync::record::Item;
 use zephr_sync::scan::part::{Asking, Fetched, Stopped};
+use zephr_sync::scan::together::{Batch, Together};
 use zephr_sync::scan::verdict::{Proof, Verdict};
 use zephr_sync::scan::walk::{Part, Step, Walk};
 use zephr_sync::scan::whole::Learned;
+use zephr_sync::scan::window::Window;
 
 use super::tenant::{Endless, Server};
 
@@ -19,6 +21,39 @@ pub struct Manner {
     pub in_flight: usize,
     /// After so many steps each, the scan is dropped and begun again with what was committed.
     pub interrupted_after: Vec<usize>,
+}
+
+/// How what was read is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writing {
+    AsTheProduct,
+    /// A batch in which no rows came is taken for none.
+    ForgetsEmptyWindows,
+}
+
+/// Changed rows that are worth a commit, and windows that commit together: small, as the tenants are.
+const WORTH_A_COMMIT: usize = 6;
+const WINDOWS_TOGETHER: usize = 4;
+
+/// What is to be committed of some windows, compared with the mirror as it was when they came.
+struct Compared {
+    items: Vec<Item>,
+    changed: usize,
+    missing: Vec<String>,
+    done: Vec<Window>,
+}
+
+impl Batch for Compared {
+    fn append(&mut self, mut later: Self) {
+        self.items.append(&mut later.items);
+        self.changed += later.changed;
+        self.missing.append(&mut later.missing);
+        self.done.append(&mut later.done);
+    }
+
+    fn may_wait(&self) -> bool {
+        self.changed < WORTH_A_COMMIT && self.done.len() < WINDOWS_TOGETHER
+    }
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +84,12 @@ impl Mirror {
     }
 
     /// Scans, through all interruptions, to the end.
-    pub async fn scan(&mut self, server: &Server, manner: &Manner) -> Result<Verdict, Endless> {
+    pub async fn scan(
+        &mut self,
+        server: &Server,
+        manner: &Manner,
+        writing: Writing,
+    ) -> Result<Verdict, Endless> {
         let mut committed = Vec::new();
         let mut interruptions = manner.interrupted_after.iter();
         loop {
@@ -57,6 +97,7 @@ impl Mirror {
                 rpp: manner.rpp,
                 since: None,
                 may_be_undated: true,
+                expected: None,
             };
             let mut walk = Walk::new(server.clone(), asking, Learned::default(), manner.in_flight);
             walk.resume(&committed);
@@ -65,7 +106,7 @@ impl Mirror {
             let (pages, mut received) = mpsc::channel(100_000);
             let steps = interruptions.next().copied().unwrap_or(usize::MAX);
             let ended = self
-                .steps(&mut walk, steps, &pages, &mut received, &mut committed)
+                .steps(&mut walk, (steps, writing), &pages, &mut received, &mut committed)
                 .await?;
             if ended {
                 self.end(&walk);
@@ -77,49 +118,78 @@ impl Mirror {
     async fn steps(
         &mut self,
         walk: &mut Walk<Server>,
-        steps: usize,
+        (steps, writing): (usize, Writing),
         pages: &mpsc::Sender<Fetched>,
         received: &mut mpsc::Receiver<Fetched>,
         committed: &mut Vec<(Part, Proof)>,
     ) -> Result<bool, Endless> {
+        // What waits here when the scan is interrupted is lost, as it is when a process is killed.
+        let mut together = Together::default();
         for _ in 0..steps {
             let step = match walk.step(pages).await {
                 Ok(step) => step,
                 Err(Stopped::Source(endless)) => return Err(endless),
                 Err(Stopped::Closed) => panic!("a task ended without a word"),
             };
-            while let Ok(Fetched { page, .. }) = received.try_recv() {
-                self.merge(page);
+            while let Ok(fetched) = received.try_recv() {
+                self.take_in(fetched, &mut together, committed);
             }
             match step {
-                None => return Ok(true),
-                Some(Step::Learned) => {}
-                Some(Step::Read(Fetched { page, completes })) => {
-                    let window = completes.expect("a window that is whole");
-                    let sent: BTreeSet<&str> =
-                        page.items.iter().map(|item| item.id.as_str()).collect();
-                    let missing = self.living.iter().filter(|(id, registered)| {
-                        registered.is_some_and(|at| window.contains(at))
-                            && !sent.contains(id.as_str())
-                    });
-                    let missing: Vec<_> = missing.map(|(id, _)| id.clone()).collect();
-                    self.missing.extend(missing);
-                    self.merge(page);
-                    committed.push((Part::Window(window), Proof::Whole));
+                None => {
+                    if let Some(compared) = together.take_all()
+                        && (writing == Writing::AsTheProduct || !compared.items.is_empty())
+                    {
+                        self.commit(compared, committed);
+                    }
+                    return Ok(true);
                 }
+                Some(Step::Learned) => {}
+                Some(Step::Read(fetched)) => self.take_in(fetched, &mut together, committed),
             }
         }
         Ok(false)
     }
 
-    fn merge(&mut self, page: Page) {
-        for item in page.items {
+    fn take_in(
+        &mut self,
+        fetched: Fetched,
+        together: &mut Together<Compared>,
+        committed: &mut Vec<(Part, Proof)>,
+    ) {
+        let compared = self.compare(fetched);
+        if let Some(ready) = together.take_in(compared) {
+            self.commit(ready, committed);
+        }
+    }
+
+    fn compare(&self, Fetched { page, completes }: Fetched) -> Compared {
+        let sent: BTreeSet<&str> = page.items.iter().map(|item| item.id.as_str()).collect();
+        let missing = self.living.iter().filter(|(id, registered)| {
+            let belongs = completes
+                .is_some_and(|window| registered.is_some_and(|at| window.contains(at)));
+            belongs && !sent.contains(id.as_str())
+        });
+        let missing = missing.map(|(id, _)| id.clone()).collect();
+        let is_new = |item: &&Item| self.living.get(&item.id) != Some(&item.registered_at);
+        Compared {
+            changed: page.items.iter().filter(is_new).count(),
+            missing,
+            done: completes.into_iter().collect(),
+            items: page.items,
+        }
+    }
+
+    fn commit(&mut self, compared: Compared, committed: &mut Vec<(Part, Proof)>) {
+        self.missing.extend(compared.missing);
+        for item in compared.items {
             if item.registered_at.is_none() {
                 self.undated.insert(item.id.clone());
             }
             self.seen.insert(item.id.clone());
             self.living.insert(item.id, item.registered_at);
         }
+        let done = compared.done.into_iter().map(Part::Window);
+        committed.extend(done.map(|part| (part, Proof::Whole)));
     }
 
     /// Who is missing from the parts that were read by page.

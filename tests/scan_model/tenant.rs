@@ -252,6 +252,7 @@ impl Tenant {
             rejects: Vec::new(),
             envelope,
             answered_at: Some(at(self.now)),
+            not_found: false,
         }
     }
 }

@@ -169,6 +169,8 @@ impl Helper {
             rpp: shared.rpp.unsigned_abs().max(1),
             since: None,
             may_be_undated: true,
+            // Who leads knows how many came in all.
+            expected: None,
         };
         let kept = Kept {
             scan_id: shared.scan_id,
@@ -238,7 +240,7 @@ impl Helper {
                 answered_at: overflow.answered_at,
             },
             // What takes several answers is read by the leader, which knows who was seen in each.
-            Look::Uncuttable => Unread::Returned,
+            Look::Uncuttable | Look::NotFound => Unread::Returned,
             Look::FilterIgnored => Unread::Unfiltered,
         };
         let stood = offers::unread(&self.pool, claim, &unread, self.asked()).await?;

@@ -6,14 +6,14 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
 
 use super::list::now;
-use super::store::{self, Batch, Store, Visits};
+use super::store::{self, Batch, Missed, Store, Visits};
 use super::{Amount, Read, Stop, Work};
 use crate::load::rows;
 use crate::record::Reject;
-use crate::resource::{Below, Budgeted, Paging};
+use crate::resource::{Below, Budgeted, NotFound, Paging};
+use crate::scan::listing::{self, Judgement, Manner};
 use crate::scan::verdict::Verdict;
-use crate::state::notes::{self, Note};
-use crate::state::visits::{Due, Round};
+use crate::state::visits::{Due, Round, State};
 use crate::sync::Error;
 use crate::table::Row;
 use crate::zephr::row::Rows;
@@ -24,9 +24,6 @@ const TOGETHER: usize = 50;
 /// Parents that are looked up together, and the most that are asked for in a run that is not full: their keys are held in memory.
 const LOOKED_UP: i64 = 10_000;
 const MOST_CHANGED: i64 = 200_000;
-
-/// Pages of one parent.
-const MAX_PAGES: u64 = 10_000;
 
 /// Parents whose rows are looked up together, to be compared with what is said of them.
 const KNOWN_TOGETHER: usize = 1_000;
@@ -44,8 +41,25 @@ struct Answer {
 enum Said {
     /// These, and no others.
     These(Vec<Row>, Vec<Reject>),
+    /// A 404, from a parent that is there, or of which nothing is known that could be lost.
+    NotFound,
+    /// These, and there may be others: it says that there are more, or had no end.
+    Some(Vec<Row>, Vec<Reject>),
     /// There is no such parent, or it cannot be asked for. What is below a parent that is gone goes with it, and whether it is gone is for its own job to settle.
     Nothing,
+}
+
+/// What was said of the parents of a run, in numbers.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Parents that were asked for.
+    asked: usize,
+    /// Answers that were lists.
+    lists: u64,
+    /// Answers that were a 404.
+    not_found: u64,
+    /// Answers that may not have been all there is.
+    open: u64,
 }
 
 impl Work<'_> {
@@ -65,12 +79,7 @@ impl Work<'_> {
             let mut connection = self.store.pool().acquire().await?;
             rows::count_living(&mut connection, &below.table).await?
         };
-        let mut left = match self.plan.confirmed {
-            Some(_) => i64::MAX,
-            None => self.allowed(living),
-        };
-        let mut asked = 0;
-        let mut held = Vec::new();
+        let mut heard = Heard::default();
         match self.plan.extent {
             Amount::Everything { since } => {
                 let mut after = String::new();
@@ -85,8 +94,7 @@ impl Work<'_> {
                         Some(last) => after.clone_from(last),
                         None => break,
                     }
-                    asked += parents.len();
-                    self.visit(below, parents, &mut left, &mut held).await?;
+                    self.visit(below, parents, &mut heard).await?;
                 }
             }
             Amount::Due | Amount::Sample(_) => {
@@ -99,8 +107,7 @@ impl Work<'_> {
                         let mut connection = self.store.pool().acquire().await?;
                         round.due(&mut connection, due, limit).await?
                     };
-                    asked += parents.len();
-                    self.visit(below, parents, &mut left, &mut held).await?;
+                    self.visit(below, parents, &mut heard).await?;
                 }
             }
         }
@@ -108,27 +115,11 @@ impl Work<'_> {
             let mut connection = self.store.pool().acquire().await?;
             round.state(&mut connection).await?
         };
-        read.judged.push((
-            Verdict::Proven,
-            format!(
-                "{}: {asked} of {} {} asked for, {} never so far",
-                below.table.name, state.parents, below.parents, state.never_visited
-            ),
-        ));
-        if !held.is_empty() {
-            if let Store::Merge(run) = &self.store {
-                let ids: Vec<&str> = held.iter().map(String::as_str).collect();
-                notes::add(run.pool, self.plan.scan_id, Note::Missing, &ids).await?;
-            }
-            read.braked.push(format!(
-                "more living rows of {} are missing from the tenant than the {} that may be: those of {} {} were left as they are",
-                below.table.name,
-                self.allowed(living),
-                held.len(),
-                below.parents
-            ));
+        read.judged.push(heard.judge(below, state, self.plan.extent));
+        if self.plan.is_sample() {
+            return Ok(());
         }
-        Ok(())
+        self.settle(&below.table, living, read).await
     }
 
     /// Asks for some parents, several at once, and stores what is said of them.
@@ -136,9 +127,9 @@ impl Work<'_> {
         &self,
         below: &Below,
         parents: Vec<String>,
-        left: &mut i64,
-        held: &mut Vec<String>,
+        heard: &mut Heard,
     ) -> Result<(), Stop> {
+        heard.asked += parents.len();
         let maker = Rows::new(&below.table, self.env.reader.ignored(), &self.env.privacy);
         let place = below
             .table
@@ -161,14 +152,15 @@ impl Work<'_> {
                 }
             }
             let (maker, known) = (&maker, &known);
+            let rows_of = |parent: &String| known.get(parent).map_or(0, Vec::len);
             let answers = stream::iter(parents)
-                .map(|parent| self.ask(below, maker, parent, known.contains_key(parent)))
+                .map(|parent| self.ask(below, maker, parent, rows_of(parent)))
                 .buffer_unordered(self.env.max_in_flight)
                 .ready_chunks(TOGETHER);
             tokio::pin!(answers);
             while let Some(together) = answers.next().await {
                 let together: Vec<Answer> = together.into_iter().collect::<Result<_, Error>>()?;
-                self.store_answers(below, together, at, known, left, held)
+                self.store_answers(below, together, at, (place, known), heard)
                     .await?;
                 self.go_on()?;
             }
@@ -183,61 +175,120 @@ impl Work<'_> {
         below: &Below,
         maker: &Rows<'_>,
         parent: &str,
-        has_rows: bool,
+        known: usize,
     ) -> Result<Answer, Error> {
-        let parent = parent.to_owned();
-        let mut rows: Vec<Row> = Vec::new();
-        let mut rejects = Vec::new();
+        let manner = match below.paging {
+            Paging::Unpaged => Manner::Once,
+            Paging::A | Paging::B => self.by_page(below.paging),
+        };
+        let mut read = self.read_below(below, maker, parent, known, manner).await?;
+        if read.judgement == Judgement::SaysMore {
+            // It says so itself, so it is asked for by page.
+            let manner = self.by_page(Paging::B);
+            read = self.read_below(below, maker, parent, known, manner).await?;
+        }
+        let Reading {
+            rows,
+            rejects,
+            at,
+            judgement,
+            is_askable,
+        } = read;
+        if !is_askable {
+            return Ok(Answer {
+                parent: parent.to_owned(),
+                said: Said::Nothing,
+                at,
+            });
+        }
+        let said = match judgement {
+            // Whether the parent is there itself is asked only if something would follow from that.
+            Judgement::NotFound if known > 0 && !self.exists(below, parent).await? => Said::Nothing,
+            Judgement::NotFound => Said::NotFound,
+            Judgement::Whole | Judgement::AsTold | Judgement::Unclear => Said::These(rows, rejects),
+            Judgement::SaysMore
+            | Judgement::Contradicts { .. }
+            | Judgement::Stale
+            | Judgement::Grown(_)
+            | Judgement::Endless => Said::Some(rows, rejects),
+        };
+        Ok(Answer {
+            parent: parent.to_owned(),
+            said,
+            at,
+        })
+    }
+
+    /// Reads what is below a parent once, from its first page to its last.
+    async fn read_below(
+        &self,
+        below: &Below,
+        maker: &Rows<'_>,
+        parent: &str,
+        known: usize,
+        manner: Manner,
+    ) -> Result<Reading, Error> {
+        let expected = self.env.brakes.growth(known as i64, self.env.rpp);
+        let mut pass = listing::Pass::new(manner, expected);
+        let mut read = Reading {
+            rows: Vec::new(),
+            rejects: Vec::new(),
+            at: None,
+            judgement: Judgement::Whole,
+            is_askable: true,
+        };
         let mut seen = HashSet::new();
-        let mut at = None;
-        for page in 1..=MAX_PAGES {
-            let paging = match below.paging {
-                Paging::A | Paging::B => Some((self.env.rpp, page)),
-                Paging::Unpaged => None,
-            };
+        loop {
             let listed = self
                 .env
                 .reader
-                .list(&below.path, Some(&parent), below.items.as_deref(), paging)
+                .list(
+                    &below.path,
+                    Some(parent),
+                    below.items.as_deref(),
+                    pass.asks_for(),
+                )
                 .await;
             let listed = match listed {
                 Err(error) if error.is_unsendable() => {
-                    let said = Said::Nothing;
-                    return Ok(Answer { parent, said, at });
+                    read.is_askable = false;
+                    return Ok(read);
                 }
                 other => other?,
             };
-            let Some(listed) = listed else {
-                // Whether the parent is there itself is asked only if something would follow from that.
-                if page == 1 && has_rows && !self.exists(below, &parent).await? {
-                    let said = Said::Nothing;
-                    return Ok(Answer { parent, said, at });
-                }
-                break;
+            let mut answer = listing::Answer {
+                not_found: listed.is_none(),
+                ..listing::Answer::default()
             };
-            at = listed.answered_at;
-            let before = seen.len();
-            for raw in &listed.items {
-                match maker.read(raw, Some((&below.parent_key, &parent))) {
-                    Ok(row) => {
-                        seen.insert(row.key.clone());
-                        rows.push(row);
+            if let Some(listed) = listed {
+                read.at = listed.answered_at;
+                let before = seen.len();
+                for raw in &listed.items {
+                    match maker.read(raw, Some((&below.parent_key, parent))) {
+                        Ok(row) => {
+                            seen.insert(row.key.join("\u{0}"));
+                            read.rows.push(row);
+                        }
+                        Err(reject) => {
+                            seen.insert(hex::encode(reject.content_hash));
+                            read.rejects.push(Reject {
+                                answered_at: listed.answered_at,
+                                ..reject
+                            });
+                        }
                     }
-                    Err(reject) => rejects.push(Reject {
-                        answered_at: listed.answered_at,
-                        ..reject
-                    }),
                 }
+                answer.items = listed.items.len() as u64;
+                answer.fresh = (seen.len() - before) as u64;
+                answer.total = listed.total;
+                answer.next = listed.next;
             }
-            if seen.len() == before || below.paging == Paging::Unpaged {
+            if !pass.goes_on(answer) {
                 break;
             }
         }
-        Ok(Answer {
-            parent,
-            said: Said::These(rows, rejects),
-            at,
-        })
+        read.judgement = pass.judge();
+        Ok(read)
     }
 
     /// Whether a parent below which nothing was found is there itself.
@@ -253,16 +304,34 @@ impl Work<'_> {
         below: &Below,
         answers: Vec<Answer>,
         at: DateTime<Utc>,
-        known: &Known,
-        left: &mut i64,
-        held: &mut Vec<String>,
+        (position, known): (usize, &Known),
+        heard: &mut Heard,
     ) -> Result<(), Stop> {
         let mut batch = Batch::default();
         let mut visited = Vec::with_capacity(answers.len());
+        let mut missed = Missed {
+            position,
+            parents: Vec::with_capacity(answers.len()),
+            keys: Vec::new(),
+        };
         for answer in answers {
             batch.answered_at = batch.answered_at.min(answer.at).or(answer.at);
             let (rows, rejects) = match answer.said {
-                Said::These(rows, rejects) => (rows, rejects),
+                Said::These(rows, rejects) => {
+                    heard.lists += 1;
+                    (rows, rejects)
+                }
+                Said::NotFound => {
+                    heard.not_found += 1;
+                    (Vec::new(), Vec::new())
+                }
+                Said::Some(rows, rejects) => {
+                    // Nothing is missing from what may not be all, and the parent is asked for again.
+                    heard.open += 1;
+                    batch.rows.extend(rows);
+                    batch.rejects.extend(rejects);
+                    continue;
+                }
                 Said::Nothing => {
                     visited.push((answer.parent, None));
                     continue;
@@ -279,24 +348,96 @@ impl Work<'_> {
                     .cloned()
                     .collect()
             };
-            if gone.len() as i64 > *left {
-                held.push(format!("{} {}", below.table.name, answer.parent));
-            } else {
-                *left -= gone.len() as i64;
-                batch.gone.extend(gone);
+            missed.parents.push(answer.parent.clone());
+            if gone.is_empty() {
                 visited.push((answer.parent, None));
+            } else {
+                // It is asked for again by the next run, which finds out whether that misses them too.
+                missed.keys.extend(gone);
             }
             batch.rows.extend(rows);
             batch.rejects.extend(rejects);
         }
-        if self.plan.is_sample() {
-            batch.gone.clear();
-        } else {
+        if !self.plan.is_sample() {
+            batch.missed = Some(missed);
             batch.visits = Some(Visits {
                 at,
                 parents: visited,
             });
         }
         Ok(self.store.commit(&below.table, batch, &self.erased).await?)
+    }
+}
+
+/// What one reading of what is below a parent brought.
+struct Reading {
+    rows: Vec<Row>,
+    rejects: Vec<Reject>,
+    at: Option<DateTime<Utc>>,
+    judgement: Judgement,
+    /// Whether a path can carry the parent's key.
+    is_askable: bool,
+}
+
+impl Heard {
+    /// How far what was read may be believed, and why.
+    fn judge(&self, below: &Below, state: State, extent: Amount) -> (Verdict, String) {
+        let (name, parents) = (&below.table.name, &below.parents);
+        let path = below.path.replace("{}", "{id}");
+        let State {
+            parents: all,
+            never_visited,
+            changed,
+            oldest_visit,
+        } = state;
+        let asked = self.asked;
+        if self.open > 0 {
+            let words = format!(
+                "{name}: GET {path} says for {} of {asked} {parents} that there are more than it shows",
+                self.open
+            );
+            return (Verdict::Incomplete, words);
+        }
+        if self.not_found > 0 && self.lists == 0 && below.not_found == NotFound::MeansNothing {
+            let words = format!(
+                "{name}: GET {path} answered 404 for all of {asked} {parents}: that shows that something answers, not that they have none"
+            );
+            return (Verdict::Incomplete, words);
+        }
+        let left = never_visited + changed;
+        if left > 0 {
+            let words = format!(
+                "{name}: read for {asked} of {all} {parents} in this run, {left} not read yet"
+            );
+            return (Verdict::Partial, words);
+        }
+        let not_found = match self.not_found {
+            0 => String::new(),
+            several => format!("; 404 for {several} of them, taken as none"),
+        };
+        let is_all = match extent {
+            Amount::Everything { .. } => true,
+            Amount::Due | Amount::Sample(_) => asked as i64 >= all,
+        };
+        if is_all {
+            let verdict = if self.not_found > 0 {
+                Verdict::Agreed
+            } else {
+                Verdict::Proven
+            };
+            return (
+                verdict,
+                format!("{name}: read for all {all} {parents}{not_found}"),
+            );
+        }
+        let since = oldest_visit.map_or_else(String::new, |oldest| {
+            format!(", each since {}", oldest.format("%Y-%m-%d %H:%M UTC"))
+        });
+        (
+            Verdict::Agreed,
+            format!(
+                "{name}: read for {asked} of {all} {parents} in this run{since}{not_found}"
+            ),
+        )
     }
 }

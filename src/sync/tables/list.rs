@@ -1,19 +1,20 @@
 //! A list, read until it may be believed: one answer that held everything, pages that agree with the total, or two passes that agree with each other.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::value::RawValue;
 use sqlx::PgPool;
 
+use super::missing::Gone;
 use super::store::{self, Batch, Store, Visits};
 use super::{Amount, Read, Stop, Work};
 use crate::load::rows;
 use crate::record::Reject;
-use crate::resource::{List, Paging};
-use crate::scan::verdict::Verdict;
-use crate::state::notes::{self, Note};
+use crate::resource::{List, NotFound, Paging};
+use crate::scan::listing::{self, Judgement, Manner};
+use crate::scan::verdict::{GivenUp, Verdict};
 use crate::state::visits;
 use crate::sync::Error;
 use crate::table::Row;
@@ -23,14 +24,8 @@ use crate::zephr::row::{self, Rows};
 /// Passes over a list that is different each time.
 const MAX_PASSES: u32 = 5;
 
-/// A list that never ends must.
-const MAX_PAGES: u64 = 100_000;
-
 /// Keys of one look into the mirror.
 const KEYS: i64 = 5_000;
-
-/// Keys that are asked for, and marked, together.
-const GONE_TOGETHER: usize = 200;
 
 /// Items known to exist that are asked for before a 404 is believed.
 const CONTROLS: usize = 3;
@@ -42,11 +37,9 @@ pub(super) struct Pass {
     keys: HashSet<String>,
     /// Items that have no key, by content.
     keyless: HashSet<[u8; crate::record::HASH_BYTES]>,
+    /// Items of the list whose detail was a 404.
+    without_detail: HashSet<String>,
     pages: u64,
-    /// Whether one answer held everything.
-    whole: bool,
-    /// Whether all answers named the same total, and as many different items were seen.
-    as_many_as_told: bool,
 }
 
 impl Pass {
@@ -59,38 +52,77 @@ impl Pass {
     }
 }
 
+/// What is believed about a list: how far, and why.
+type Judged = (Verdict, String);
+
 impl Work<'_> {
     pub(super) async fn list(&self, list: &List, read: &mut Read) -> Result<(), Stop> {
         let living = {
             let mut connection = self.store.pool().acquire().await?;
             rows::count_living(&mut connection, &list.table).await?
         };
-        let mut pass = self.pass(list).await?;
-        let mut passes = 1;
-        let mut believed = self.judge(list, &pass);
-        while believed.is_none() && passes < MAX_PASSES {
-            let again = self.pass(list).await?;
+        let mut manner = match list.paging {
+            Paging::Unpaged => Manner::Once,
+            Paging::A | Paging::B => self.by_page(list.paging),
+        };
+        let mut before: Option<(Pass, Judgement)> = None;
+        let mut passes = 0;
+        let (pass, judged) = loop {
+            let (pass, judgement) = self.pass(list, manner, living).await?;
             passes += 1;
-            believed = self.judge(list, &again).or_else(|| {
-                again.equals(&pass).then(|| {
+            if let Some(judged) = judged(list, &pass, judgement, living) {
+                break (pass, judged);
+            }
+            let agrees = before
+                .as_ref()
+                .is_some_and(|(before, last)| *last == judgement && pass.equals(before));
+            match judgement {
+                // It says so itself, so it is asked for by page from now on.
+                Judgement::SaysMore => manner = self.by_page(Paging::B),
+                Judgement::Unclear if agrees => {
                     let words = format!(
                         "{}: two passes over {} pages agreed",
-                        list.table.name, again.pages
+                        list.table.name, pass.pages
                     );
-                    (Verdict::Agreed, words)
-                })
-            });
-            pass = again;
-        }
-        let Some(judged) = believed else {
-            read.judged.push((
-                Verdict::Incomplete,
-                format!("{}: {passes} passes never agreed", list.table.name),
-            ));
-            return Ok(());
+                    break (pass, (Verdict::Agreed, words));
+                }
+                Judgement::Contradicts { told } if agrees || passes >= MAX_PASSES => {
+                    let more = told.map_or("more, by its link to a next page".to_owned(), |told| {
+                        format!("{told}")
+                    });
+                    let words = format!(
+                        "{}: GET {} says that there are {more}, and showed {} however it was asked",
+                        list.table.name,
+                        list.path,
+                        pass.seen()
+                    );
+                    break (pass, (Verdict::Incomplete, words));
+                }
+                Judgement::Whole
+                | Judgement::AsTold
+                | Judgement::Unclear
+                | Judgement::NotFound
+                | Judgement::Contradicts { .. }
+                | Judgement::Stale
+                | Judgement::Grown(_)
+                | Judgement::Endless => {}
+            }
+            if passes >= MAX_PASSES {
+                let words = format!(
+                    "{}: GET {} was different in each of {passes} passes",
+                    list.table.name, list.path
+                );
+                break (pass, (Verdict::Incomplete, words));
+            }
+            before = Some((pass, judgement));
         };
+        let judged = match self.contradicted_details(list, &pass, manner, living).await? {
+            Some(words) => (Verdict::Incomplete, words),
+            None => judged,
+        };
+        let is_incomplete = judged.0 == Verdict::Incomplete;
         read.judged.push(judged);
-        if self.plan.is_sample() {
+        if self.plan.is_sample() || is_incomplete {
             return Ok(());
         }
         match self.store {
@@ -99,79 +131,85 @@ impl Work<'_> {
         }
     }
 
-    fn judge(&self, list: &List, pass: &Pass) -> Option<(Verdict, String)> {
-        let name = &list.table.name;
-        if pass.whole {
-            Some((
-                Verdict::Proven,
-                format!("{name}: one answer held all {}", pass.seen()),
-            ))
-        } else if pass.as_many_as_told {
-            let words = format!(
-                "{name}: {} pages held as many as they told, {}",
-                pass.pages,
-                pass.seen()
-            );
-            Some((Verdict::Agreed, words))
-        } else {
-            None
+    /// By page, as much at a time as the settings say.
+    pub(super) fn by_page(&self, paging: Paging) -> Manner {
+        Manner::ByPage {
+            rpp: self.env.rpp,
+            total_ends: paging != Paging::A,
         }
     }
 
-    /// Reads the list from its first page to its last, and stores what is new.
-    async fn pass(&self, list: &List) -> Result<Pass, Stop> {
-        let mut pass = Pass {
-            as_many_as_told: true,
-            ..Pass::default()
+    /// Items that the list shows and whose detail is a 404 were deleted in between, or somebody contradicts himself: then the list still shows them. The list is read
+    /// once more to know; in words what it is, if it is that.
+    async fn contradicted_details(
+        &self,
+        list: &List,
+        pass: &Pass,
+        manner: Manner,
+        living: i64,
+    ) -> Result<Option<String>, Stop> {
+        let Some(path) = &list.detail else {
+            return Ok(None);
         };
-        let mut told = None;
-        for page in 1..=MAX_PAGES {
+        if pass.without_detail.is_empty() {
+            return Ok(None);
+        }
+        let (again, _) = self.pass(list, manner, living).await?;
+        let contradicted = pass.without_detail.intersection(&again.without_detail);
+        let contradicted = contradicted.count();
+        Ok((contradicted > 0).then(|| {
+            format!(
+                "{}: GET {} answered 404 for {contradicted} that GET {} shows; they stay as they are",
+                list.table.name,
+                path.replace("{}", "{id}"),
+                list.path
+            )
+        }))
+    }
+
+    /// Reads the list from its first page to its last, and stores what is new.
+    async fn pass(
+        &self,
+        list: &List,
+        manner: Manner,
+        living: i64,
+    ) -> Result<(Pass, Judgement), Stop> {
+        let mut pass = Pass::default();
+        let expected = self.env.brakes.growth(living, self.env.rpp);
+        let mut reading = listing::Pass::new(manner, expected);
+        loop {
             self.go_on()?;
-            let paging = match list.paging {
-                Paging::A | Paging::B => Some((self.env.rpp, page)),
-                Paging::Unpaged => None,
-            };
             let listed = self
                 .env
                 .reader
-                .list(&list.path, None, list.items.as_deref(), paging)
+                .list(
+                    &list.path,
+                    None,
+                    list.items.as_deref(),
+                    reading.asks_for(),
+                )
                 .await?;
-            let Some(listed) = listed.filter(|listed| !listed.items.is_empty()) else {
-                pass.whole = pass.pages <= 1;
-                break;
+            let mut answer = listing::Answer {
+                not_found: listed.is_none(),
+                ..listing::Answer::default()
             };
-            let sent = listed.items.len() as u64;
-            let total = listed.total;
-            let before = pass.seen();
-            self.page(list, listed, &mut pass).await?;
-            if pass.seen() == before && pass.pages > 0 {
-                // A server that knows no pages sends the first one again.
-                pass.whole = pass.pages == 1;
-                break;
+            if let Some(listed) = listed {
+                let before = pass.seen();
+                answer.items = listed.items.len() as u64;
+                answer.total = listed.total;
+                answer.next = listed.next;
+                if answer.items > 0 {
+                    self.page(list, listed, &mut pass).await?;
+                }
+                answer.fresh = pass.seen() - before;
             }
-            pass.pages += 1;
-            pass.as_many_as_told &= total.is_some() && (told.is_none() || told == total);
-            told = total.or(told);
-            match list.paging {
-                Paging::Unpaged => {
-                    pass.whole = true;
-                    break;
-                }
-                // A count on a full first page may be that of the page: one more is asked for.
-                Paging::A | Paging::B => {
-                    let all_there = total.is_some_and(|total| pass.seen() >= total);
-                    if all_there
-                        && (pass.pages > 1 || sent < self.env.rpp)
-                        && !(list.paging == Paging::A && pass.pages == 1)
-                    {
-                        pass.whole = pass.pages == 1;
-                        break;
-                    }
-                }
+            let goes_on = reading.goes_on(answer);
+            if !goes_on {
+                break;
             }
         }
-        pass.as_many_as_told &= told == Some(pass.seen());
-        Ok(pass)
+        pass.pages = reading.pages();
+        Ok((pass, reading.judge()))
     }
 
     /// Stores one page.
@@ -255,8 +293,8 @@ impl Work<'_> {
         for (raw, listed, detail) in asked {
             let id = listed.key.first().cloned().unwrap_or_default();
             let Some(detail) = detail else {
-                // It was deleted between the two answers.
-                pass.keys.remove(&id);
+                // The list shows it, so it is there; whether it was deleted between the two answers is found out at the end.
+                pass.without_detail.insert(id);
                 batch.unchanged += 1;
                 continue;
             };
@@ -294,59 +332,51 @@ impl Work<'_> {
             }
             missing.extend(keys.into_iter().filter(|key| !pass.keys.contains(key)));
         }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let held: HashMap<String, String> = missing
-            .iter()
-            .map(|key| (format!("{} {key}", list.table.name), key.clone()))
-            .collect();
-        let confirmed = match self.plan.confirmed {
-            Some(scan_id) => {
-                let ids: Vec<&str> = held.keys().map(String::as_str).collect();
-                notes::having(run.pool, scan_id, Note::Missing, &ids)
-                    .await?
-                    .len() as i64
+        match &list.detail {
+            None => {
+                let gone = Gone::of_list(&list.table, &missing);
+                self.miss(gone).await?;
+                self.settle(&list.table, living, read).await
             }
-            None => 0,
+            Some(_) if missing.is_empty() => Ok(()),
+            Some(path) => self.ask_for_missing(list, path, pass, missing, living, read).await,
+        }
+    }
+
+    /// Asks for those that the list did not show by their keys, unless there are more than may be missing.
+    async fn ask_for_missing(
+        &self,
+        list: &List,
+        path: &str,
+        pass: &Pass,
+        missing: Vec<String>,
+        living: i64,
+        read: &mut Read,
+    ) -> Result<(), Stop> {
+        let Store::Merge(run) = &self.store else {
+            return Ok(());
         };
-        let allowed = self.allowed(living);
+        let name = &list.table.name;
+        let confirmed = self.confirmed(name, &missing).await?;
+        let allowed = self.env.brakes.deletions(living);
         let candidates = missing.len() as i64;
         let refused = if candidates - confirmed > allowed {
             Some(format!("and {allowed} may be"))
         } else {
-            match &list.detail {
-                Some(path) => self
-                    .no_witness(path, pass)
-                    .await?
-                    .map(|why| format!("and cannot be asked for by id ({why})")),
-                None => None,
-            }
+            self.no_witness(path, pass)
+                .await?
+                .map(|why| format!("and cannot be asked for by id ({why})"))
         };
         if let Some(why) = refused {
-            let ids: Vec<&str> = held.keys().map(String::as_str).collect();
-            notes::add(run.pool, self.plan.scan_id, Note::Missing, &ids).await?;
+            self.hold_back(name, &missing).await?;
             read.braked.push(format!(
-                "{candidates} living rows of {} are missing from the tenant, {why}: none was marked as deleted",
-                list.table.name
+                "{candidates} living rows of {name} are missing from the tenant, {why}: none was marked as deleted"
             ));
             return Ok(());
         }
-        let gone = match &list.detail {
-            Some(path) => self.without_detail(path, missing).await?,
-            // The witness of a list that shows no single items is the list, read once more.
-            None => {
-                let again = self.pass(list).await?;
-                missing
-                    .into_iter()
-                    .filter(|key| !again.keys.contains(key))
-                    .collect()
-            }
-        };
-        for together in gone.chunks(GONE_TOGETHER) {
-            store::tombstone(run, &list.table, together).await?;
-        }
-        Ok(())
+        // Everything is decided before the first row is marked.
+        let gone = self.without_detail(path, missing).await?;
+        Ok(store::tombstone(run, &list.table, &gone).await?)
     }
 
     /// Those that are not found by key either.
@@ -382,6 +412,65 @@ impl Work<'_> {
         }
         Ok((asked > 0)
             .then(|| format!("GET {path} does not find those that the list has just shown")))
+    }
+}
+
+/// What is to be believed of a pass by itself, if it is.
+fn judged(list: &List, pass: &Pass, judgement: Judgement, living: i64) -> Option<Judged> {
+    let (name, path, seen) = (&list.table.name, &list.path, pass.seen());
+    match judgement {
+        Judgement::Whole if seen == 0 && living > 0 => Some((
+            Verdict::Agreed,
+            format!(
+                "{name}: GET {path} shows none, where {living} are known: such an answer proves nothing by itself"
+            ),
+        )),
+        Judgement::Whole => Some((
+            Verdict::Proven,
+            format!("{name}: one answer held all {seen}"),
+        )),
+        Judgement::AsTold => Some((
+            Verdict::Agreed,
+            format!(
+                "{name}: {} pages held as many as they told, {seen}",
+                pass.pages
+            ),
+        )),
+        Judgement::NotFound => Some(match (list.not_found, living) {
+            (NotFound::MeansNone, 0) => (
+                Verdict::Agreed,
+                format!(
+                    "{name}: GET {path} answered 404, which is documented to mean that there are none"
+                ),
+            ),
+            (NotFound::MeansNone, _) => (
+                Verdict::Agreed,
+                format!(
+                    "{name}: GET {path} answered 404, where {living} are known: such an answer proves nothing by itself"
+                ),
+            ),
+            (NotFound::MeansNothing, _) => (
+                Verdict::Incomplete,
+                format!(
+                    "{name}: GET {path} answered 404: that shows that something answers, not that there are none"
+                ),
+            ),
+        }),
+        Judgement::Stale => Some((
+            Verdict::Incomplete,
+            format!(
+                "{name}: GET {path} does not go by the page number, and shows something else each time"
+            ),
+        )),
+        Judgement::Grown(growth) => Some((
+            Verdict::Incomplete,
+            format!("{name}: GET {path}: {}", GivenUp::Grown(growth)),
+        )),
+        Judgement::Endless => Some((
+            Verdict::Incomplete,
+            format!("{name}: GET {path} had no end after {} pages", pass.pages),
+        )),
+        Judgement::Unclear | Judgement::SaysMore | Judgement::Contradicts { .. } => None,
     }
 }
 

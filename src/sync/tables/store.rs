@@ -11,6 +11,7 @@ use crate::load::rows::{self, Known};
 use crate::privacy::Erased;
 use crate::record::Reject;
 use crate::resource::Below;
+use crate::state::candidates::{self, Among};
 use crate::state::runs::{self, Counts};
 use crate::state::{rejects, visits};
 use crate::table::{Row, Table};
@@ -42,9 +43,19 @@ pub(super) struct Batch {
     pub(super) unchanged: i64,
     /// The API's clock when it answered with them.
     pub(super) answered_at: Option<DateTime<Utc>>,
-    /// Keys of rows that are gone.
-    pub(super) gone: Vec<Vec<String>>,
     pub(super) visits: Option<Visits>,
+    pub(super) missed: Option<Missed>,
+}
+
+/// What is missing below some parents.
+#[derive(Debug)]
+pub(super) struct Missed {
+    /// Where the key of the parent stands in the key of a row.
+    pub(super) position: usize,
+    /// Those that were asked for.
+    pub(super) parents: Vec<String>,
+    /// Keys of the rows that were not shown.
+    pub(super) keys: Vec<Vec<String>>,
 }
 
 /// Whom the API was asked for.
@@ -159,7 +170,14 @@ async fn merge(run: &Run<'_>, table: &Table, batch: Batch) -> Result<(), Error> 
             },
         }
     }
-    counts.tombstoned = rows::tombstone(&mut transaction, table, run.run_id, &batch.gone).await?;
+    if let Some(missed) = &batch.missed {
+        let parents: Vec<&str> = missed.parents.iter().map(String::as_str).collect();
+        let among = Among::Below {
+            position: missed.position,
+            parents: &parents,
+        };
+        candidates::miss(&mut transaction, table, run.run_id, among, &missed.keys).await?;
+    }
     if let Some(visited) = &batch.visits {
         let parents: Vec<(&str, Option<&[u8]>)> = visited
             .parents
@@ -212,6 +230,20 @@ async fn compare(
     }
     env.progress.committed(counts);
     Ok(())
+}
+
+/// Marks rows as gone that two runs in a row have missed; answers how many.
+pub(super) async fn tombstone_missed(run: &Run<'_>, table: &Table) -> Result<i64, Error> {
+    let mut transaction = run.pool.begin().await?;
+    run.lease.token().fence(&mut transaction).await?;
+    let counts = Counts {
+        tombstoned: candidates::tombstone(&mut transaction, table, run.run_id).await?,
+        ..Counts::default()
+    };
+    runs::add(&mut *transaction, run.run_id, counts).await?;
+    transaction.commit().await?;
+    tombstoned(run, counts);
+    Ok(counts.tombstoned)
 }
 
 /// Marks rows as gone, and forgets the visits to them.

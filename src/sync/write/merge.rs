@@ -14,6 +14,7 @@ use crate::load::merge::{self, Extracted, Failure};
 use crate::privacy::Erased;
 use crate::record::{Reject, Resource};
 use crate::scan::part::Fetched;
+use crate::scan::together::{self, Batch as _, Together};
 use crate::state::leases::Token;
 use crate::state::notes::{self, Note};
 use crate::state::offers::{self, Asked, Claim};
@@ -83,8 +84,8 @@ impl Merge {
     }
 }
 
-/// What is to be committed of some batches.
-#[derive(Debug, Default)]
+/// What is to be committed of a batch, or of some. It is made of a batch and not of nothing: one that came back empty carries who is missing, and what is done.
+#[derive(Debug)]
 struct Compared {
     /// Records received.
     read: i64,
@@ -93,80 +94,103 @@ struct Compared {
     undated: Vec<String>,
     missing: Vec<String>,
     unstorable: Vec<Reject>,
-    done: Vec<(windows::Done, i64)>,
+    done: Vec<windows::Done>,
     /// What is new or different.
     items: Vec<Answered>,
 }
 
+impl together::Batch for Compared {
+    fn append(&mut self, later: Self) {
+        let Self {
+            read,
+            mut erased,
+            mut undated,
+            mut missing,
+            mut unstorable,
+            mut done,
+            mut items,
+        } = later;
+        self.read += read;
+        self.erased.append(&mut erased);
+        self.undated.append(&mut undated);
+        self.missing.append(&mut missing);
+        self.unstorable.append(&mut unstorable);
+        self.done.append(&mut done);
+        self.items.append(&mut items);
+    }
+
+    /// Little is to be written.
+    fn may_wait(&self) -> bool {
+        self.items.len() < WORTH_A_COMMIT
+            && self.unstorable.is_empty()
+            && self.erased.is_empty()
+            && self.done.len() < WINDOWS_TOGETHER
+    }
+}
+
 impl Compared {
-    fn append(&mut self, mut later: Self) {
-        self.read += later.read;
-        self.erased.append(&mut later.erased);
-        self.undated.append(&mut later.undated);
-        self.missing.append(&mut later.missing);
-        self.unstorable.append(&mut later.unstorable);
-        self.done.append(&mut later.done);
-        self.items.append(&mut later.items);
+    /// What waits holds no page: its records get memory of their own.
+    fn leave_pages_if_it_waits(&mut self) {
+        if self.may_wait() {
+            for (item, _) in &mut self.items {
+                item.text = item.text.alone();
+            }
+        }
     }
 }
 
 impl Merge {
-    /// Writes what comes, until there is no more. Windows of which little changed wait for company.
+    /// Writes what comes, until there is no more. Where a scan keeps its progress, windows of which little changed wait for company.
     pub(super) async fn write_all(
         &self,
         pages: &Mutex<mpsc::Receiver<Fetched>>,
     ) -> Result<(), Error> {
-        let mut waiting = Compared::default();
+        let mut waiting = Together::default();
         let mut until = Instant::now();
         loop {
-            let batch = if waiting.read == 0 {
-                next_batch(pages).await
-            } else {
+            let batch = if waiting.is_waiting() {
                 match tokio::time::timeout_at(until, next_batch(pages)).await {
                     Ok(batch) => batch,
                     Err(_) => {
-                        self.commit(std::mem::take(&mut waiting)).await?;
+                        self.commit_all(&mut waiting).await?;
                         continue;
                     }
                 }
+            } else {
+                next_batch(pages).await
             };
             let Some(batch) = batch else {
-                break;
+                return self.commit_all(&mut waiting).await;
             };
+            if !waiting.is_waiting() {
+                until = Instant::now() + LONGEST_WAIT;
+            }
             let rows = batch.rows;
             let span = Span::of(|| Work::Batch { rows });
             let written = async {
-                let compared = self
+                let mut compared = self
                     .compare(&mut *self.pool.acquire().await?, batch)
                     .await?;
-                if waiting.read == 0 {
-                    until = Instant::now() + LONGEST_WAIT;
+                let ready = if self.scan.is_some() {
+                    compared.leave_pages_if_it_waits();
+                    waiting.take_in(compared)
+                } else {
+                    Some(compared)
+                };
+                match ready {
+                    Some(ready) => self.commit(ready).await,
+                    None => Ok(()),
                 }
-                let waited = waiting.items.len();
-                waiting.append(compared);
-                if self.may_wait(&waiting) {
-                    for (item, _) in &mut waiting.items[waited..] {
-                        item.text = item.text.alone();
-                    }
-                    return Ok(());
-                }
-                self.commit(std::mem::take(&mut waiting)).await
             };
             span.over(written).await?;
         }
-        if waiting.read > 0 {
-            self.commit(waiting).await?;
-        }
-        Ok(())
     }
 
-    /// Whether the commit of this can wait: a scan keeps its progress, and little is to be written.
-    fn may_wait(&self, compared: &Compared) -> bool {
-        self.scan.is_some()
-            && compared.items.len() < WORTH_A_COMMIT
-            && compared.unstorable.is_empty()
-            && compared.erased.is_empty()
-            && compared.done.len() < WINDOWS_TOGETHER
+    async fn commit_all(&self, waiting: &mut Together<Compared>) -> Result<(), Error> {
+        match waiting.take_all() {
+            Some(compared) => self.commit(compared).await,
+            None => Ok(()),
+        }
     }
 
     async fn commit(&self, compared: Compared) -> Result<(), Error> {

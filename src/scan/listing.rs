@@ -1,0 +1,336 @@
+//! Whether one reading of a list may be believed: what its answers held, and what they said about themselves. The same for a list of the API and for what it tells one
+//! parent at a time.
+//!
+//! An answer proves that something is there; an empty one, or a 404, proves next to nothing. What an answer says of itself (`total`, `meta.count`, `links.next`) counts
+//! whatever the paging that is documented: where it says that there is more, more is asked for, and where that does not come, nothing is proven.
+
+use super::verdict::Growth;
+
+/// Pages of a list of which nothing tells how long it may be. Lists are thousands of items and not millions.
+const MAX_PAGES: u64 = 10_000;
+
+/// So many answers in a row that show mostly what was shown before: the server does not go by the page number.
+const STALE_PAGES: u32 = 2;
+
+/// How a list is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Once, without a page: one answer is everything.
+    Once,
+    /// By page. Whether `total`, when it is reached on the first page, may be that of the page.
+    ByPage {
+        /// Items per page.
+        rpp: u64,
+        /// Whether a total that is reached ends the list. `meta.count` on a single page may be the page's own.
+        total_ends: bool,
+    },
+}
+
+/// What one answer held and said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// It was a 404.
+    pub not_found: bool,
+    /// Items.
+    pub items: u64,
+    /// Items that no answer of this pass had shown before.
+    pub fresh: u64,
+    /// How many there are in all, as it says.
+    pub total: Option<u64>,
+    /// Whether it names a next page.
+    pub next: bool,
+}
+
+/// One reading of a list from its beginning to its end.
+#[derive(Debug)]
+pub struct Pass {
+    manner: Manner,
+    expected: Option<Growth>,
+    /// Answers with items.
+    pages: u64,
+    /// Different items.
+    seen: u64,
+    /// The largest total that an answer named.
+    told: Option<u64>,
+    /// All answers named a total, and the same.
+    told_alike: bool,
+    /// The last answer with items named a next page.
+    next: bool,
+    stale: u32,
+    end: Option<End>,
+}
+
+/// How a pass ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// With an empty page, or with as many as were told.
+    Reached,
+    /// The only answer was all of it, whatever the page.
+    OneAnswer,
+    /// The first answer was a 404.
+    NotFound,
+    /// Pages showed what others had shown.
+    Stale,
+    /// More came than can be.
+    Grown(Growth),
+    /// It had no end.
+    Endless,
+}
+
+/// What may be made of a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    /// One answer held all of it.
+    Whole,
+    /// It held as many different items as all of its answers told.
+    AsTold,
+    /// It is believed if a second pass shows the same.
+    Unclear,
+    /// It says that there is more than it shows: asked for by page, it may show it.
+    SaysMore,
+    /// The answer was a 404.
+    NotFound,
+    /// It says that there is more than it shows, page by page: so many of so many.
+    Contradicts {
+        /// How many it says there are; none where a link said so.
+        told: Option<u64>,
+    },
+    /// The server does not go by the page number, and sends something else each time.
+    Stale,
+    /// More came than can be expected.
+    Grown(Growth),
+    /// So many pages, and no end.
+    Endless,
+}
+
+impl Pass {
+    /// A pass of which nothing is read yet. More than is expected ends it.
+    pub fn new(manner: Manner, expected: Option<Growth>) -> Self {
+        Self {
+            manner,
+            expected,
+            pages: 0,
+            seen: 0,
+            told: None,
+            told_alike: true,
+            next: false,
+            stale: 0,
+            end: None,
+        }
+    }
+
+    /// The page to ask for, as `rpp` and `page`; none where the list is not asked for by page.
+    pub fn asks_for(&self) -> Option<(u64, u64)> {
+        match self.manner {
+            Manner::Once => None,
+            Manner::ByPage { rpp, .. } => Some((rpp, self.pages + 1)),
+        }
+    }
+
+    /// Answers with items so far.
+    pub fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Different items so far.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Takes in an answer; whether the pass goes on.
+    pub fn goes_on(&mut self, answer: Answer) -> bool {
+        self.end = self.end_with(answer);
+        self.end.is_none()
+    }
+
+    fn end_with(&mut self, answer: Answer) -> Option<End> {
+        if answer.not_found && self.pages == 0 {
+            return Some(End::NotFound);
+        }
+        self.told = self.told.max(answer.total);
+        if answer.items == 0 || answer.not_found {
+            self.next |= answer.next && !answer.not_found;
+            return Some(match self.manner {
+                Manner::Once => End::OneAnswer,
+                Manner::ByPage { .. } => End::Reached,
+            });
+        }
+        if answer.fresh == 0 && self.pages > 0 {
+            // A server that knows no pages sends the first one again.
+            return Some(if self.pages == 1 {
+                End::OneAnswer
+            } else {
+                End::Stale
+            });
+        }
+        self.told_alike &= answer.total.is_some() && (self.pages == 0 || answer.total == self.told);
+        self.pages += 1;
+        self.seen += answer.fresh;
+        self.next = answer.next;
+        if let Some(growth) = self.expected
+            && self.seen > growth.allowed
+        {
+            return Some(End::Grown(growth));
+        }
+        self.stale = if answer.fresh * 4 <= answer.items {
+            self.stale + 1
+        } else {
+            0
+        };
+        if self.stale >= STALE_PAGES {
+            return Some(End::Stale);
+        }
+        match self.manner {
+            Manner::Once => Some(End::OneAnswer),
+            Manner::ByPage { .. } if self.pages >= MAX_PAGES => Some(End::Endless),
+            // A total on a full first page may be that of the page: one more is asked for.
+            Manner::ByPage { rpp, total_ends } => {
+                let all_there = answer.total.is_some_and(|total| self.seen >= total);
+                let tells = self.pages > 1 || (answer.items < rpp && total_ends);
+                (all_there && tells && !answer.next).then_some(End::Reached)
+            }
+        }
+    }
+
+    /// What may be made of it.
+    pub fn judge(&self) -> Judgement {
+        let told_more = self.told.filter(|told| *told > self.seen);
+        let says_more = told_more.is_some() || self.next;
+        match (self.end, self.manner) {
+            (Some(End::NotFound), _) => Judgement::NotFound,
+            (Some(End::Grown(growth)), _) => Judgement::Grown(growth),
+            (Some(End::Stale), _) => Judgement::Stale,
+            (Some(End::Endless) | None, _) => Judgement::Endless,
+            (Some(End::OneAnswer | End::Reached), Manner::Once) if says_more => Judgement::SaysMore,
+            (Some(End::OneAnswer | End::Reached), Manner::ByPage { .. }) if says_more => {
+                Judgement::Contradicts { told: told_more }
+            }
+            (Some(End::OneAnswer), _) => Judgement::Whole,
+            (Some(End::Reached), _) if self.pages <= 1 => Judgement::Whole,
+            (Some(End::Reached), _) if self.told_alike && self.told == Some(self.seen) => {
+                Judgement::AsTold
+            }
+            (Some(End::Reached), _) => Judgement::Unclear,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGED: Manner = Manner::ByPage {
+        rpp: 10,
+        total_ends: true,
+    };
+
+    fn items(items: u64) -> Answer {
+        Answer {
+            items,
+            fresh: items,
+            ..Answer::default()
+        }
+    }
+
+    fn of(total: u64, answer: Answer) -> Answer {
+        Answer {
+            total: Some(total),
+            ..answer
+        }
+    }
+
+    fn judged(manner: Manner, answers: &[Answer]) -> Judgement {
+        let growth = Growth {
+            known: 40,
+            allowed: 100,
+        };
+        let mut pass = Pass::new(manner, Some(growth));
+        let last = answers.len() - 1;
+        for (at, answer) in answers.iter().enumerate() {
+            assert_eq!(pass.goes_on(*answer), at < last, "answer {at}");
+        }
+        pass.judge()
+    }
+
+    const NOT_FOUND: Answer = Answer {
+        not_found: true,
+        items: 0,
+        fresh: 0,
+        total: None,
+        next: false,
+    };
+
+    #[test]
+    fn one_answer_holds_all_unless_it_says_that_there_is_more() {
+        assert_eq!(judged(Manner::Once, &[items(3)]), Judgement::Whole);
+        assert_eq!(judged(Manner::Once, &[items(0)]), Judgement::Whole);
+        assert_eq!(judged(Manner::Once, &[of(12, items(3))]), Judgement::SaysMore);
+        let next = Answer {
+            next: true,
+            ..items(3)
+        };
+        assert_eq!(judged(Manner::Once, &[next]), Judgement::SaysMore);
+    }
+
+    #[test]
+    fn a_404_is_no_empty_list() {
+        assert_eq!(judged(Manner::Once, &[NOT_FOUND]), Judgement::NotFound);
+        assert_eq!(judged(PAGED, &[NOT_FOUND]), Judgement::NotFound);
+        assert_eq!(judged(PAGED, &[items(10), NOT_FOUND]), Judgement::Whole);
+    }
+
+    #[test]
+    fn pages_end_where_the_total_is_reached_or_with_an_empty_one() {
+        assert_eq!(judged(PAGED, &[of(3, items(3))]), Judgement::Whole);
+        assert_eq!(judged(PAGED, &[items(10), items(0)]), Judgement::Whole);
+        let two = [of(15, items(10)), of(15, items(5))];
+        assert_eq!(judged(PAGED, &two), Judgement::AsTold);
+        assert_eq!(
+            judged(PAGED, &[items(10), items(5), items(0)]),
+            Judgement::Unclear
+        );
+    }
+
+    #[test]
+    fn a_total_that_is_not_reached_proves_nothing() {
+        let short = [of(20, items(1)), of(20, items(0))];
+        assert_eq!(
+            judged(PAGED, &short),
+            Judgement::Contradicts { told: Some(20) }
+        );
+        let next = Answer {
+            next: true,
+            ..items(10)
+        };
+        assert_eq!(
+            judged(PAGED, &[next, items(0)]),
+            Judgement::Contradicts { told: None }
+        );
+    }
+
+    #[test]
+    fn pages_without_an_end_are_noticed() {
+        let again = Answer {
+            fresh: 0,
+            ..items(10)
+        };
+        assert_eq!(judged(PAGED, &[items(10), again]), Judgement::Whole);
+        let one_more = Answer {
+            items: 40,
+            fresh: 1,
+            ..Answer::default()
+        };
+        assert_eq!(
+            judged(PAGED, &[items(40), one_more, one_more]),
+            Judgement::Stale
+        );
+        let growth = Growth {
+            known: 40,
+            allowed: 100,
+        };
+        assert_eq!(
+            judged(PAGED, &[items(10); 11]),
+            Judgement::Grown(growth)
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! Rows that the API did not show: what is noted of them, when they are held back, and when they are marked as gone. The decision is made for the whole of a table before
+//! its first row is marked.
+
+use super::store::{self, Store};
+use super::{Read, Stop, Work};
+use crate::scan::verdict::Verdict;
+use crate::state::candidates::{self, Among};
+use crate::state::notes::{self, Note};
+use crate::sync::Error;
+use crate::table::Table;
+
+/// What a run did not show of a table, among what it has read of it.
+pub(super) struct Gone<'a> {
+    table: &'a Table,
+    keys: Vec<Vec<String>>,
+}
+
+impl<'a> Gone<'a> {
+    /// Of a list that was read as a whole.
+    pub(super) fn of_list(table: &'a Table, keys: &[String]) -> Self {
+        Self {
+            table,
+            keys: keys.iter().map(|key| vec![key.clone()]).collect(),
+        }
+    }
+}
+
+impl Work<'_> {
+    /// Notes what is missing from a list.
+    pub(super) async fn miss(&self, gone: Gone<'_>) -> Result<(), Stop> {
+        let Store::Merge(run) = &self.store else {
+            return Ok(());
+        };
+        let mut transaction = run.pool.begin().await?;
+        let fenced = run.lease.token().fence(&mut transaction).await;
+        fenced.map_err(Error::from)?;
+        let among = Among::Everything;
+        candidates::miss(&mut transaction, gone.table, run.run_id, among, &gone.keys).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Marks what two runs in a row have missed, unless there is more missing than may be: then all of it is held back. What earlier runs missed counts too: a brake is
+    /// about an incident and not about a run.
+    pub(super) async fn settle(
+        &self,
+        table: &Table,
+        living: i64,
+        read: &mut Read,
+    ) -> Result<(), Stop> {
+        let Store::Merge(run) = &self.store else {
+            return Ok(());
+        };
+        let mut transaction = run.pool.begin().await?;
+        let fenced = run.lease.token().fence(&mut transaction).await;
+        fenced.map_err(Error::from)?;
+        let missing = candidates::count(&mut transaction, table).await?;
+        if missing == 0 {
+            return Ok(transaction.commit().await?);
+        }
+        let confirmed = match self.plan.confirmed {
+            Some(scan_id) => candidates::confirmed(&mut *transaction, table, scan_id).await?,
+            None => 0,
+        };
+        let allowed = self.env.brakes.deletions_without_witness(living);
+        if missing - confirmed > allowed {
+            candidates::hold_back(&mut *transaction, table, self.plan.scan_id).await?;
+            transaction.commit().await?;
+            read.braked.push(format!(
+                "{missing} living rows of {} are missing from the tenant, and {allowed} may be: none was marked as deleted",
+                table.name
+            ));
+            return Ok(());
+        }
+        transaction.commit().await?;
+        let marked = store::tombstone_missed(run, table).await?;
+        if missing > marked {
+            read.judged.push((
+                Verdict::Partial,
+                format!(
+                    "{}: {} rows were not shown, and are marked as deleted if the next run misses them too",
+                    table.name,
+                    missing - marked
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// How many of these keys of a table are confirmed to be gone.
+    pub(super) async fn confirmed(&self, table: &str, keys: &[String]) -> Result<i64, Stop> {
+        let Some(scan_id) = self.plan.confirmed else {
+            return Ok(0);
+        };
+        let held = held(table, keys);
+        let ids: Vec<&str> = held.iter().map(String::as_str).collect();
+        let having = notes::having(self.store.pool(), scan_id, Note::Missing, &ids).await?;
+        Ok(having.len() as i64)
+    }
+
+    /// Notes keys of a table as held back, so that they can be confirmed.
+    pub(super) async fn hold_back(&self, table: &str, keys: &[String]) -> Result<(), Stop> {
+        let held = held(table, keys);
+        let ids: Vec<&str> = held.iter().map(String::as_str).collect();
+        Ok(notes::add(self.store.pool(), self.plan.scan_id, Note::Missing, &ids).await?)
+    }
+}
+
+/// Keys as they are noted: one job may hold back rows of several tables.
+fn held(table: &str, keys: &[String]) -> Vec<String> {
+    keys.iter().map(|key| format!("{table} {key}")).collect()
+}
