@@ -50,6 +50,8 @@ pub struct Pass {
     pages: u64,
     /// Different items.
     seen: u64,
+    /// Items on them; one that was sent twice counts twice, as it does in a total.
+    received: u64,
     /// The largest total that an answer named.
     told: Option<u64>,
     /// All answers named a total, and the same.
@@ -111,6 +113,7 @@ impl Pass {
             expected,
             pages: 0,
             seen: 0,
+            received: 0,
             told: None,
             told_alike: true,
             next: false,
@@ -166,6 +169,7 @@ impl Pass {
         self.told_alike &= answer.total.is_some() && (self.pages == 0 || answer.total == self.told);
         self.pages += 1;
         self.seen += answer.fresh;
+        self.received += answer.items;
         self.next = answer.next;
         if let Some(growth) = self.expected
             && self.seen > growth.allowed
@@ -194,7 +198,7 @@ impl Pass {
 
     /// What may be made of it.
     pub fn judge(&self) -> Judgement {
-        let told_more = self.told.filter(|told| *told > self.seen);
+        let told_more = self.told.filter(|told| *told > self.received);
         let says_more = told_more.is_some() || self.next;
         match (self.end, self.manner) {
             (Some(End::NotFound), _) => Judgement::NotFound,

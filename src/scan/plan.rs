@@ -47,6 +47,10 @@ const SECOND: TimeDelta = TimeDelta::seconds(1);
 /// the time an answer takes, so that hardly anybody is in it.
 const AHEAD: TimeDelta = TimeDelta::seconds(5);
 
+/// How often what has no end may be too large. Each time all that registered until then is read; where as many register as are read this has no end, and who registered
+/// since the scan began is not what it is about: the next run reads them.
+const MOST_ENDS: u32 = 4;
+
 /// What an answer with too many records showed.
 #[derive(Debug, Clone, Default)]
 pub struct Overflow {
@@ -74,6 +78,10 @@ pub struct Plan {
     horizon: Option<DateTime<Utc>>,
     /// The earliest registration seen.
     earliest: Option<DateTime<Utc>>,
+    /// How often the window without an end was too large.
+    ends: u32,
+    /// Whoever registers in it is left to the next run.
+    left_out: Option<Window>,
     full_page: f64,
     fill: f64,
 }
@@ -89,6 +97,8 @@ impl Plan {
             began: None,
             horizon: None,
             earliest: None,
+            ends: 0,
+            left_out: None,
             full_page: 1.0,
             fill: FILL,
         }
@@ -211,7 +221,17 @@ impl Plan {
         if let Some(stretch) = asked(&mut self.stretches, window) {
             stretch.asked = Some(left);
         }
-        (left, to_come)
+        self.ends += 1;
+        if self.ends < MOST_ENDS {
+            return (left, to_come);
+        }
+        self.left_out = to_come;
+        (left, None)
+    }
+
+    /// The time after the scan began that it has given up to read, since too many registered meanwhile.
+    pub fn left_out(&self) -> Option<Window> {
+        self.left_out
     }
 
     /// Compares how many people a window holds with what those around it let expect. Nobody at all is no hour of the day.

@@ -45,10 +45,10 @@ pub enum Found {
     Nothing,
 }
 
-/// So many answers in a row, and so many more for each that may be asked at once, may bring nothing that can be kept before a scan is given up. Dividing time into
-/// pieces costs an answer for each piece, and a first guess how dense a piece is may be wrong twice; a server that says each time that there is more than it sends
-/// has no end.
-const FRUITLESS: u32 = 32;
+/// So many answers in a row, and so many more for each that may be asked at once, may bring nothing that can be kept before a scan is given up: the server says each
+/// time that there is more than it sends. A century is halved 32 times before it is a second, and of two halves one is nearly always whole; dividing time into pieces
+/// costs an answer for each.
+const FRUITLESS: u32 = 48;
 const FRUITLESS_EACH: u32 = 4;
 
 /// A scan under way. Dropping it gives up what is in flight.
@@ -63,6 +63,8 @@ pub struct Walk<S: Source> {
     people: u64,
     /// Answers in a row that brought nothing.
     fruitless: u32,
+    /// Windows that were too large, none inside another, with how many records each holds at least.
+    too_large: Vec<(Window, u64)>,
     in_flight: usize,
     asked: JoinSet<Answer<S::Error>>,
     /// Windows that somebody else reads.
@@ -110,6 +112,7 @@ impl<S: Source> Walk<S> {
             },
             people: 0,
             fruitless: 0,
+            too_large: Vec::new(),
             in_flight: in_flight.max(1),
             asked: JoinSet::new(),
             lent: Vec::new(),
@@ -175,13 +178,12 @@ impl<S: Source> Walk<S> {
         match found {
             Found::Whole(people) => self.whole(window, people),
             Found::TooLarge(overflow) => {
-                self.brought_nothing();
                 let full_page = overflow.full_page.min(self.reader.full_page());
                 let overflow = Overflow {
                     full_page,
                     ..overflow
                 };
-                self.plan.cut(window, &overflow);
+                self.too_large(window, &overflow);
             }
             Found::FilterIgnored => self.without_filter(pages),
             Found::Nothing => self.returned.push(window),
@@ -230,8 +232,7 @@ impl<S: Source> Walk<S> {
                 })
             }
             Answered::Window(window, Reading::TooLarge(overflow)) => {
-                self.plan.cut(window, &overflow);
-                self.brought_nothing();
+                self.too_large(window, &overflow);
                 Step::Learned
             }
             Answered::Window(window, Reading::NotFound) => {
@@ -348,6 +349,20 @@ impl<S: Source> Walk<S> {
         ));
     }
 
+    /// Has a window cut.
+    fn too_large(&mut self, window: Window, overflow: &Overflow) {
+        self.answered(window);
+        self.too_large.push((window, overflow.dates.len() as u64));
+        self.plan.cut(window, overflow);
+        self.brought_nothing();
+        self.check_growth(None);
+    }
+
+    /// What holds this window was cut, so what is known of it is known of its pieces.
+    fn answered(&mut self, window: Window) {
+        self.too_large.retain(|(larger, _)| !larger.holds(window));
+    }
+
     /// Counts an answer that brought nothing, and ends the scan after too many.
     fn brought_nothing(&mut self) {
         self.fruitless += 1;
@@ -359,8 +374,10 @@ impl<S: Source> Walk<S> {
 
     /// Ends the scan where more came than can be.
     fn check_growth(&mut self, grown: Option<Growth>) {
+        // Windows do not overlap, so there are at least as many as all of them hold.
+        let unread: u64 = self.too_large.iter().map(|(_, least)| least).sum();
         let expected = self.reader.expected();
-        let in_windows = expected.filter(|growth| self.people > growth.allowed);
+        let in_windows = expected.filter(|growth| self.people + unread > growth.allowed);
         if let Some(growth) = grown.or(in_windows) {
             self.give_up(GivenUp::Grown(growth));
         }
@@ -393,16 +410,18 @@ impl<S: Source> Walk<S> {
 
     fn whole(&mut self, window: Window, people: u64) {
         self.parts.add(Proof::Whole);
+        self.answered(window);
         self.people += people;
-        if people > 0 {
-            self.fruitless = 0;
-        }
+        self.fruitless = 0;
         self.plan.read(window, people);
         self.check_growth(None);
     }
 
     fn read_by_page(&mut self, part: Part, read: ByPage) {
         self.parts.add(read.proof);
+        if let Part::Window(window) = part {
+            self.answered(window);
+        }
         if read.rows > 0 {
             self.fruitless = 0;
         }
@@ -412,7 +431,19 @@ impl<S: Source> Walk<S> {
 
     /// The verdict so far, and its reason.
     pub fn verdict(&self) -> (Verdict, String) {
-        self.parts().verdict()
+        let (verdict, mut reason) = self.parts().verdict();
+        if let Some(from) = self.plan.left_out().and_then(|window| window.from) {
+            reason.push_str(&format!(
+                "; what came after {} is left to the next run, since more came meanwhile than could be read",
+                from.format("%Y-%m-%d %H:%M:%S UTC")
+            ));
+        }
+        (verdict, reason)
+    }
+
+    /// The time after the scan began that is not read: too much came meanwhile.
+    pub fn left_out(&self) -> Option<Window> {
+        self.plan.left_out()
     }
 
     /// What the scan was made of so far.

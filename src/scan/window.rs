@@ -32,6 +32,21 @@ impl Window {
         self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until)
     }
 
+    /// Whether all of another window lies in this one.
+    pub fn holds(&self, other: Self) -> bool {
+        let starts = match (self.from, other.from) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(from), Some(other)) => from <= other,
+        };
+        let ends = match (self.until, other.until) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(until), Some(other)) => other <= until,
+        };
+        starts && ends
+    }
+
     /// What to ask for: `registeredSince` and `registeredBefore`.
     pub fn asked(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
         (

@@ -46,6 +46,19 @@ pub async fn get(
     .await
 }
 
+/// Whether a run of this job has ever come to its end.
+///
+/// # Errors
+/// As sqlx.
+pub async fn is_known(executor: impl PgExecutor<'_>, job: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from checkpoints where job = $1 and (watermark is not null or full_finished_at is not null)) as "known!""#,
+        job,
+    )
+    .fetch_one(executor)
+    .await
+}
+
 /// The unfinished full scan of a job, if it is younger than a day: an older one is begun afresh, since what it read first is no longer true.
 ///
 /// # Errors

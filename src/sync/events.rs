@@ -19,7 +19,7 @@ use crate::load::events;
 use crate::record::Resource;
 use crate::scan::part::Asking;
 use crate::scan::verdict::Verdict;
-use crate::state::erasures;
+use crate::state::{checkpoints, erasures};
 use crate::state::leases::{self, Holder};
 use crate::state::runs::{Counts, Ending};
 use crate::telemetry::field;
@@ -76,7 +76,7 @@ pub async fn dry_run(
     let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
     let keeps_since = keeps_since(job, &pool).await?;
     let destination = Destination::Count(pool.clone(), Arc::clone(&env.progress));
-    let known = events::about(&mut *pool.acquire().await?).await?;
+    let known = known(&pool, &job.name).await?;
     let (source, asking) = reading(env, scope, keeps_since, known);
     let mut scan = Scan::new(env, source, asking, &job.name, scope, destination, &pool).await?;
     let read = scan.read(None).await;
@@ -116,6 +116,14 @@ async fn keeps_since(job: &Job, pool: &PgPool) -> Result<Option<DateTime<Utc>>, 
     ))
 }
 
+/// About how many events are known; none before the first scan came to its end.
+async fn known(pool: &PgPool, job: &str) -> Result<i64, Error> {
+    if !checkpoints::is_known(pool, job).await? {
+        return Ok(0);
+    }
+    Ok(events::about(&mut *pool.acquire().await?).await?)
+}
+
 impl Run<'_> {
     async fn events(&self, job: &Job, scope: Scope) -> Result<Ended, Error> {
         let writers = self.env.database.pool_at_once(write::WRITERS);
@@ -145,7 +153,7 @@ impl Run<'_> {
             scan_id: scope.kept().map(|kept| kept.scan_id),
             progress: Arc::clone(&env.progress),
         });
-        let known = events::about(&mut *self.pool.acquire().await?).await?;
+        let known = known(self.pool, self.job).await?;
         let (source, asking) = reading(env, scope, keeps_since, known);
         let mut scan =
             Scan::new(env, source, asking, self.job, scope, destination, self.pool).await?;

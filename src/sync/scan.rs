@@ -302,10 +302,12 @@ impl Run<'_> {
                 Part::Undated => is_searched = true,
             }
         }
+        let mut gaps = Window::gaps(&covered);
+        gaps.retain(|gap| !(scan.walk.left_out()).is_some_and(|window| window.holds(*gap)));
         let is_missing = scan.walk.reader().may_be_undated() && !is_searched;
         Ok(Committed {
             rows: all.iter().map(|done| done.rows_read.unsigned_abs()).sum(),
-            missing: Window::gaps(&covered).len() + usize::from(is_missing),
+            missing: gaps.len() + usize::from(is_missing),
         })
     }
 }

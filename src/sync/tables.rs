@@ -25,7 +25,7 @@ use crate::privacy::Erased;
 use crate::record::Resource;
 use crate::remedy::Remedy;
 use crate::resource::{Budgeted, Step};
-use crate::scan::verdict::Verdict;
+use crate::scan::verdict::{Growth, Verdict};
 use crate::state::leases::{self, Holder};
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending};
@@ -99,6 +99,8 @@ struct Plan {
     confirmed: Option<Uuid>,
     scan_id: Uuid,
     resumed: bool,
+    /// Whether a run of this job has come to its end before, so that what is known is all there was.
+    is_known: bool,
 }
 
 /// How much a run reads.
@@ -126,6 +128,7 @@ impl Plan {
             },
             scan_id: Uuid::now_v7(),
             resumed: false,
+            is_known: checkpoints::is_known(pool, &job.name).await?,
         };
         // Where all is budgeted, everything is read only when somebody asks for it.
         let only_asked = job.steps.iter().any(|step| match step {
@@ -284,6 +287,12 @@ impl Work<'_> {
             }
         }
         Ok(read)
+    }
+
+    /// How many rows can be expected where so many are known; none on a first load.
+    fn growth(&self, known: i64) -> Option<Growth> {
+        let known = if self.plan.is_known { known } else { 0 };
+        self.env.brakes.growth(known, self.env.rpp)
     }
 
     /// Whether to go on, asked between two answers.

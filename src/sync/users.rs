@@ -24,7 +24,7 @@ use crate::scan::whole::Learned;
 use crate::state::leases::{self, Holder};
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending};
-use crate::state::erasures;
+use crate::state::{checkpoints, erasures};
 use crate::telemetry::field;
 use crate::zephr::Reader;
 
@@ -78,7 +78,7 @@ pub async fn dry_run(
     let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
     let erased = Arc::new(erasures::erased(&pool, env.privacy.key()).await?);
     let destination = Destination::Compare(pool.clone(), Arc::clone(&env.progress), erased);
-    let known = compare::about_living(&mut *pool.acquire().await?).await?;
+    let known = known(&pool, &job.name).await?;
     let asking = asking_for_users(env, scope.since(), known);
     let mut scan = Scan::new(
         env,
@@ -95,6 +95,14 @@ pub async fn dry_run(
     read?;
     let (verdict, reason) = scan.walk.verdict();
     Ok((env.progress.counts(), verdict, reason))
+}
+
+/// About how many users are known; none before the first scan came to its end.
+async fn known(pool: &PgPool, job: &str) -> Result<i64, Error> {
+    if !checkpoints::is_known(pool, job).await? {
+        return Ok(0);
+    }
+    Ok(compare::about_living(&mut *pool.acquire().await?).await?)
 }
 
 impl Run<'_> {
@@ -167,7 +175,7 @@ impl Run<'_> {
             Arc::clone(&env.progress),
         );
         let destination = Destination::Merge(merge.without(erased));
-        let known = compare::about_living(&mut *self.pool.acquire().await?).await?;
+        let known = known(self.pool, self.job).await?;
         let asking = asking_for_users(env, scope.since(), known);
         let mut scan = Scan::new(
             env,

@@ -134,7 +134,10 @@ async fn accounts_follow_changes_and_deletions() {
         assert!(tenant.remove_member(emptied, person));
     }
     assert!(tenant.add_account_grant(accounts[5]).is_some());
-    // Within the budget the round comes to all of so few accounts.
+    // Within the budget the round comes to all of so few accounts. Who is no longer a member cannot be asked for, and is gone when a second run misses him too.
+    let first = setting.program.run(&["sync", "accounts", "--json"]).await;
+    let run = &first.expect(0).json()["runs"][0];
+    assert_eq!(run["verdict"], "partial", "{run}");
     setting.program.run(&["sync", "accounts"]).await.expect(0);
     setting.expect(&ACCOUNTS).await;
     let gone: i64 = setting
@@ -184,7 +187,12 @@ async fn schema_and_catalog_follow_changes_and_deletions() {
     tenant
         .set_schema(&serde_json::json!(odd).to_string())
         .expect("JSON");
+    let living = "select count(*) from products where _zephr_deleted_at is null";
+    let before: i64 = setting.mirror.value(living).await;
     setting.program.run(&["sync", "catalog"]).await.expect(0);
+    assert_eq!(setting.mirror.value::<i64>(living).await, before);
+    setting.program.run(&["sync", "catalog"]).await.expect(0);
+    assert_eq!(setting.mirror.value::<i64>(living).await, before - 1);
     // All fields that were there are gone: that has to be confirmed, and is then read once more.
     let braked = setting
         .program
@@ -365,11 +373,10 @@ async fn segments_go_round_the_tenant_and_the_changed_come_first() {
     for segment in &left {
         tenant.leave_segment(person, segment);
     }
-    setting
-        .program
-        .run(&["sync", "segments", "--full"])
-        .await
-        .expect(0);
+    for _ in 0..2 {
+        let full = ["sync", "segments", "--full"];
+        setting.program.run(&full).await.expect(0);
+    }
     setting.expect(&SEGMENTS).await;
 }
 
@@ -395,17 +402,14 @@ async fn a_brake_holds_back_what_an_empty_list_would_delete() {
     );
     assert_eq!(setting.mirror.value::<i64>(living).await, 40);
 
-    // Members of all accounts seem to be gone: the first few may be, the others stay.
+    // Members of all accounts seem to be gone: all stay, however many runs come.
     tenant.hide_only(&[List::AccountUsers]);
-    setting.program.run(&["sync", "accounts"]).await.expect(4);
     let members = "select count(*) from account_users where _zephr_deleted_at is null";
-    let all = tenant
-        .truth_of(List::AccountUsers)
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count() as i64;
-    let left: i64 = setting.mirror.value(members).await;
-    assert!(left >= all - 10, "{left} of {all}");
+    let all: i64 = setting.mirror.value(members).await;
+    for _ in 0..3 {
+        setting.program.run(&["sync", "accounts"]).await.expect(4);
+        assert_eq!(setting.mirror.value::<i64>(members).await, all);
+    }
 
     // It was a mistake of the server's: the next run finds everybody again.
     tenant.hide_only(&[]);
@@ -465,7 +469,7 @@ async fn killed_at_any_moment_the_next_run_makes_it_right() {
     setting.simulator.tenant().edit(Edits {
         account_changes: 10,
         account_deletions: 3,
-        member_changes: 30,
+        member_changes: 10,
         ..Edits::NONE
     });
     for phases in [1, 2, 3, 4, 6, 8, 11, 14, 18] {
@@ -477,7 +481,9 @@ async fn killed_at_any_moment_the_next_run_makes_it_right() {
         }
         running.kill().await;
     }
-    program.run(&["sync", "accounts", "--full"]).await.expect(0);
+    for _ in 0..2 {
+        program.run(&["sync", "accounts", "--full"]).await.expect(0);
+    }
     setting.expect(&ACCOUNTS).await;
 }
 

@@ -228,7 +228,7 @@ impl Work<'_> {
         known: usize,
         manner: Manner,
     ) -> Result<Reading, Error> {
-        let expected = self.env.brakes.growth(known as i64, self.env.rpp);
+        let expected = self.growth(known as i64);
         let mut pass = listing::Pass::new(manner, expected);
         let mut read = Reading {
             rows: Vec::new(),

@@ -175,7 +175,7 @@ impl Work<'_> {
         living: i64,
     ) -> Result<(Pass, Judgement), Stop> {
         let mut pass = Pass::default();
-        let expected = self.env.brakes.growth(living, self.env.rpp);
+        let expected = self.growth(living);
         let mut reading = listing::Pass::new(manner, expected);
         loop {
             self.go_on()?;
