@@ -1,5 +1,5 @@
 //! A Zephr that is scripted and not simulated: the lists of a tenant as plain data, and answers as the API's contract and the vendor's reference show them. It
-//! shares no code with the program or its simulator, so what the two of them have misread is not misread here too. It checks no signature, counts what it is
+//! shares no reading of the API with the program or its simulator, so what the two of them have misread is not misread here too. It checks no signature, counts what it is
 //! asked for, and can be told to answer as no honest server would.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use zephr_sync::clock::Clock;
 
 use super::{Mirror, Program};
 
@@ -43,6 +44,9 @@ const FIRST: i64 = 1_577_836_800;
 
 /// From one to the next: seven hours.
 const STEP: i64 = 7 * 3_600;
+
+/// How the identifiers of items begin that are in no tenant. By id they are all there.
+const MADE_UP: &str = "made-up-";
 
 /// Requests that are remembered word by word.
 const REMEMBERED: usize = 12;
@@ -518,7 +522,8 @@ impl State {
                 } else {
                     USERS
                 };
-                match self.tenant.list(parents).iter().any(|one| one.id == *id) {
+                let parents = self.tenant.list(parents);
+                match id.starts_with(MADE_UP) || parents.iter().any(|one| one.id == *id) {
                     true => self.page(&template, path, Some(id), query),
                     false => not_found(),
                 }
@@ -534,7 +539,12 @@ impl State {
 
     /// One user or account.
     fn single(&mut self, list: &str, id: &str) -> Canned {
-        let Some(record) = self.tenant.list(list).iter().find(|one| one.id == id) else {
+        let made_up = id.starts_with(MADE_UP).then(|| Record {
+            id: id.to_owned(),
+            at: FIRST,
+        });
+        let known = self.tenant.list(list).iter().find(|one| one.id == id);
+        let Some(record) = known.or(made_up.as_ref()) else {
             return not_found();
         };
         let body = if list == ACCOUNTS {
@@ -635,7 +645,7 @@ impl State {
                 while page.items.len() < rpp {
                     self.invented += 1;
                     let made_up = Record {
-                        id: format!("made-up-{:08}", self.invented),
+                        id: format!("{MADE_UP}{:08}", self.invented),
                         at: asked.inside(self.invented),
                     };
                     page.items.push(item(template, parent, &made_up, 0));
@@ -662,7 +672,7 @@ impl State {
                 let window = format!("{}-{}", asked.after.unwrap_or(0), asked.before.unwrap_or(0));
                 let made_up: Vec<Record> = (0..=asked.rpp as u64)
                     .map(|number| Record {
-                        id: format!("in-{window}-{number:03}"),
+                        id: format!("{MADE_UP}{window}-{number:03}"),
                         at: asked.inside(number),
                     })
                     .collect();
@@ -682,7 +692,7 @@ impl State {
             Drift::Comes => {
                 let new = Record {
                     id: format!("new-{turn:06}"),
-                    at: Utc::now().timestamp(),
+                    at: Clock::system().unix_millis() as i64 / 1_000,
                 };
                 self.tenant.list(path).push(new);
             }
