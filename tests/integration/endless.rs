@@ -57,7 +57,6 @@ const OF_USERS: Family = Family {
     tenant: || Tenant::default().with(USERS, "u", 200),
 };
 
-/// Events are smaller than users, and pages of them larger.
 const OF_EVENTS: Family = Family {
     job: "events",
     path: EVENTS,
@@ -158,7 +157,8 @@ impl Habit {
     /// An export is read in windows that fit a page, so that it does not matter there which page was asked for.
     fn may_be_proven(self, family: Family, drift: Drift) -> bool {
         match self {
-            Self::IgnoresPage => family.is_export() || drift == Drift::Still,
+            // Somebody who comes is in the second answer, and who goes was in the first.
+            Self::IgnoresPage => family.is_export() || drift != Drift::Comes,
             Self::SamePage => family.is_export(),
             Self::IgnoresPageAndFilter
             | Self::IgnoresFilter

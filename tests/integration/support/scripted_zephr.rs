@@ -45,6 +45,9 @@ const FIRST: i64 = 1_577_836_800;
 /// From one to the next: seven hours.
 const STEP: i64 = 7 * 3_600;
 
+/// A page holds no more, whatever is asked for.
+const MOST_PER_PAGE: usize = 500;
+
 /// How the identifiers of items begin that are in no tenant. By id they are all there.
 const MADE_UP: &str = "made-up-";
 
@@ -361,7 +364,15 @@ impl Asked {
         };
         Self {
             page: number("page", 1),
-            rpp: number("rpp", if template == ACCOUNTS { 10 } else { 500 }),
+            rpp: number(
+                "rpp",
+                if template == ACCOUNTS {
+                    10
+                } else {
+                    MOST_PER_PAGE
+                },
+            )
+            .min(MOST_PER_PAGE),
             updated_after: time("since"),
             after: time(after),
             before: time(before),
