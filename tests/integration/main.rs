@@ -4,6 +4,7 @@
 mod api;
 mod attributes;
 mod awkward;
+mod bad_answers;
 mod behaviours;
 mod bulk_lookups;
 mod bulk_plan;
@@ -17,6 +18,7 @@ mod dbt;
 mod deletions;
 mod demo;
 mod drift;
+mod endless;
 mod erase;
 mod events;
 mod faults;

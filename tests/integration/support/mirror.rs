@@ -55,6 +55,25 @@ impl Mirror {
         }
     }
 
+    /// Another one with the same content.
+    pub async fn copy(&self) -> Self {
+        self.alone().await;
+        let copy = uuid::Uuid::new_v4().simple().to_string();
+        let (server, rest) = self.url.split_once("/test_").expect("our form of URL");
+        let (name, query) = rest.split_once('?').expect("our form of URL");
+        let mut connection = PgConnection::connect(cluster().await)
+            .await
+            .expect("the cluster answers");
+        let create = format!("create database test_{copy} template test_{name}");
+        connection
+            .execute(AssertSqlSafe(create))
+            .await
+            .expect("a database");
+        Self {
+            url: format!("{server}/test_{copy}?{query}"),
+        }
+    }
+
     /// A session in it, on the tenant's search path.
     pub async fn connect(&self) -> PgConnection {
         let options = PgConnectOptions::from_str(&self.url)
