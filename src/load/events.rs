@@ -32,18 +32,31 @@ pub async fn append(
     appended.await.map_err(merge::failure)
 }
 
-/// About how many events there are, as Postgres estimates it; none where it has no estimate yet.
+/// About how many events there are: counted where they are few, and as Postgres estimates it where they are many.
 ///
 /// # Errors
 /// As sqlx.
 pub async fn about(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
+    let counted = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from (select from user_events limit $1) as few"#,
+        COUNTED,
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if counted < COUNTED {
+        return Ok(counted);
+    }
+    let estimate = sqlx::query_scalar!(
         r#"select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint as "about!"
            from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'user_events'::regclass"#
     )
     .fetch_one(connection)
-    .await
+    .await?;
+    Ok(estimate.max(counted))
 }
+
+/// Up to so many events are counted to know how many there are: it takes some milliseconds.
+const COUNTED: i64 = 20_000;
 
 async fn insert(
     connection: &mut PgConnection,

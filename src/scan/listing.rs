@@ -39,6 +39,8 @@ pub struct Answer {
     pub total: Option<u64>,
     /// Whether it names a next page.
     pub next: bool,
+    /// Whether an item has a key.
+    pub keyed: bool,
 }
 
 /// One reading of a list from its beginning to its end.
@@ -58,6 +60,10 @@ pub struct Pass {
     told_alike: bool,
     /// The last answer with items named a next page.
     next: bool,
+    /// An item had a key.
+    keyed: bool,
+    /// Items on the first page.
+    first: u64,
     stale: u32,
     end: Option<End>,
 }
@@ -117,6 +123,8 @@ impl Pass {
             told: None,
             told_alike: true,
             next: false,
+            keyed: false,
+            first: 0,
             stale: 0,
             end: None,
         }
@@ -159,14 +167,17 @@ impl Pass {
             });
         }
         if answer.fresh == 0 && self.pages > 0 {
-            // A server that knows no pages sends the first one again.
-            return Some(if self.pages == 1 {
+            return Some(if self.pages == 1 && self.is_all_of_it() {
                 End::OneAnswer
             } else {
                 End::Stale
             });
         }
         self.told_alike &= answer.total.is_some() && (self.pages == 0 || answer.total == self.told);
+        if self.pages == 0 {
+            self.first = answer.items;
+        }
+        self.keyed |= answer.keyed;
         self.pages += 1;
         self.seen += answer.fresh;
         self.received += answer.items;
@@ -194,6 +205,16 @@ impl Pass {
                 (all_there && tells && !answer.next).then_some(End::Reached)
             }
         }
+    }
+
+    /// A server that knows no pages sends the first one again, and then that is all there is; but not where it is as full as was asked for, for then it only ignores
+    /// the number, and not where nothing tells its items apart.
+    fn is_all_of_it(&self) -> bool {
+        let is_full = match self.manner {
+            Manner::Once => false,
+            Manner::ByPage { rpp, .. } => self.first == rpp,
+        };
+        self.keyed && !is_full
     }
 
     /// What may be made of it.
@@ -232,6 +253,7 @@ mod tests {
         Answer {
             items,
             fresh: items,
+            keyed: true,
             ..Answer::default()
         }
     }
@@ -262,13 +284,17 @@ mod tests {
         fresh: 0,
         total: None,
         next: false,
+        keyed: false,
     };
 
     #[test]
     fn one_answer_holds_all_unless_it_says_that_there_is_more() {
         assert_eq!(judged(Manner::Once, &[items(3)]), Judgement::Whole);
         assert_eq!(judged(Manner::Once, &[items(0)]), Judgement::Whole);
-        assert_eq!(judged(Manner::Once, &[of(12, items(3))]), Judgement::SaysMore);
+        assert_eq!(
+            judged(Manner::Once, &[of(12, items(3))]),
+            Judgement::SaysMore
+        );
         let next = Answer {
             next: true,
             ..items(3)
@@ -314,11 +340,17 @@ mod tests {
 
     #[test]
     fn pages_without_an_end_are_noticed() {
-        let again = Answer {
-            fresh: 0,
-            ..items(10)
+        let again = |answer: Answer| Answer { fresh: 0, ..answer };
+        let all = items(30);
+        assert_eq!(judged(PAGED, &[all, again(all)]), Judgement::Whole);
+        // It goes by the size and not by the number: there may be any number more.
+        let full = items(10);
+        assert_eq!(judged(PAGED, &[full, again(full)]), Judgement::Stale);
+        let keyless = Answer {
+            keyed: false,
+            ..items(1)
         };
-        assert_eq!(judged(PAGED, &[items(10), again]), Judgement::Whole);
+        assert_eq!(judged(PAGED, &[keyless, again(keyless)]), Judgement::Stale);
         let one_more = Answer {
             items: 40,
             fresh: 1,
@@ -332,9 +364,6 @@ mod tests {
             known: 40,
             allowed: 100,
         };
-        assert_eq!(
-            judged(PAGED, &[items(10); 11]),
-            Judgement::Grown(growth)
-        );
+        assert_eq!(judged(PAGED, &[items(10); 11]), Judgement::Grown(growth));
     }
 }

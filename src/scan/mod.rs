@@ -22,6 +22,9 @@ pub trait Source: Clone + Send + Sync + 'static {
     /// Why a page did not come.
     type Error: Send + 'static;
 
+    /// How people name what is asked: method and path.
+    fn endpoint(&self) -> &'static str;
+
     /// Asks for one page.
     fn page(&self, query: Query) -> impl Future<Output = Result<Page, Self::Error>> + Send;
 }

@@ -52,6 +52,8 @@ pub enum Reading {
     FilterIgnored,
     /// The answer was a 404, twice.
     NotFound,
+    /// It says that there are more, and its next page is the same one. What it shows is on the page.
+    Hides(Page),
 }
 
 /// What one answer to a window showed.
@@ -67,6 +69,18 @@ pub enum Look {
     FilterIgnored,
     /// The answer was a 404, twice.
     NotFound,
+    /// It says that there are more, and its next page is the same one. What it shows is on the page.
+    Hides(Page),
+}
+
+/// How much of a window one page holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    All,
+    /// There are more.
+    Some,
+    /// It has room, says that there are more, and does not show them on the next page.
+    Unknown,
 }
 
 /// A part that was read by page.
@@ -145,6 +159,11 @@ impl<S: Source> PartReader<S> {
         }
     }
 
+    /// How people name what is asked.
+    pub fn endpoint(&self) -> &'static str {
+        self.source.endpoint()
+    }
+
     /// The API's clock at the first answer.
     pub fn first_answer(&self) -> Option<DateTime<Utc>> {
         self.known().first_answer
@@ -194,6 +213,7 @@ impl<S: Source> PartReader<S> {
             Look::TooLarge(overflow) => Reading::TooLarge(overflow),
             Look::FilterIgnored => Reading::FilterIgnored,
             Look::NotFound => Reading::NotFound,
+            Look::Hides(page) => Reading::Hides(page),
             Look::Uncuttable => self.uncuttable(window, pages).await?,
         })
     }
@@ -203,13 +223,18 @@ impl<S: Source> PartReader<S> {
     /// # Errors
     /// As the source.
     pub async fn look(&self, window: Window) -> Result<Look, Stopped<S::Error>> {
-        let (whole, page) = self.first_page(window, self.asking.rpp).await?;
+        let (holds, page) = self.first_page(window, self.asking.rpp).await?;
         if page.not_found {
             return Ok(Look::NotFound);
         }
         if strays(window, &page) {
             return Ok(Look::FilterIgnored);
         }
+        let whole = match holds {
+            Holds::All => true,
+            Holds::Some => false,
+            Holds::Unknown => return Ok(Look::Hides(core(window, page))),
+        };
         let items = page.len() as u64;
         // Nobody without a date is in a window, as far as the server honours the filter: then cutting does not make such an answer smaller.
         let undated = window != Window::ALL
@@ -260,7 +285,7 @@ impl<S: Source> PartReader<S> {
         let mut last = self.pass(window, &belongs, pages).await?;
         let mut everybody = last.people.clone();
         let (mut proof, mut passes) = (Proof::None, 1);
-        while last.grown.is_none() && passes < MAX_PASSES {
+        while last.grown.is_none() && !last.repeats_unusable() && passes < MAX_PASSES {
             let next = self.pass(window, &belongs, pages).await?;
             passes += 1;
             everybody.0.extend(&next.people.0);
@@ -317,7 +342,7 @@ impl<S: Source> PartReader<S> {
         &self,
         window: Window,
         asked: u64,
-    ) -> Result<(bool, Page), Stopped<S::Error>> {
+    ) -> Result<(Holds, Page), Stopped<S::Error>> {
         let mut page = self.ask(window, asked, 1).await?;
         if page.not_found {
             // An answer that says nothing is asked for once more.
@@ -326,20 +351,22 @@ impl<S: Source> PartReader<S> {
         for _ in 0..UNCLEAR_TRIES {
             let items = page.len() as u64;
             if page.not_found {
-                return Ok((false, page));
+                return Ok((Holds::Some, page));
             }
             let judgement = self.known().signs.judge(asked, items, page.envelope);
             match judgement {
-                Judgement::Whole => return Ok((true, page)),
-                Judgement::More => return Ok((false, page)),
+                Judgement::Whole => return Ok((Holds::All, page)),
+                Judgement::More => return Ok((Holds::Some, page)),
                 Judgement::SaysMore | Judgement::Unclear => {
                     let (here, second) = (seen(&page), self.ask(window, asked, 2).await?);
                     if !second.is_empty() {
                         // A server that ignores the page number sends the same people again: that says nothing about a full page.
                         if !seen(&second).is_subset(&here) {
                             self.known().signs.more(asked, items);
+                        } else if judgement == Judgement::SaysMore && items < asked {
+                            return Ok((Holds::Unknown, page));
                         }
-                        return Ok((false, page));
+                        return Ok((Holds::Some, page));
                     }
                     let again = self.ask(window, asked, 1).await?;
                     let still = !again.not_found && stood_still(&here, &seen(&again));
@@ -350,12 +377,12 @@ impl<S: Source> PartReader<S> {
                             known.signs.contradicted(items, page.envelope);
                         }
                         drop(known);
-                        return Ok((true, page));
+                        return Ok((Holds::All, page));
                     }
                 }
             }
         }
-        Ok((false, page))
+        Ok((Holds::Some, page))
     }
 
     async fn uncuttable(
@@ -363,11 +390,11 @@ impl<S: Source> PartReader<S> {
         window: Window,
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<Reading, Stopped<S::Error>> {
-        let (whole, page) = self.first_page(window, VERY_LARGE_RPP).await?;
-        if whole {
-            return Ok(Reading::Whole(core(window, page)));
+        let (holds, page) = self.first_page(window, VERY_LARGE_RPP).await?;
+        match holds {
+            Holds::All => return Ok(Reading::Whole(core(window, page))),
+            Holds::Some | Holds::Unknown => drop(page),
         }
-        drop(page);
         let belongs = |item: &Item| item.registered_at.is_none_or(|at| window.contains(at));
         let read = self.agreeing_passes(window, belongs, pages).await?;
         Ok(Reading::ByPage(read))
@@ -397,7 +424,8 @@ impl<S: Source> PartReader<S> {
             let shown = here
                 .iter()
                 .filter(|id| first.contains(*id) || previous.contains(*id));
-            let is_known = shown.count() * 4 >= here.len() * 3;
+            let shown = shown.count();
+            let is_known = shown * 4 >= here.len() * 3;
             same = if is_known { same + 1 } else { 1 };
             let is_same = here == previous || (number > 2 && here == first);
             if same == SAME_PAGES {
@@ -412,7 +440,7 @@ impl<S: Source> PartReader<S> {
                 first.clone_from(&here);
             }
             previous = here;
-            pass.received += page.len() as u64;
+            pass.received += (page.len() - shown.min(page.len())) as u64;
             pass.usable |= !page.items.is_empty();
             pass.unusable |= page.rejects.iter().any(|reject| reject.id.is_none());
             page.items.retain(|item| belongs(item));
@@ -463,7 +491,7 @@ struct Pass {
     people: Sightings,
     /// Records that belong.
     rows: u64,
-    /// Records that came.
+    /// Records that came and had not just been shown.
     received: u64,
     end: PassEnd,
     /// Whether it showed a record that can be stored.
@@ -486,10 +514,16 @@ enum PassEnd {
 }
 
 impl Pass {
-    /// Whether it may have shown everybody. Where nothing but records without a key came, nothing tells them apart, and nothing tells whether there are more.
+    /// Whether all that came is a record without a key, again and again: the next pass would show the same.
+    fn repeats_unusable(&self) -> bool {
+        self.end == PassEnd::SamePages && !self.usable && self.unusable
+    }
+
+    /// Whether it may have shown everybody. Where nothing but a record without a key comes again and again, nothing tells whether it is always the same.
     fn shows_all(&self) -> bool {
         match self.end {
-            PassEnd::EmptyPage | PassEnd::SamePages => self.usable || !self.unusable,
+            PassEnd::EmptyPage => true,
+            PassEnd::SamePages => self.usable || !self.unusable,
             PassEnd::BrokenOff => false,
         }
     }

@@ -88,7 +88,10 @@ mod tests {
         let mut together = Together::default();
         assert_eq!(together.take_in(Windows(vec![0])), None);
         assert_eq!(together.take_in(Windows(vec![4])), None);
-        assert_eq!(together.take_in(Windows(vec![0])), Some(Windows(vec![0, 4, 0])));
+        assert_eq!(
+            together.take_in(Windows(vec![0])),
+            Some(Windows(vec![0, 4, 0]))
+        );
         assert_eq!(together.take_in(Windows(vec![20])), Some(Windows(vec![20])));
         assert!(!together.is_waiting());
     }

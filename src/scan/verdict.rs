@@ -57,14 +57,9 @@ impl Verdict {
 
     /// The verdict of this name.
     pub fn named(name: &str) -> Option<Self> {
-        [
-            Self::Proven,
-            Self::Agreed,
-            Self::Partial,
-            Self::Incomplete,
-        ]
-        .into_iter()
-        .find(|verdict| verdict.name() == name)
+        [Self::Proven, Self::Agreed, Self::Partial, Self::Incomplete]
+            .into_iter()
+            .find(|verdict| verdict.name() == name)
     }
 }
 
@@ -103,6 +98,8 @@ pub struct Parts {
     pub unproven: u64,
     /// Parts that were answered with 404, twice.
     pub not_found: u64,
+    /// Parts that say that they hold more than they show.
+    pub hidden: u64,
     /// The server sent somebody outside the window that was asked for.
     pub filter_ignored: bool,
     /// The server said that there is more where there was not.
@@ -122,8 +119,10 @@ impl Parts {
     }
 
     /// The verdict and its reason.
-    pub fn verdict(&self) -> (Verdict, String) {
-        let all = self.whole + self.passes + self.unproven + self.not_found;
+    ///
+    /// `endpoint` is what was asked, for people.
+    pub fn verdict(&self, endpoint: &str) -> (Verdict, String) {
+        let all = self.whole + self.passes + self.unproven + self.not_found + self.hidden;
         if self.filter_ignored {
             return (
                 Verdict::Incomplete,
@@ -131,12 +130,19 @@ impl Parts {
             );
         }
         if let Some(given_up) = self.given_up {
-            return (Verdict::Incomplete, given_up.to_string());
+            return (Verdict::Incomplete, format!("{endpoint}: {given_up}"));
         }
         if self.not_found > 0 {
             let reason = format!(
-                "the export answered 404 to {} of {all} parts, asked twice: that shows that something answers, not that nobody is there",
+                "{endpoint} answered 404 to {} of {all} parts, asked twice: that shows that something answers, not that nobody is there",
                 self.not_found
+            );
+            return (Verdict::Incomplete, reason);
+        }
+        if self.hidden > 0 {
+            let reason = format!(
+                "{endpoint} said for {} of {all} parts that there are more than it showed, and sent the same page again for the next one",
+                self.hidden
             );
             return (Verdict::Incomplete, reason);
         }
@@ -193,16 +199,16 @@ mod tests {
     fn the_weakest_part_decides() {
         let mut parts = Parts::default();
         parts.add(Proof::Whole);
-        assert_eq!(parts.verdict().0, Verdict::Proven);
+        assert_eq!(parts.verdict("GET /").0, Verdict::Proven);
         let contradicted = Parts {
             contradicted: true,
             ..parts
         };
-        assert_eq!(contradicted.verdict().0, Verdict::Agreed);
+        assert_eq!(contradicted.verdict("GET /").0, Verdict::Agreed);
         parts.add(Proof::Passes);
-        assert_eq!(parts.verdict().0, Verdict::Agreed);
+        assert_eq!(parts.verdict("GET /").0, Verdict::Agreed);
         parts.add(Proof::None);
-        assert_eq!(parts.verdict().0, Verdict::Incomplete);
+        assert_eq!(parts.verdict("GET /").0, Verdict::Incomplete);
         let whole = Parts {
             whole: 3,
             ..Parts::default()
@@ -221,7 +227,7 @@ mod tests {
                 ..whole
             },
         ] {
-            assert_eq!(weak.verdict().0, Verdict::Incomplete);
+            assert_eq!(weak.verdict("GET /").0, Verdict::Incomplete);
         }
     }
 

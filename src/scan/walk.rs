@@ -48,8 +48,8 @@ pub enum Found {
 /// So many answers in a row, and so many more for each that may be asked at once, may bring nothing that can be kept before a scan is given up: the server says each
 /// time that there is more than it sends. A century is halved 32 times before it is a second, and of two halves one is nearly always whole; dividing time into pieces
 /// costs an answer for each.
-const FRUITLESS: u32 = 48;
-const FRUITLESS_EACH: u32 = 4;
+const FRUITLESS: u32 = 24;
+const FRUITLESS_EACH: u32 = 2;
 
 /// A scan under way. Dropping it gives up what is in flight.
 #[derive(Debug)]
@@ -241,6 +241,14 @@ impl<S: Source> Walk<S> {
                 self.brought_nothing();
                 Step::Learned
             }
+            Answered::Window(window, Reading::Hides(page)) => {
+                self.plan.read_by_page(window);
+                self.parts.hidden += 1;
+                Step::Read(Fetched {
+                    page,
+                    completes: None,
+                })
+            }
             Answered::Window(window, Reading::ByPage(read)) => {
                 self.plan.read_by_page(window);
                 self.read_by_page(Part::Window(window), read);
@@ -366,7 +374,8 @@ impl<S: Source> Walk<S> {
     /// Counts an answer that brought nothing, and ends the scan after too many.
     fn brought_nothing(&mut self) {
         self.fruitless += 1;
-        let most = FRUITLESS + FRUITLESS_EACH * u32::try_from(self.in_flight).unwrap_or(u32::MAX / 8);
+        let most =
+            FRUITLESS + FRUITLESS_EACH * u32::try_from(self.in_flight).unwrap_or(u32::MAX / 8);
         if self.fruitless > most {
             self.give_up(GivenUp::Fruitless(self.fruitless));
         }
@@ -403,9 +412,7 @@ impl<S: Source> Walk<S> {
         self.ask_nothing_more();
         self.parts.filter_ignored = true;
         let (reader, pages) = (self.reader.clone(), pages.clone());
-        self.spawn(async move {
-            Ok(Answered::Everything(reader.everything(&pages).await?))
-        });
+        self.spawn(async move { Ok(Answered::Everything(reader.everything(&pages).await?)) });
     }
 
     fn whole(&mut self, window: Window, people: u64) {
@@ -431,7 +438,7 @@ impl<S: Source> Walk<S> {
 
     /// The verdict so far, and its reason.
     pub fn verdict(&self) -> (Verdict, String) {
-        let (verdict, mut reason) = self.parts().verdict();
+        let (verdict, mut reason) = self.parts().verdict(self.reader.endpoint());
         if let Some(from) = self.plan.left_out().and_then(|window| window.from) {
             reason.push_str(&format!(
                 "; what came after {} is left to the next run, since more came meanwhile than could be read",

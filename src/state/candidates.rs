@@ -163,20 +163,6 @@ pub async fn tombstone(
     Ok(done.rows_affected() as i64)
 }
 
-/// Forgets those in which this key stands: whoever is erased leaves nothing behind.
-///
-/// # Errors
-/// As sqlx.
-pub async fn forget(executor: impl PgExecutor<'_>, key: &str) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "delete from deletion_candidates where $1 = any(record_key)",
-        key,
-    )
-    .execute(executor)
-    .await?;
-    Ok(())
-}
-
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 /// The columns of a table's key, as SQL.
@@ -193,7 +179,11 @@ impl Columns {
     }
 
     fn prefixed(&self, alias: &str) -> String {
-        let names: Vec<String> = self.0.iter().map(|name| format!("{alias}.{name}")).collect();
+        let names: Vec<String> = self
+            .0
+            .iter()
+            .map(|name| format!("{alias}.{name}"))
+            .collect();
         names.join(", ")
     }
 

@@ -68,9 +68,18 @@ pub async fn remove(connection: &mut PgConnection, user_id: &str) -> Result<(), 
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!("delete from scan_notes where record_id = $1", user_id)
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query!(
+        "delete from scan_notes where record_id = $1 or $1 = any (string_to_array(record_id, ' '))",
+        user_id,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "delete from deletion_candidates where $1 = any (record_key)",
+        user_id,
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query!("delete from visits where parent_id = $1", user_id)
         .execute(&mut *connection)
         .await?;

@@ -31,6 +31,10 @@ const PAGES_WAITING: usize = 2;
 impl Source for Reader {
     type Error = zephr::Error;
 
+    fn endpoint(&self) -> &'static str {
+        "GET /v3/user-export"
+    }
+
     async fn page(&self, query: Query) -> Result<Page, zephr::Error> {
         self.export(query).await
     }
@@ -38,6 +42,10 @@ impl Source for Reader {
 
 impl Source for Events {
     type Error = zephr::Error;
+
+    fn endpoint(&self) -> &'static str {
+        "GET /v4/user-export"
+    }
 
     async fn page(&self, query: Query) -> Result<Page, zephr::Error> {
         self.page(query).await

@@ -214,6 +214,8 @@ struct Read {
     braked: Vec<String>,
     /// Lists that may not be read, and why.
     failed: Vec<(String, String)>,
+    /// A list had more than can be expected: what is below its rows is not asked for.
+    grown: bool,
     stopped: Option<Halt>,
 }
 
@@ -282,7 +284,7 @@ impl Work<'_> {
                 }
                 Err(Stop::Error(error)) => return Err(error),
             }
-            if read.stopped.is_some() {
+            if read.stopped.is_some() || read.grown {
                 break;
             }
         }

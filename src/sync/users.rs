@@ -8,9 +8,7 @@ use uuid::Uuid;
 
 use super::deletions::{Deletions, Settled};
 use super::progress::Phase;
-use super::run::{
-    self, Moves, Outcome, Run, interrupted, judged, too_many_rejects, unfinished,
-};
+use super::run::{self, Moves, Outcome, Run, interrupted, judged, too_many_rejects, unfinished};
 use super::scan::{self, Checkpoint, Committed, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::share::Lending;
@@ -287,10 +285,7 @@ impl Run<'_> {
 
     /// What is committed of a scan may weaken what its answers said: nothing is proven about a stretch that was read and not committed, nor by an export that shows
     /// nobody where users are known.
-    async fn of_committed(
-        &self,
-        committed: Committed,
-    ) -> Result<Option<(Verdict, String)>, Error> {
+    async fn of_committed(&self, committed: Committed) -> Result<Option<(Verdict, String)>, Error> {
         if committed.missing > 0 {
             let reason = format!(
                 "{} parts of the scan were read and are not committed: this is a fault of zephr-sync",
@@ -302,7 +297,11 @@ impl Run<'_> {
         if committed.rows > 0 || living.is_empty() {
             return Ok(None);
         }
-        let again = self.env.reader.export(crate::zephr::read::ONE_RECORD).await?;
+        let again = self
+            .env
+            .reader
+            .export(crate::zephr::read::ONE_RECORD)
+            .await?;
         Ok(Some(if again.is_empty() && !again.not_found {
             let reason = "the export showed nobody, asked twice, where the mirror holds living users: such an answer proves nothing by itself";
             (Verdict::Agreed, reason.to_owned())

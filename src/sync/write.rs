@@ -194,8 +194,7 @@ impl Batch {
                 });
                 self.window_times.push(page.answered_at);
                 let part = Part::Window(window);
-                self.done
-                    .push(super::done(part, Proof::Whole, rows as u64));
+                self.done.push(super::done(part, Proof::Whole, rows as u64));
             }
             None => self.pages.push((page.items, page.answered_at)),
         }

@@ -9,11 +9,12 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::canonical::SHARED_BYTES;
-use super::client::{Client, Request, Sent};
-use super::error::Error;
+use super::client::{Answer, Client, Request, Sent};
+use super::error::{Error, Failure};
 use super::event;
 use super::export;
 use super::governor::{Governor, Snapshot};
+use super::json::{self, Fields};
 use super::list::{self, Listed};
 use super::{timestamp, user};
 use crate::memory::Spare;
@@ -279,9 +280,7 @@ impl Reader {
             Request::get(path.replace("{}", &escaped(key))).shown_as(path.replace("{}", "{id}"));
         let read = self
             .client
-            .call(&request, |answer| {
-                export::document(answer).map(ToOwned::to_owned)
-            })
+            .call(&request, |answer| single(answer).map(ToOwned::to_owned))
             .await;
         match read {
             Err(error) if error.is_not_found() => Ok(None),
@@ -314,6 +313,20 @@ impl Reader {
     pub fn governor(&self) -> Snapshot {
         self.client.governor()
     }
+}
+
+/// A single item: an object with fields. Anything else says nothing about it, not even that it is there.
+fn single(answer: &Answer) -> Result<&RawValue, Failure> {
+    let root = export::document(answer)?;
+    let found = match Fields::of(root) {
+        Some(fields) if fields.names().next().is_some() => return Ok(root),
+        Some(_) => "an empty object".to_owned(),
+        None => json::kind(root).to_string(),
+    };
+    Err(Failure::Unexpected {
+        expected: "a single item",
+        found,
+    })
 }
 
 /// A key as a segment of a path.

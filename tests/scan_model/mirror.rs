@@ -106,7 +106,13 @@ impl Mirror {
             let (pages, mut received) = mpsc::channel(100_000);
             let steps = interruptions.next().copied().unwrap_or(usize::MAX);
             let ended = self
-                .steps(&mut walk, (steps, writing), &pages, &mut received, &mut committed)
+                .steps(
+                    &mut walk,
+                    (steps, writing),
+                    &pages,
+                    &mut received,
+                    &mut committed,
+                )
                 .await?;
             if ended {
                 self.end(&walk);
@@ -165,8 +171,8 @@ impl Mirror {
     fn compare(&self, Fetched { page, completes }: Fetched) -> Compared {
         let sent: BTreeSet<&str> = page.items.iter().map(|item| item.id.as_str()).collect();
         let missing = self.living.iter().filter(|(id, registered)| {
-            let belongs = completes
-                .is_some_and(|window| registered.is_some_and(|at| window.contains(at)));
+            let belongs =
+                completes.is_some_and(|window| registered.is_some_and(|at| window.contains(at)));
             belongs && !sent.contains(id.as_str())
         });
         let missing = missing.map(|(id, _)| id.clone()).collect();

@@ -127,6 +127,10 @@ impl Server {
 impl Source for Server {
     type Error = Endless;
 
+    fn endpoint(&self) -> &'static str {
+        "GET /v3/user-export"
+    }
+
     async fn page(&self, query: Query) -> Result<Page, Endless> {
         // Whoever else is under way gets a turn, so that answers and edits mix.
         tokio::task::yield_now().await;

@@ -7,4 +7,4 @@ from (
     where finished_at is not null and mode <> 'replay'
     order by job, finished_at desc
 ) as last_run
-where status <> 'succeeded' or verdict = 'incomplete'
+where status <> 'succeeded' or verdict in ('incomplete', 'partial')

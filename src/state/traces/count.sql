@@ -3,7 +3,10 @@ select 'rejects' as "name!", count(*) as "rows!"
 from rejects
 where record_id = $1 or exists (select from unnest($2::text[]) form where strpos(record, form) > 0)
 union all
-select 'scan_notes', count(*) from scan_notes where record_id = $1
+-- What a brake held back of another table names the table and the key.
+select 'scan_notes', count(*) from scan_notes where record_id = $1 or $1 = any (string_to_array(record_id, ' '))
+union all
+select 'deletion_candidates', count(*) from deletion_candidates where $1 = any (record_key)
 union all
 select 'visits', count(*) from visits where parent_id = $1
 union all

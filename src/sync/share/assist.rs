@@ -240,7 +240,7 @@ impl Helper {
                 answered_at: overflow.answered_at,
             },
             // What takes several answers is read by the leader, which knows who was seen in each.
-            Look::Uncuttable | Look::NotFound => Unread::Returned,
+            Look::Uncuttable | Look::NotFound | Look::Hides(_) => Unread::Returned,
             Look::FilterIgnored => Unread::Unfiltered,
         };
         let stood = offers::unread(&self.pool, claim, &unread, self.asked()).await?;

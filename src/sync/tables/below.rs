@@ -56,8 +56,10 @@ struct Heard {
     asked: usize,
     /// Answers that were lists.
     lists: u64,
-    /// Answers that were a 404.
+    /// Answers that were a 404, where no rows were known.
     not_found: u64,
+    /// Answers without any, where rows were known: an empty list, or a 404.
+    emptied: u64,
     /// Answers that may not have been all there is.
     open: u64,
 }
@@ -115,7 +117,8 @@ impl Work<'_> {
             let mut connection = self.store.pool().acquire().await?;
             round.state(&mut connection).await?
         };
-        read.judged.push(heard.judge(below, state, self.plan.extent));
+        read.judged
+            .push(heard.judge(below, state, self.plan.extent));
         if self.plan.is_sample() {
             return Ok(());
         }
@@ -266,6 +269,7 @@ impl Work<'_> {
                 for raw in &listed.items {
                     match maker.read(raw, Some((&below.parent_key, parent))) {
                         Ok(row) => {
+                            answer.keyed = true;
                             seen.insert(row.key.join("\u{0}"));
                             read.rows.push(row);
                         }
@@ -319,10 +323,16 @@ impl Work<'_> {
             let (rows, rejects) = match answer.said {
                 Said::These(rows, rejects) => {
                     heard.lists += 1;
+                    let is_emptied = rows.is_empty() && known.contains_key(&answer.parent);
+                    heard.emptied += u64::from(is_emptied);
                     (rows, rejects)
                 }
                 Said::NotFound => {
-                    heard.not_found += 1;
+                    if known.contains_key(&answer.parent) {
+                        heard.emptied += 1;
+                    } else {
+                        heard.not_found += 1;
+                    }
                     (Vec::new(), Vec::new())
                 }
                 Said::Some(rows, rejects) => {
@@ -398,7 +408,8 @@ impl Heard {
             );
             return (Verdict::Incomplete, words);
         }
-        if self.not_found > 0 && self.lists == 0 && below.not_found == NotFound::MeansNothing {
+        let answered = self.lists + self.emptied;
+        if self.not_found > 0 && answered == 0 && below.not_found == NotFound::MeansNothing {
             let words = format!(
                 "{name}: GET {path} answered 404 for all of {asked} {parents}: that shows that something answers, not that they have none"
             );
@@ -411,23 +422,29 @@ impl Heard {
             );
             return (Verdict::Partial, words);
         }
-        let not_found = match self.not_found {
-            0 => String::new(),
-            several => format!("; 404 for {several} of them, taken as none"),
-        };
+        let mut doubts = String::new();
+        if self.not_found > 0 {
+            doubts = format!("; 404 for {} of them, taken as none", self.not_found);
+        }
+        if self.emptied > 0 {
+            doubts.push_str(&format!(
+                "; GET {path} shows none for {} of which rows are known, which proves nothing by itself",
+                self.emptied
+            ));
+        }
         let is_all = match extent {
             Amount::Everything { .. } => true,
             Amount::Due | Amount::Sample(_) => asked as i64 >= all,
         };
         if is_all {
-            let verdict = if self.not_found > 0 {
-                Verdict::Agreed
-            } else {
+            let verdict = if doubts.is_empty() {
                 Verdict::Proven
+            } else {
+                Verdict::Agreed
             };
             return (
                 verdict,
-                format!("{name}: read for all {all} {parents}{not_found}"),
+                format!("{name}: read for all {all} {parents}{doubts}"),
             );
         }
         let since = oldest_visit.map_or_else(String::new, |oldest| {
@@ -435,9 +452,7 @@ impl Heard {
         });
         (
             Verdict::Agreed,
-            format!(
-                "{name}: read for {asked} of {all} {parents} in this run{since}{not_found}"
-            ),
+            format!("{name}: read for {asked} of {all} {parents} in this run{since}{doubts}"),
         )
     }
 }

@@ -67,11 +67,11 @@ impl Work<'_> {
         };
         let mut before: Option<(Pass, Judgement)> = None;
         let mut passes = 0;
-        let (pass, judged) = loop {
+        let (pass, last, judged) = loop {
             let (pass, judgement) = self.pass(list, manner, living).await?;
             passes += 1;
             if let Some(judged) = judged(list, &pass, judgement, living) {
-                break (pass, judged);
+                break (pass, judgement, judged);
             }
             let agrees = before
                 .as_ref()
@@ -84,7 +84,7 @@ impl Work<'_> {
                         "{}: two passes over {} pages agreed",
                         list.table.name, pass.pages
                     );
-                    break (pass, (Verdict::Agreed, words));
+                    break (pass, judgement, (Verdict::Agreed, words));
                 }
                 Judgement::Contradicts { told } if agrees || passes >= MAX_PASSES => {
                     let more = told.map_or("more, by its link to a next page".to_owned(), |told| {
@@ -96,7 +96,7 @@ impl Work<'_> {
                         list.path,
                         pass.seen()
                     );
-                    break (pass, (Verdict::Incomplete, words));
+                    break (pass, judgement, (Verdict::Incomplete, words));
                 }
                 Judgement::Whole
                 | Judgement::AsTold
@@ -112,15 +112,19 @@ impl Work<'_> {
                     "{}: GET {} was different in each of {passes} passes",
                     list.table.name, list.path
                 );
-                break (pass, (Verdict::Incomplete, words));
+                break (pass, judgement, (Verdict::Incomplete, words));
             }
             before = Some((pass, judgement));
         };
-        let judged = match self.contradicted_details(list, &pass, manner, living).await? {
+        let judged = match self
+            .contradicted_details(list, &pass, manner, living)
+            .await?
+        {
             Some(words) => (Verdict::Incomplete, words),
             None => judged,
         };
         let is_incomplete = judged.0 == Verdict::Incomplete;
+        read.grown |= matches!(last, Judgement::Grown(_));
         read.judged.push(judged);
         if self.plan.is_sample() || is_incomplete {
             return Ok(());
@@ -182,12 +186,7 @@ impl Work<'_> {
             let listed = self
                 .env
                 .reader
-                .list(
-                    &list.path,
-                    None,
-                    list.items.as_deref(),
-                    reading.asks_for(),
-                )
+                .list(&list.path, None, list.items.as_deref(), reading.asks_for())
                 .await?;
             let mut answer = listing::Answer {
                 not_found: listed.is_none(),
@@ -202,6 +201,7 @@ impl Work<'_> {
                     self.page(list, listed, &mut pass).await?;
                 }
                 answer.fresh = pass.seen() - before;
+                answer.keyed = !pass.keys.is_empty();
             }
             let goes_on = reading.goes_on(answer);
             if !goes_on {
@@ -339,7 +339,10 @@ impl Work<'_> {
                 self.settle(&list.table, living, read).await
             }
             Some(_) if missing.is_empty() => Ok(()),
-            Some(path) => self.ask_for_missing(list, path, pass, missing, living, read).await,
+            Some(path) => {
+                self.ask_for_missing(list, path, pass, missing, living, read)
+                    .await
+            }
         }
     }
 
