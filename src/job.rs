@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
+use crate::privacy::USERS;
 use crate::record::Resource;
 use crate::resource::{self, Step};
 use crate::schedule::{self, Timing, duration, order};
@@ -394,6 +395,23 @@ impl Job {
             .flat_map(|schedule| schedule.slots(after))
             .take(count)
             .collect()
+    }
+
+    /// The tables whose records may be read in part, by settings of the job.
+    pub fn tables(&self) -> Vec<&str> {
+        let steps = self.steps.iter().map(|step| match step {
+            Step::List(list) => list.table.name.as_ref(),
+            Step::Below(below) => below.table.name.as_ref(),
+        });
+        match self.resource {
+            Resource::Users => vec![USERS],
+            Resource::Events
+            | Resource::Schema
+            | Resource::Catalog
+            | Resource::Accounts
+            | Resource::Segments
+            | Resource::List => steps.collect(),
+        }
     }
 
     fn member(&self) -> order::Member<'_> {

@@ -16,6 +16,7 @@ mod events;
 mod pace;
 mod privacy;
 pub mod progress;
+mod reading;
 pub mod replay;
 mod run;
 mod scan;

@@ -158,8 +158,10 @@ impl WayBack {
         before.retain(|slug, _| after.contains_key(slug));
         self.sums.rows_planned += 1;
         for (slug, value) in &after {
-            self.sums
-                .count(slug, before.get(slug).map(AsRef::as_ref), value);
+            let pushed = before.get(slug).map(AsRef::as_ref);
+            // What comes back as text was not always text.
+            let as_text = wire::becomes_text(row.before().get(slug).map(AsRef::as_ref), value);
+            self.sums.count(slug, pushed, value, as_text);
         }
         new(State::Planned, Some(row.user_id.clone()), &before, &after)
     }
@@ -172,10 +174,7 @@ impl WayBack {
             let before = row.before().get(slug).map(AsRef::as_ref);
             match self.text_before(slug, before) {
                 Ok(Some(text)) => {
-                    values.insert(
-                        slug.clone(),
-                        wire::value(&self.fields, slug, &text, self.options.wire),
-                    );
+                    values.insert(slug.clone(), wire::again(before, &text, self.options.wire));
                 }
                 Ok(None) if self.options.clear => {
                     values.insert(slug.clone(), wire::string(""));

@@ -70,6 +70,9 @@ pub struct BulkArgs {
     /// How values are stored
     #[arg(long, value_enum)]
     pub bulk_stored: Option<Stored>,
+    /// Whether a boolean or a number is taken as a value too, and stored as it came
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub bulk_any_type: Option<bool>,
 }
 
 impl BulkArgs {
@@ -96,6 +99,7 @@ impl BulkArgs {
             values_checked: self.bulk_values_checked.unwrap_or(base.values_checked),
             empty_value: self.bulk_empty_value.unwrap_or(base.empty_value),
             stored: self.bulk_stored.unwrap_or(base.stored),
+            any_type: self.bulk_any_type.unwrap_or(base.any_type),
         }
     }
 }

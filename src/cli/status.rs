@@ -15,7 +15,7 @@ use crate::state::notes::{self, Note};
 use crate::state::runs::Run;
 use crate::state::verifications::{self, Verification};
 use crate::state::visits::Round;
-use crate::state::{checkpoints, leases, rejects, runs};
+use crate::state::{checkpoints, leases, readings, rejects, runs};
 
 #[derive(Debug, Serialize)]
 struct Document {
@@ -37,8 +37,19 @@ struct JobStatus {
     /// The run whose deletions a brake holds back, and how many they are.
     held_back: Option<HeldBack>,
     last_verification: Option<Verification>,
+    /// What the mirror holds and the job no longer reads: it stays as it was.
+    not_read: Vec<NotRead>,
     /// What the API tells one parent at a time, and how far the round has come.
     rounds: Vec<RoundStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct NotRead {
+    table_name: String,
+    part: String,
+    since: DateTime<Utc>,
+    #[serde(skip)]
+    words: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,6 +111,7 @@ async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document,
             last_run: runs::last_of(&mut connection, &job.name).await?,
             held_back: held_back(&mut connection, &job.name).await?,
             last_verification: verifications::last_of(&mut connection, &job.name).await?,
+            not_read: not_read(&mut connection, job).await?,
             rounds: rounds(&mut connection, job).await?,
         });
     }
@@ -107,6 +119,19 @@ async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document,
         jobs: statuses,
         rejects: rejects::count(&mut connection).await?,
     })
+}
+
+async fn not_read(connection: &mut PgConnection, job: &Job) -> Result<Vec<NotRead>, sqlx::Error> {
+    let parts = readings::of(connection, &job.tables()).await?;
+    let not_read = parts.into_iter().filter_map(|part| {
+        Some(NotRead {
+            words: part.words()?,
+            table_name: part.table_name,
+            part: part.part,
+            since: part.since,
+        })
+    });
+    Ok(not_read.collect())
 }
 
 /// Expected ends further away than this many runs are not reckoned out.
@@ -260,6 +285,15 @@ fn text(document: &Document) -> String {
             for round in &status.rounds {
                 text.push_str(&going_round(&status.job, round));
             }
+        }
+        for left in &status.not_read {
+            text.push_str(&format!("{}: {}.\n", status.job, left.words));
+        }
+        if !status.enabled && status.last_run.is_some() {
+            text.push_str(&format!(
+                "{}: switched off (enabled = false); what it read before stays as it was.\n",
+                status.job
+            ));
         }
         if let Some(windows) = status.unfinished_windows.filter(|windows| *windows > 0) {
             text.push_str(&format!(

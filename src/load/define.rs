@@ -62,11 +62,16 @@ const OWN: [(&str, &str, &str); 7] = [
     ),
 ];
 
-/// Makes the table, or adds the columns that its description has more. `path` is where its items come from, for the comment.
+/// Makes the table, or adds the columns that its description has more. `path` is where its items come from, for the comment. Answers the columns that the
+/// description has no more: what was read into them stays.
 ///
 /// # Errors
 /// A table of this name that has another key, or a column of another type.
-pub async fn list(connection: &mut PgConnection, table: &Table, path: &str) -> Result<(), Error> {
+pub async fn list(
+    connection: &mut PgConnection,
+    table: &Table,
+    path: &str,
+) -> Result<Vec<String>, Error> {
     let schema = super::data_schema(connection).await?;
     let name = format!("{schema}.{}", quoted(&table.name));
     let elsewhere: bool = sqlx::query_scalar(
@@ -104,14 +109,14 @@ pub async fn list(connection: &mut PgConnection, table: &Table, path: &str) -> R
         ));
     }
     connection.execute(AssertSqlSafe(sql)).await?;
-    check(connection, table).await?;
+    let left = check(connection, table).await?;
     connection
-        .execute(AssertSqlSafe(comments(table, path)))
+        .execute(AssertSqlSafe(comments(table, path, &left)))
         .await?;
-    Ok(())
+    Ok(left)
 }
 
-fn comments(table: &Table, path: &str) -> String {
+fn comments(table: &Table, path: &str, left: &[String]) -> String {
     let name = quoted(&table.name);
     let text = |text: String| text.replace('\'', "''");
     let mut sql = format!(
@@ -139,6 +144,12 @@ fn comments(table: &Table, path: &str) -> String {
         ));
     }
     sql.push_str(&format!("comment on column {name}.extra is 'Everything else that was sent about it and has no column of its own.';"));
+    for column in left {
+        sql.push_str(&format!(
+            "comment on column {name}.{} is 'No longer read, since the job file does not name it. What was read before stays; what is sent now is in extra.';",
+            quoted(column)
+        ));
+    }
     for (column, _, meaning) in OWN {
         sql.push_str(&format!(
             "comment on column {name}.{column} is '{meaning}';"
@@ -147,7 +158,8 @@ fn comments(table: &Table, path: &str) -> String {
     sql
 }
 
-async fn check(connection: &mut PgConnection, table: &Table) -> Result<(), Error> {
+/// Whether the table is that of this description. Answers the columns it has beside those.
+async fn check(connection: &mut PgConnection, table: &Table) -> Result<Vec<String>, Error> {
     let different = |what: String| Error::Different {
         table: table.name.to_string(),
         what,
@@ -187,5 +199,11 @@ async fn check(connection: &mut PgConnection, table: &Table) -> Result<(), Error
             return Err(different(format!("type of {name}: {is}")));
         }
     }
-    Ok(())
+    let is_described = |name: &str| {
+        name == "extra"
+            || OWN.iter().any(|(own, _, _)| *own == name)
+            || table.all_columns().any(|column| column.name == name)
+    };
+    let names = there.into_iter().map(|(name, _, _)| name);
+    Ok(names.filter(|name| !is_described(name)).collect())
 }

@@ -12,8 +12,8 @@ use chrono::{DateTime, Utc};
 use sqlx::{Acquire, PgConnection};
 use uuid::Uuid;
 
-use super::rows;
-use crate::record::{HASH_BYTES, User};
+use super::{rows, sample};
+use crate::record::{HASH_BYTES, Mirrored, User};
 use crate::resource::grants::USER_GRANTS;
 use crate::table::Row;
 
@@ -40,7 +40,10 @@ pub enum Failure {
     Database(sqlx::Error),
 }
 
-/// Merges users. Either all are merged or, on a failure, none: the transaction goes on from before the call.
+/// Decides whether a user is another one than in the mirror, and completes it from there: it may only be read in another way than before.
+pub type Settle<'a> = &'a (dyn Fn(&Mirrored, &mut User) -> bool + Sync);
+
+/// Merges users. Either all are merged or, on a failure, none: the transaction goes on from before the call. Who is equal after all is no longer among them.
 ///
 /// # Errors
 /// [`Failure::Unstorable`] asks the caller to try with fewer rows until the one is found that cannot be stored.
@@ -49,15 +52,29 @@ pub async fn users(
     run_id: Uuid,
     rows: &mut Vec<Extracted>,
 ) -> Result<Merged, Failure> {
+    settled(connection, run_id, &|_, _| true, rows).await
+}
+
+/// The same, where users with another hash are looked at once more.
+///
+/// # Errors
+/// As [`users`].
+pub async fn settled(
+    connection: &mut PgConnection,
+    run_id: Uuid,
+    settle: Settle<'_>,
+    rows: &mut Vec<Extracted>,
+) -> Result<Merged, Failure> {
     let asked = rows.len() as i64;
-    let merged = match attempt(connection, run_id, rows, New::Copied).await {
+    let merged = match attempt(connection, run_id, settle, rows, New::Copied).await {
         // Another writer added one of them between the look and the COPY: now it is seen.
         Err(error) if is_there_already(&error) => {
-            attempt(connection, run_id, rows, New::Upserted).await
+            attempt(connection, run_id, settle, rows, New::Upserted).await
         }
         other => other,
     };
-    let merged = merged.map_err(failure)?;
+    let (merged, same) = merged.map_err(failure)?;
+    rows.retain(|(user, _)| !same.contains(&user.user_id));
     Ok(Merged {
         unchanged: asked - merged.inserted - merged.updated,
         ..merged
@@ -73,14 +90,18 @@ enum New {
     Upserted,
 }
 
+/// What was merged, and who is the same but for how it is read.
+type Attempted = (Merged, HashSet<String>);
+
 async fn attempt(
     connection: &mut PgConnection,
     run_id: Uuid,
+    settle: Settle<'_>,
     rows: &mut Vec<Extracted>,
     new: New,
-) -> Result<Merged, sqlx::Error> {
+) -> Result<Attempted, sqlx::Error> {
     let mut savepoint = connection.begin().await?;
-    let merged = merge(&mut savepoint, run_id, rows, new).await?;
+    let merged = merge(&mut savepoint, run_id, settle, rows, new).await?;
     savepoint.commit().await?;
     Ok(merged)
 }
@@ -116,9 +137,10 @@ fn unstorable(error: &sqlx::Error) -> Option<String> {
 async fn merge(
     connection: &mut PgConnection,
     run_id: Uuid,
+    settle: Settle<'_>,
     rows: &mut Vec<Extracted>,
     new: New,
-) -> Result<Merged, sqlx::Error> {
+) -> Result<Attempted, sqlx::Error> {
     rows.sort_unstable_by(|(a, _), (b, _)| a.user_id.cmp(&b.user_id));
     let known = lock(connection, run_id, rows).await?;
     rows.retain(|(user, extracted_at)| {
@@ -130,28 +152,80 @@ async fn merge(
             known.hash != Some(user.hash) && !older
         })
     });
+    let is_alive = |user: &User| (known.get(&user.user_id)).is_some_and(|row| row.hash.is_some());
+    let same = same(connection, settle, rows, is_alive).await?;
     let is_known = |row: &&Extracted| known.contains_key(&row.0.user_id);
-    let updated: Vec<&Extracted> = rows.iter().filter(is_known).collect();
-    let ids: Vec<&str> = updated
-        .iter()
-        .map(|(user, _)| user.user_id.as_str())
-        .collect();
+    let is_same = |row: &&Extracted| same.contains(&row.0.user_id);
+    let there: Vec<&Extracted> = rows.iter().filter(is_known).collect();
+    let (reread, updated): (Vec<&Extracted>, Vec<&Extracted>) =
+        there.iter().partition(|row| is_same(row));
+    let (ids, changed) = (ids_of(&there), ids_of(&updated));
     let (copied, upserted) = match new {
         New::Copied => (rows.iter().filter(|row| !is_known(row)).collect(), updated),
-        New::Upserted => (Vec::new(), rows.iter().collect()),
+        New::Upserted => (
+            Vec::new(),
+            rows.iter().filter(|row| !is_same(row)).collect(),
+        ),
     };
     copy::users(connection, run_id, &copied).await?;
     if !upserted.is_empty() {
-        let superseded_at = supersede(connection, &ids).await?;
+        let superseded_at = supersede(connection, &changed).await?;
         upsert(connection, run_id, &upserted, superseded_at).await?;
-        foreign_keys(connection, run_id, &upserted, &ids).await?;
+        foreign_keys(connection, run_id, &upserted, &changed).await?;
+    }
+    if !reread.is_empty() {
+        rewrite(connection, &reread).await?;
+        foreign_keys(connection, run_id, &reread, &ids_of(&reread)).await?;
     }
     grants(connection, run_id, rows, &ids).await?;
-    Ok(Merged {
+    let merged = Merged {
         inserted: (rows.len() - ids.len()) as i64,
-        updated: ids.len() as i64,
+        updated: changed.len() as i64,
         unchanged: 0,
-    })
+    };
+    Ok((merged, same))
+}
+
+fn ids_of<'a>(rows: &[&'a Extracted]) -> Vec<&'a str> {
+    rows.iter().map(|(user, _)| user.user_id.as_str()).collect()
+}
+
+/// Who of these is the same user as in the mirror, after all. All are completed from there.
+async fn same(
+    connection: &mut PgConnection,
+    settle: Settle<'_>,
+    rows: &mut [Extracted],
+    may_be_there: impl Fn(&User) -> bool,
+) -> Result<HashSet<String>, sqlx::Error> {
+    let ids: Vec<&str> = (rows.iter())
+        .filter(|(user, _)| may_be_there(user))
+        .map(|(user, _)| user.user_id.as_str())
+        .collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let stored = sample::rows(connection, &ids).await?;
+    let stored: HashMap<&str, &Mirrored> = (stored.iter())
+        .map(|row| (row.user_id.as_str(), row))
+        .collect();
+    let users = rows.iter_mut().map(|(user, _)| user);
+    let same = users.filter_map(|user| {
+        let stored = stored.get(user.user_id.as_str())?;
+        (!settle(stored, user)).then(|| user.user_id.clone())
+    });
+    Ok(same.collect())
+}
+
+/// How many of these users are living and the same as in the mirror.
+///
+/// # Errors
+/// As sqlx.
+pub async fn count_same(
+    connection: &mut PgConnection,
+    settle: Settle<'_>,
+    rows: &mut [Extracted],
+) -> Result<i64, sqlx::Error> {
+    Ok(same(connection, settle, rows, |_| true).await?.len() as i64)
 }
 
 /// A row that is there.
@@ -253,6 +327,29 @@ pub async fn tombstone(
     let gone = rows::living_below(connection, &USER_GRANTS, "user_id", &living).await?;
     rows::tombstone(connection, &USER_GRANTS, run_id, &gone).await?;
     Ok(living.len() as i64)
+}
+
+/// Writes rows as they are read now. Their users are the same, so neither is there a new version nor do their rows count as changed.
+async fn rewrite(connection: &mut PgConnection, rows: &[&Extracted]) -> Result<(), sqlx::Error> {
+    let issues = column(rows, User::issues_as_json);
+    sqlx::query_file!(
+        "src/load/merge/users_reread.sql",
+        &column(rows, |user| user.user_id.as_str()) as &[&str],
+        &column(rows, |user| user.email.as_deref()) as &[Option<&str>],
+        &column(rows, |user| user.username.as_deref()) as &[Option<&str>],
+        &column(rows, |user| user.email_verified) as &[Option<bool>],
+        &column(rows, |user| user.tracking_id.as_deref()) as &[Option<&str>],
+        &column(rows, |user| user.registered_at) as &[Option<DateTime<Utc>>],
+        &column(rows, |user| user.registration_tenant.as_deref()) as &[Option<&str>],
+        &column(rows, |user| user.attributes.as_deref()) as &[Option<&str>],
+        &column(rows, |user| user.extra.as_str()) as &[&str],
+        &rows.iter().map(|(_, at)| *at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+        &column(rows, |user| user.hash.as_slice()) as &[&[u8]],
+        &issues as &[Option<String>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 async fn upsert(

@@ -83,6 +83,11 @@ impl Choices {
             .filter_map(|(name, action)| Some((target(name)?, *action)))
     }
 
+    /// What is hashed or dropped, by the names in the settings.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// What these do that earlier ones did not: what is to be done with rows that were stored under those. What they kept hashed stays as it is where these keep
     /// it again, until it is read anew.
     pub fn since(&self, earlier: &Self) -> Self {
@@ -91,6 +96,15 @@ impl Choices {
             .iter()
             .filter(|(name, action)| earlier.of(name) != **action);
         Self(new.map(|(name, action)| (name.clone(), *action)).collect())
+    }
+}
+
+impl FromIterator<(String, Action)> for Choices {
+    fn from_iter<I: IntoIterator<Item = (String, Action)>>(names: I) -> Self {
+        let chosen = names
+            .into_iter()
+            .filter(|(_, action)| *action != Action::Keep);
+        Self(chosen.collect())
     }
 }
 

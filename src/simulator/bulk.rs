@@ -147,7 +147,7 @@ pub enum EmptyValue {
     FailsRow,
 }
 
-/// How values are stored; they always come as strings.
+/// How strings are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stored {
@@ -200,6 +200,8 @@ pub struct Bulk {
     pub empty_value: EmptyValue,
     /// How values are stored.
     pub stored: Stored,
+    /// Whether a boolean or a number is taken too, and stored as it came. The reference knows strings only, so never drawn: ask for it.
+    pub any_type: bool,
 }
 
 impl Bulk {
@@ -226,6 +228,7 @@ impl Bulk {
             values_checked: false,
             empty_value: EmptyValue::Clears,
             stored: Stored::AsSent,
+            any_type: false,
         }
     }
 
@@ -280,6 +283,7 @@ impl Bulk {
                 EmptyValue::FailsRow,
             ]),
             stored: choices.pick(&[Stored::AsSent, Stored::Typed]),
+            any_type: false,
         }
     }
 }

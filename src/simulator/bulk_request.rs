@@ -40,6 +40,8 @@ pub(super) enum Action {
     Set {
         field: String,
         value: Option<String>,
+        /// The JSON of a boolean or a number, which some tenants take.
+        typed: Option<String>,
     },
     Delete,
 }
@@ -102,10 +104,13 @@ fn action(value: &Value) -> Result<Action, &'static str> {
         Some("set-attribute") => {
             let attribute = value.get("attribute").ok_or("attribute is missing")?;
             let field = attribute.get("field").and_then(Value::as_str);
-            let text = attribute.get("value").and_then(Value::as_str);
+            let value = attribute.get("value");
+            let text = value.and_then(Value::as_str);
+            let typed = value.filter(|value| value.is_boolean() || value.is_number());
             Ok(Action::Set {
                 field: field.ok_or("field must be a string")?.to_owned(),
                 value: text.map(str::to_owned),
+                typed: typed.map(Value::to_string),
             })
         }
         Some(_) | None => Err("type must be set-attribute or delete-user"),

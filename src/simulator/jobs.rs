@@ -292,14 +292,20 @@ impl Turn<'_, '_> {
                 }
                 (Identifier::ForeignKey { .. }, None) => None,
             };
-            let (does, field, value) = match action {
-                Action::Set { field, value } => (Does::SetAttribute, Some(field), value),
-                Action::Delete => (Does::DeleteUser, None, None),
+            let (does, field, value, typed) = match action {
+                Action::Set {
+                    field,
+                    value,
+                    typed,
+                } => (Does::SetAttribute, Some(field), value, typed),
+                Action::Delete => (Does::DeleteUser, None, None, None),
             };
             let before = index.and_then(|index| self.before(index, field.as_deref()));
             let outcome = match (index, &field) {
                 (None, _) => Err("no such user"),
-                (Some(index), Some(field)) => self.set(index, field, value.as_deref()),
+                (Some(index), Some(field)) => {
+                    self.set(index, field, value.as_deref(), typed.as_deref())
+                }
                 (Some(index), None) => {
                     self.editing.expel(index);
                     Ok("the user was deleted")
@@ -348,9 +354,13 @@ impl Turn<'_, '_> {
         index: u32,
         field: &str,
         value: Option<&str>,
+        typed: Option<&str>,
     ) -> Result<&'static str, &'static str> {
-        let value = value.ok_or("the value is not a string")?;
-        let value = self.schema.judge(self.bulk, field, value)?;
+        let typed = typed.filter(|_| self.bulk.any_type);
+        let said = value.or(typed).ok_or("the value is not a string")?;
+        let judged = self.schema.judge(self.bulk, field, said)?;
+        let as_sent = typed.and_then(|json| RawValue::from_string(json.to_owned()).ok());
+        let value = as_sent.or(judged);
         let second = u32::try_from(self.at.as_secs()).unwrap_or(u32::MAX);
         self.editing.touch(index, second, |change| {
             change.attributes.insert(field.to_owned(), value);

@@ -61,7 +61,9 @@ pub(super) fn accept(call: &Call<'_>) -> Answer {
 fn bad_entry(tenant: &Tenant, bulk: &Bulk, entries: &[Entry]) -> Option<String> {
     let schema = tenant.read_schema();
     let wrong_action = |action: &Action| match action {
-        Action::Set { value: None, .. } => Some("the value is not a string"),
+        Action::Set {
+            value: None, typed, ..
+        } if typed.is_none() || !bulk.any_type => Some("the value is not a string"),
         Action::Set { field, .. } if !schema.allows(bulk, field) => Some("no such attribute"),
         Action::Set { .. } | Action::Delete => None,
     };

@@ -17,6 +17,7 @@ pub mod notes;
 pub mod notices;
 pub mod offers;
 pub mod privacy;
+pub mod readings;
 pub mod rejects;
 pub mod retention;
 pub mod runs;

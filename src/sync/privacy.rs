@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
 
-use super::Error;
+use super::{Error, reading};
 use crate::load::redact::{self, Place, Versions};
 use crate::privacy::{Action, Policy, Rules, USERS};
 use crate::record::{Mirrored, Resource, User};
@@ -31,6 +31,7 @@ pub(super) async fn follow(
     let mut transaction = pool.begin().await?;
     token.fence(&mut transaction).await?;
     let followed = privacy::followed_alone(&mut transaction).await?;
+    reading::follow(&mut transaction, &followed, policy.choices()).await?;
     let new = policy.with(policy.choices().since(&followed));
     let rules = user::rules(&new);
     if !rules.is_empty() {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::progress::{Phase, Progress};
 use super::write::Merge;
-use super::{Error, RECORD_TIMEOUT, holder_name, privacy};
+use super::{Error, RECORD_TIMEOUT, holder_name, privacy, reading};
 use crate::lifecycle::Shutdown;
 use crate::load::freshness;
 use crate::postgres::connect::Database;
@@ -232,6 +232,8 @@ impl Replay<'_> {
             ..Counts::default()
         };
         let mut unstorable = Vec::new();
+        let ignored = self.env.ignored;
+        let reading = reading::noted(&mut transaction, ignored, self.env.privacy).await?;
         let items = batch.items.iter();
         let items = items
             .map(|(_, item, at)| (item.clone(), Some(*at)))
@@ -239,6 +241,7 @@ impl Replay<'_> {
         Merge::merge(
             &mut transaction,
             self.run_id,
+            &reading,
             items,
             &mut counts,
             &mut unstorable,

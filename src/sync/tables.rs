@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::progress::Phase;
 use super::run::{Moves, Outcome, Run, interrupted, judged, too_many_rejects};
 use super::scope::Scope;
-use super::{Ended, Environment, Error, Extent, holder_name, privacy};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading};
 use crate::attributes;
 use crate::job::Job;
 use crate::load::define;
@@ -29,7 +29,7 @@ use crate::scan::verdict::{Growth, Verdict};
 use crate::state::leases::{self, Holder};
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending};
-use crate::state::{checkpoints, erasures};
+use crate::state::{checkpoints, erasures, readings};
 use crate::telemetry::field;
 use crate::zephr;
 use store::Store;
@@ -385,7 +385,10 @@ impl Run<'_> {
             self.follow_schema().await?;
         }
         let (verdict, reason) = read.verdict();
-        let mut outcome = judged(verdict, reason);
+        let mut outcome = judged(
+            verdict,
+            reading::said(self.pool, &job.tables(), reason).await?,
+        );
         let finished = match plan.extent {
             Amount::Everything { .. } => {
                 Moves::Finished(plan.scan_id, checkpoints::Learned::default())
@@ -427,7 +430,8 @@ impl Run<'_> {
             };
             let mut transaction = self.pool.begin().await?;
             self.lease.token().fence(&mut transaction).await?;
-            define::list(&mut transaction, table, path).await?;
+            let left = define::list(&mut transaction, table, path).await?;
+            readings::note_left_columns(&mut *transaction, self.run_id, &table.name, &left).await?;
             transaction.commit().await?;
         }
         Ok(())

@@ -13,9 +13,10 @@ use super::scan::{self, Checkpoint, Committed, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::share::Lending;
 use super::write::{self, Destination, Merge};
-use super::{Ended, Environment, Error, Extent, holder_name, privacy, tidy};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading, tidy};
 use crate::job::Job;
 use crate::load::compare;
+use crate::privacy::USERS;
 use crate::record::Resource;
 use crate::scan::verdict::Verdict;
 use crate::scan::whole::Learned;
@@ -75,7 +76,9 @@ pub async fn dry_run(
     let pool = env.database.pool(write::WRITERS);
     let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
     let erased = Arc::new(erasures::erased(&pool, env.privacy.key()).await?);
-    let destination = Destination::Compare(pool.clone(), Arc::clone(&env.progress), erased);
+    let reading = reading::known(&mut *pool.acquire().await?, &env.reader, &env.privacy).await?;
+    let destination =
+        Destination::Compare(pool.clone(), Arc::clone(&env.progress), erased, reading);
     let known = known(&pool, &job.name).await?;
     let asking = asking_for_users(env, scope.since(), known);
     let mut scan = Scan::new(
@@ -164,6 +167,9 @@ impl Run<'_> {
         let schema = env.database.schemas().data();
         privacy::follow(self.pool, self.lease.token(), schema, &env.privacy).await?;
         let erased = erasures::erased(self.pool, env.privacy.key()).await?;
+        let token = self.lease.token();
+        let reading =
+            reading::begin(self.pool, token, self.run_id, &env.reader, &env.privacy).await?;
         let merge = Merge::new(
             writers.clone(),
             self.lease.token(),
@@ -172,7 +178,7 @@ impl Run<'_> {
             scope.kept(),
             Arc::clone(&env.progress),
         );
-        let destination = Destination::Merge(merge.without(erased));
+        let destination = Destination::Merge(merge.without(erased).reading(reading));
         let known = known(self.pool, self.job).await?;
         let asking = asking_for_users(env, scope.since(), known);
         let mut scan = Scan::new(
@@ -216,6 +222,7 @@ impl Run<'_> {
         }
         env.progress.enter(Phase::ScanRead);
         let (verdict, reason) = scan.walk.verdict();
+        let reason = reading::said(self.pool, &[USERS], reason).await?;
         let settled = self.settle(scope, &scan, verdict, reason).await?;
         tidy::users(writers, env.progress.counts()).await;
         Ok(settled)
@@ -255,6 +262,7 @@ impl Run<'_> {
                 },
                 Verdict::Proven | Verdict::Agreed | Verdict::Partial,
             ) => {
+                reading::whole(self.pool, self.lease.token(), scan_id).await?;
                 let deletions = self.deletions(scan_id);
                 deletions.note_missing(scan.walk.by_page()).await?;
                 let learned = scan.walk.reader().learned();

@@ -14,8 +14,9 @@ use uuid::Uuid;
 use super::Error;
 use super::progress::Progress;
 use crate::load::compare::{self, Group, Range};
+use crate::load::merge::{self as load, Extracted};
 use crate::privacy::Erased;
-use crate::record::{Item, Reject};
+use crate::record::{Item, Mirrored, Reject, User};
 use crate::scan::part::Fetched;
 use crate::scan::verdict::Proof;
 use crate::scan::walk::Part;
@@ -23,6 +24,7 @@ use crate::state::notes::{self, Note};
 use crate::state::runs::Counts;
 use crate::state::windows;
 use crate::telemetry::span::{Span, Work};
+use crate::zephr::reread::Reading;
 use crate::zephr::user;
 pub use append::Append;
 pub use merge::{Kept, Merge};
@@ -42,7 +44,7 @@ pub enum Destination {
     /// Into the mirror.
     Merge(Merge),
     /// Nowhere: they are compared in a session that may only read.
-    Compare(PgPool, Arc<Progress>, Arc<Erased>),
+    Compare(PgPool, Arc<Progress>, Arc<Erased>, Arc<Reading>),
     /// Into the events.
     Append(Append),
     /// Nowhere: the events among them that are not there are counted.
@@ -119,8 +121,9 @@ async fn write_all(
 ) -> Result<(), Error> {
     match destination {
         Destination::Merge(merge) => merge.write_all(pages).await,
-        Destination::Compare(pool, progress, erased) => {
-            each(pages, |batch| compare_only(pool, progress, erased, batch)).await
+        Destination::Compare(pool, progress, erased, reading) => {
+            let compare = |batch| compare_only(pool, progress, erased, reading, batch);
+            each(pages, compare).await
         }
         Destination::Append(append) => each(pages, |batch| append.write(batch)).await,
         Destination::Count(pool, progress) => {
@@ -271,6 +274,7 @@ async fn compare_only(
     pool: &PgPool,
     progress: &Progress,
     erased: &Erased,
+    reading: &Reading,
     mut batch: Batch,
 ) -> Result<(), Error> {
     let erased = batch.without(erased).len() as i64;
@@ -285,7 +289,12 @@ async fn compare_only(
     let ids: Vec<&str> = items.iter().map(|(item, _)| item.id.as_str()).collect();
     let hashes: Vec<&[u8]> = items.iter().map(|(item, _)| item.hash.as_slice()).collect();
     let known = compare::known(&mut transaction, &ids, &hashes).await?;
-    counts.updated = known.different;
+    let settle = |stored: &Mirrored, user: &mut User| reading.settle(stored, user);
+    let mut rows: Vec<Extracted> = (items.iter())
+        .map(|(item, at)| (user::row(item), *at))
+        .collect();
+    let same = load::count_same(&mut transaction, &settle, &mut rows).await?;
+    counts.updated = known.different + known.equal - same;
     counts.inserted = items.len() as i64 - known.different - known.equal;
     counts.unchanged = counts.read - counts.inserted - counts.updated - counts.rejected - erased;
     transaction.commit().await?;

@@ -47,6 +47,20 @@ pub fn users(mirrored: &Mirrored, shown: &RawValue, ignored: &[String], rules: &
     comparison.compared
 }
 
+/// Whether two records, as JSON, are the same but for the fields that are `ignored`.
+pub(super) fn is_same_record(here: &str, there: &str, ignored: &[String]) -> bool {
+    fn fields(record: &str) -> Option<Fields<'_>> {
+        serde_json::from_str(record).ok().and_then(Fields::of)
+    }
+    let (Some(here), Some(there)) = (fields(here), fields(there)) else {
+        return false;
+    };
+    pairs(here, there).into_iter().all(|(name, here, there)| {
+        let is_same = |(here, there)| same(here, there, &name, ignored);
+        ignored.contains(&name) || here.zip(there).is_some_and(is_same)
+    })
+}
+
 struct Comparison<'a> {
     mirrored: &'a Mirrored,
     ignored: &'a [String],

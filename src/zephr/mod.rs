@@ -23,6 +23,7 @@ pub mod person;
 pub mod read;
 pub mod redact;
 pub mod rejoin;
+pub mod reread;
 pub mod row;
 pub mod signing;
 pub mod timestamp;

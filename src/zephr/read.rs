@@ -16,6 +16,7 @@ use super::export;
 use super::governor::{Governor, Snapshot};
 use super::json::{self, Fields};
 use super::list::{self, Listed};
+use super::reread::Parts;
 use super::{timestamp, user};
 use crate::memory::Spare;
 use crate::privacy::{Policy, Rules};
@@ -26,7 +27,8 @@ use crate::record::{Envelope, Page, Query};
 pub struct Reader {
     client: Client,
     ignored: Vec<String>,
-    /// What the export is asked for beside the users, as it stands in the query.
+    /// What the export is asked for beside the users, and how that stands in the query.
+    parts: Parts,
     more: String,
     rules: Arc<Rules>,
     /// Whether the export has answered before; a 404 is then no mistake in the address.
@@ -88,6 +90,7 @@ impl Reader {
         Self {
             client,
             ignored,
+            parts: Parts::default(),
             more: String::new(),
             rules: Arc::default(),
             export_exists: Arc::default(),
@@ -109,6 +112,10 @@ impl Reader {
             more.push_str(&format!("&appIds={}", ids.join(",")));
         }
         Self {
+            parts: Parts {
+                grants,
+                apps: app_ids.to_vec(),
+            },
             more,
             ..self.clone()
         }
@@ -286,6 +293,11 @@ impl Reader {
             Err(error) if error.is_not_found() => Ok(None),
             other => other.map(Some),
         }
+    }
+
+    /// What the export is asked for beside the users.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// The fields of a record that do not count as a change.

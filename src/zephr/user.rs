@@ -20,10 +20,10 @@ use crate::table;
 const MAX_EMAIL_BYTES: usize = 2_000;
 
 /// Names under which foreign keys were seen; their place in the export is undocumented (contract section 5.1).
-const FOREIGN_KEY_FIELDS: [&str; 2] = ["foreign_keys", "foreignKeys"];
+pub(super) const FOREIGN_KEY_FIELDS: [&str; 2] = ["foreign_keys", "foreignKeys"];
 
 /// Where grants are in an item that was asked for with them.
-const GRANTS_FIELD: &str = "grants";
+pub(super) const GRANTS_FIELD: &str = "grants";
 
 /// Names of the two parts of a foreign key in the array form (contract section 6).
 const SYSTEM_FIELDS: [&str; 4] = [
@@ -203,6 +203,16 @@ pub fn row(item: &Item) -> User {
         hash: item.hash,
         issues: row.issues,
     }
+}
+
+/// The grants in what is kept of a record beside the columns, as rows.
+pub(super) fn grants(extra: &str, user_id: &str) -> Vec<table::Row> {
+    let raw: &RawValue = serde_json::from_str(extra).unwrap_or(RawValue::NULL);
+    let mut row = Row {
+        issues: Vec::new(),
+        extra: String::new(),
+    };
+    row.grants(&Fields::of(raw).unwrap_or_default(), user_id)
 }
 
 /// Makes a reject of an item that turned out to be unstorable; the API answered with it then.

@@ -288,3 +288,116 @@ async fn what_somebody_changed_after_the_push_stays() {
     assert_eq!(told[1], ("failed", "changed since it was planned: city"));
     assert_eq!((told[0].0, told[2].0), ("succeeded", "succeeded"));
 }
+
+/// A tenant that stores what comes as it comes, numbers and booleans included.
+fn any_type() -> Options {
+    let mut behaviour = Behaviour::plain();
+    behaviour.bulk = Bulk {
+        any_type: true,
+        ..Bulk::plain()
+    };
+    Options {
+        behaviour,
+        ..Options::default()
+    }
+}
+
+/// A file that changes a number and a boolean of these people, and a text.
+fn of_each_kind(people: &[Person]) -> String {
+    let rows = people.iter().enumerate().map(|(at, person)| {
+        let flag = !person.attributes["newsletter"].as_bool().expect("a flag");
+        format!("{},Neu {at},{flag},{}\n", person.email, 100_000 + at)
+    });
+    format!(
+        "email,city,newsletter,loyalty-points\n{}",
+        rows.collect::<String>()
+    )
+}
+
+fn to_text(document: &Value) -> Vec<(String, i64)> {
+    let totals = document["totals"].as_array().expect("totals");
+    let one = |total: &Value| {
+        (
+            total["attribute"].as_str().expect("a slug").to_owned(),
+            total["to_text"].as_i64().expect("a count"),
+        )
+    };
+    totals.iter().map(one).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_numbers_is_said_before_and_after() {
+    let bench = Bench::with(100, any_type(), |program| program).await;
+    let people = &bench.persons()[..20];
+    let of_each = |count: i64| {
+        ["city", "loyalty-points", "newsletter"].map(|slug| {
+            let count = if slug == "city" { 0 } else { count };
+            (slug.to_owned(), count)
+        })
+    };
+    let sorted = |document: &Value| {
+        let mut counts = to_text(document);
+        counts.sort();
+        counts
+    };
+
+    let planned = bench.plan(0, &of_each_kind(people)).await;
+    assert_eq!(sorted(&planned), of_each(20), "{planned:#}");
+    let id = plan_id(&planned);
+    let said = bench.bulk(&["status", &id]).await.expect(0).stdout;
+    assert!(
+        said.contains("go out as text") && said.contains("20 of loyalty-points"),
+        "{said}"
+    );
+    let pushed = bench.bulk(&["apply", &id, "--yes"]).await.expect(0).stdout;
+    assert!(
+        pushed.contains("went out as text") && pushed.contains("way back sends text"),
+        "{pushed}"
+    );
+    assert!(
+        all(&bench, people)
+            .iter()
+            .all(|person| person["loyalty-points"].is_string())
+    );
+
+    let back = undo(&bench, 0, &id).await;
+    assert_eq!(sorted(&back), of_each(20), "{back:#}");
+    let said = bench
+        .bulk(&["status", &plan_id(&back)])
+        .await
+        .expect(0)
+        .stdout;
+    assert!(
+        said.contains("come back as text") && said.contains("20 of newsletter"),
+        "{said}"
+    );
+    bench.apply(0, &plan_id(&back)).await;
+    let restored = all(&bench, people);
+    for (person, restored) in people.iter().zip(&restored) {
+        assert_eq!(restored["loyalty-points"], person.typed("loyalty-points"));
+        assert_eq!(restored["city"], person.attributes["city"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn typed_values_keep_their_types_both_ways() {
+    let typed = |program: crate::support::Program| program.with("ZEPHR_SYNC_BULK_VALUES", "typed");
+    let bench = Bench::with(100, any_type(), typed).await;
+    let people = &bench.persons()[..20];
+    let before = all(&bench, people);
+
+    let planned = bench.plan(0, &of_each_kind(people)).await;
+    assert!(
+        to_text(&planned).iter().all(|(_, count)| *count == 0),
+        "{planned:#}"
+    );
+    let id = plan_id(&planned);
+    let said = bench.bulk(&["status", &id]).await.expect(0).stdout;
+    assert!(!said.contains("as text"), "{said}");
+    bench.apply(0, &id).await;
+    let pushed = all(&bench, people);
+    assert!(pushed.iter().all(|person| person["loyalty-points"].is_number() && person["newsletter"].is_boolean()));
+    let back = plan_id(&undo(&bench, 0, &id).await);
+    bench.apply(0, &back).await;
+    assert!(all(&bench, people) == before, "everybody is as before");
+}

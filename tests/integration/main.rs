@@ -47,6 +47,7 @@ mod reports;
 mod resources;
 mod retention;
 mod settings;
+mod settings_change;
 mod share;
 mod simulate;
 mod stopping;

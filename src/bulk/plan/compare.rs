@@ -200,7 +200,7 @@ impl Compare {
                 changes.push(Change {
                     slug: slug.clone(),
                     before: stored.map(ToOwned::to_owned),
-                    after: wire::value(&self.fields, slug, wanted, self.wire),
+                    after: wire::value(&self.fields, slug, wanted, stored, self.wire),
                 });
             }
         }

@@ -10,6 +10,7 @@ use super::seen::Seen;
 use crate::bulk::complaint::Complaint;
 use crate::bulk::error::Error;
 use crate::bulk::progress::Progress;
+use crate::bulk::wire;
 use crate::state::bulk::plans::Sums;
 use crate::state::bulk::rows::{self, Action, New, State};
 
@@ -118,8 +119,10 @@ impl<'a> Store<'a> {
                 self.sums.rows_planned += 1;
                 self.sums.rows_deleting += i64::from(new.action == Action::Delete);
                 for change in &row.changes {
+                    let before = change.before.as_deref();
+                    let as_text = wire::becomes_text(before, &change.after);
                     self.sums
-                        .count(&change.slug, change.before.as_deref(), &change.after);
+                        .count(&change.slug, before, &change.after, as_text);
                 }
             }
         }

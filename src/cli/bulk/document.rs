@@ -35,6 +35,7 @@ impl Document {
         let mut text = heading(plan);
         text.push_str(&counts(plan));
         text.push_str(&totals(plan));
+        text.push_str(&as_text(plan));
         text.push_str(&self.sampled());
         text.push_str(&self.complained());
         for warning in self.warnings.iter().flatten() {
@@ -59,10 +60,11 @@ impl Document {
     pub(super) fn brief(&self) -> String {
         match &self.plan {
             Some(plan) => printable(&format!(
-                "{}{}{}",
+                "{}{}{}{}",
                 heading(plan),
                 counts(plan),
-                totals(plan)
+                totals(plan),
+                as_text(plan)
             )),
             None => self.preview(),
         }
@@ -71,7 +73,12 @@ impl Document {
     /// What became of it.
     pub(in crate::cli) fn report(&self) -> String {
         match &self.plan {
-            Some(plan) => printable(&format!("{}{}", heading(plan), self.became(plan))),
+            Some(plan) => printable(&format!(
+                "{}{}{}",
+                heading(plan),
+                self.became(plan),
+                as_text(plan)
+            )),
             None => self.preview(),
         }
     }
@@ -280,6 +287,30 @@ fn totals(plan: &Plan) -> String {
         .collect();
     let headings = ["attribute", "rows", "had none", "had another", "cleared"];
     format!("\n{}", table(headings, &rows))
+}
+
+/// What becomes of numbers and booleans, which Zephr documents no way to send.
+fn as_text(plan: &Plan) -> String {
+    let changing = plan.totals.iter().filter(|total| total.to_text > 0);
+    let which: Vec<String> = changing
+        .map(|total| format!("{} of {}", thousands(total.to_text), total.attribute))
+        .collect();
+    if which.is_empty() {
+        return String::new();
+    }
+    let which = which.join(", ");
+    let instead = "`values = \"typed\"` under [bulk] sends them as what they are, which Zephr does not document.";
+    match (plan.undo_of, plan.status()) {
+        (Some(_), _) => format!(
+            "Numbers and true/false come back as text, which Zephr documents as the only form of a value: {which} were something else before the push. {instead}\n"
+        ),
+        (None, "finished") => format!(
+            "Numbers and true/false went out as text: {which}. Unless Zephr turned them back they are text there now, which a sync takes for the same value, and the way back sends text too. {instead}\n"
+        ),
+        (None, _) => format!(
+            "Numbers and true/false go out as text, which Zephr documents as the only form of a value: {which} become text there, unless Zephr turns them back, and an undo sends text as well. {instead}\n"
+        ),
+    }
 }
 
 fn left_behind(impossible: Impossible) -> String {

@@ -68,6 +68,9 @@ pub struct Total {
     pub changed: i64,
     /// Those that take the value away.
     pub cleared: i64,
+    /// Those where a number or a boolean goes out as text.
+    #[serde(default)]
+    pub to_text: i64,
 }
 
 /// What is known of a plan before its rows.
@@ -127,8 +130,14 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Counts a value that changes: from what it is to what is sent.
-    pub fn count(&mut self, slug: &str, before: Option<&RawValue>, after: &RawValue) {
+    /// Counts a value that changes: from what it is to what is sent, and whether a number or a boolean goes out as text.
+    pub fn count(
+        &mut self,
+        slug: &str,
+        before: Option<&RawValue>,
+        after: &RawValue,
+        as_text: bool,
+    ) {
         let is_empty = |value: &RawValue| matches!(value.get(), "null" | "\"\"");
         let at = match self.totals.iter().position(|total| total.attribute == slug) {
             Some(at) => at,
@@ -142,6 +151,7 @@ impl Sums {
         };
         let total = &mut self.totals[at];
         total.rows += 1;
+        total.to_text += i64::from(as_text);
         if is_empty(after) {
             total.cleared += 1;
         } else if before.is_none_or(is_empty) {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::super::progress::Progress;
 use super::super::scan::remembered;
 use super::super::write::{Kept, Merge, WRITERS};
-use super::super::{Environment, Error};
+use super::super::{Environment, Error, reading};
 use super::{settings, window};
 use crate::places::Registered;
 use crate::record::Resource;
@@ -165,6 +165,8 @@ impl Helper {
         let (env, pool) = (assistant.env, &assistant.pool);
         // Nobody is erased while the lease on the users is held.
         let erased = erasures::erased(pool, env.privacy.key()).await?;
+        let session = &mut *pool.acquire().await?;
+        let reading = reading::known(session, &env.reader, &env.privacy).await?;
         let asking = Asking {
             rpp: shared.rpp.unsigned_abs().max(1),
             since: None,
@@ -191,7 +193,7 @@ impl Helper {
             holder: assistant.daemon.id(),
             reader: env.reader.clone(),
             parts: PartReader::new(env.reader.clone(), asking, remembered(shared.learned)),
-            merge: merge.without(erased),
+            merge: merge.without(erased).reading(reading),
             progress: Arc::clone(&env.progress),
             told: Arc::new(Told {
                 requests: AtomicI64::new(sent.requests as i64),

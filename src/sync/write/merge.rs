@@ -12,7 +12,7 @@ use super::{Answered, Batch, STATEMENT, next_batch, once_each};
 use crate::load::compare;
 use crate::load::merge::{self, Extracted, Failure};
 use crate::privacy::Erased;
-use crate::record::{Reject, Resource};
+use crate::record::{Mirrored, Reject, Resource, User};
 use crate::scan::part::Fetched;
 use crate::scan::together::{self, Batch as _, Together};
 use crate::state::leases::Token;
@@ -23,6 +23,7 @@ use crate::state::{erasures, rejects, windows};
 use crate::sync::Error;
 use crate::sync::progress::{Phase, Progress};
 use crate::telemetry::span::{Span, Work};
+use crate::zephr::reread::Reading;
 use crate::zephr::user;
 
 /// Windows that commit together, at most, and how long the first of them waits: so much is asked again by a scan that was killed. A night changes a few people in
@@ -43,6 +44,7 @@ pub struct Merge {
     scan: Option<Kept>,
     progress: Arc<Progress>,
     erased: Arc<Erased>,
+    reading: Arc<Reading>,
 }
 
 /// A scan whose progress is kept.
@@ -72,7 +74,13 @@ impl Merge {
             scan,
             progress,
             erased: Arc::default(),
+            reading: Arc::default(),
         }
+    }
+
+    /// Takes users as they are read this way.
+    pub fn reading(self, reading: Arc<Reading>) -> Self {
+        Self { reading, ..self }
     }
 
     /// Leaves out who was erased.
@@ -284,7 +292,9 @@ impl Merge {
         }
         let (run_id, unstored) = (self.run_id, &mut unstorable);
         let items = once_each(items);
-        let changed = Self::merge(transaction, run_id, items, &mut counts, unstored).await?;
+        let reading = &self.reading;
+        let changed =
+            Self::merge(transaction, run_id, reading, items, &mut counts, unstored).await?;
         if let Some(scan) = self.scan.filter(|scan| scan.notes_changes) {
             scan.note(
                 transaction,
@@ -323,6 +333,7 @@ impl Merge {
     pub async fn merge(
         connection: &mut PgConnection,
         run_id: Uuid,
+        reading: &Reading,
         items: Vec<Answered>,
         counts: &mut Counts,
         unstorable: &mut Vec<Reject>,
@@ -337,7 +348,8 @@ impl Merge {
                 .iter()
                 .map(|(item, at)| (user::row(item), *at))
                 .collect();
-            match merge::users(connection, run_id, &mut rows).await {
+            let settle = |stored: &Mirrored, user: &mut User| reading.settle(stored, user);
+            match merge::settled(connection, run_id, &settle, &mut rows).await {
                 Ok(merged) => {
                     counts.inserted += merged.inserted;
                     counts.updated += merged.updated;

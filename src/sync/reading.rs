@@ -1,0 +1,167 @@
+//! How users are read by a run, and how their rows may have been read before. A setting that stops asking for something is no answer of the API: what is not asked for stays, and
+//! the verdict's reason says since when.
+
+use std::sync::Arc;
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::Error;
+use crate::privacy::{Action, Choices, Policy, USERS};
+use crate::state::leases::Token;
+use crate::state::readings::{self, Part};
+use crate::zephr::reread::{Parts, Reading};
+use crate::zephr::{Reader, user};
+
+/// The names of parts in `readings`.
+const GRANTS: &str = "grants";
+const APP_IDS: &str = "app_ids.";
+const PRIVACY: &str = "privacy.";
+
+/// Notes what this run reads of users, and tells how.
+pub(super) async fn begin(
+    pool: &PgPool,
+    token: Token,
+    run_id: Uuid,
+    reader: &Reader,
+    policy: &Policy,
+) -> Result<Arc<Reading>, Error> {
+    let mut transaction = pool.begin().await?;
+    token.fence(&mut transaction).await?;
+    let asked = reader.parts();
+    let grants = asked.grants.then(|| GRANTS.to_owned());
+    let apps = asked.apps.iter().map(|app| format!("{APP_IDS}{app}"));
+    let parts: Vec<String> = grants.into_iter().chain(apps).collect();
+    readings::note(&mut *transaction, run_id, USERS, &[GRANTS, APP_IDS], &parts).await?;
+    transaction.commit().await?;
+    known(&mut *pool.acquire().await?, reader, policy).await
+}
+
+/// How users are read, without noting it.
+pub(super) async fn known(
+    connection: &mut PgConnection,
+    reader: &Reader,
+    policy: &Policy,
+) -> Result<Arc<Reading>, Error> {
+    let parts = readings::of(connection, &[USERS]).await?;
+    Ok(Arc::new(of(
+        &parts,
+        reader.ignored(),
+        reader.parts(),
+        policy,
+    )))
+}
+
+/// How rejects are read again: as their users are read now, as far as is noted.
+pub(super) async fn noted(
+    connection: &mut PgConnection,
+    ignored: &[String],
+    policy: &Policy,
+) -> Result<Reading, Error> {
+    let parts = readings::of(connection, &[USERS]).await?;
+    let read = parts.iter().filter(|part| part.is_read);
+    let mut asked = Parts::default();
+    for part in read {
+        match part.part.strip_prefix(APP_IDS) {
+            Some(app) => asked.apps.push(app.to_owned()),
+            None => asked.grants |= part.part == GRANTS,
+        }
+    }
+    Ok(of(&parts, ignored, &asked, policy))
+}
+
+fn of(parts: &[Part], ignored: &[String], asked: &Parts, policy: &Policy) -> Reading {
+    let mut reading = Reading {
+        ignored: ignored.to_vec(),
+        left: Parts {
+            grants: !asked.grants,
+            apps: Vec::new(),
+        },
+        ..Reading::default()
+    };
+    let mut stricter = Vec::new();
+    for part in parts {
+        // Of a part that is not noted as read a full scan has not read everything.
+        let is_new = !part.is_read || part.whole_at.is_none();
+        if let Some(app) = part.part.strip_prefix(APP_IDS) {
+            if !asked.apps.iter().any(|asked| asked == app) {
+                reading.left.apps.push(app.to_owned());
+            }
+        } else if let (Some(name), Some(action)) = (part.part.strip_prefix(PRIVACY), action(part))
+            && is_new
+        {
+            stricter.push((name.to_owned(), action));
+        }
+    }
+    let is_whole = |name: &str| {
+        let mut parts = parts.iter();
+        parts.any(|part| part.part == name && part.is_read && part.whole_at.is_some())
+    };
+    reading.new.grants = asked.grants && !is_whole(GRANTS);
+    let apps = asked.apps.iter();
+    reading.new.apps = apps
+        .filter(|app| !is_whole(&format!("{APP_IDS}{app}")))
+        .cloned()
+        .collect();
+    reading.stricter = user::rules(&policy.with(stricter.into_iter().collect()));
+    reading
+}
+
+/// What was done before with what is kept again.
+fn action(part: &Part) -> Option<Action> {
+    match part.was.as_deref() {
+        Some("hash") => Some(Action::Hash),
+        Some("drop") => Some(Action::Drop),
+        Some(_) | None => None,
+    }
+}
+
+/// Notes what these settings keep of users that earlier ones did not.
+pub(super) async fn follow(
+    connection: &mut PgConnection,
+    earlier: &Choices,
+    later: &Choices,
+) -> Result<(), Error> {
+    let part = |name: &str| format!("{PRIVACY}{name}");
+    let (mut again, mut over) = (Vec::new(), Vec::new());
+    let users = |name: &&str| {
+        name.strip_prefix(USERS)
+            .is_some_and(|rest| rest.starts_with('.'))
+    };
+    for name in earlier.names().chain(later.names()).filter(users) {
+        match (earlier.of(name), later.of(name)) {
+            (Action::Drop, Action::Keep | Action::Hash) => again.push((part(name), "drop")),
+            (Action::Hash, Action::Keep) => again.push((part(name), "hash")),
+            (Action::Keep | Action::Hash, Action::Drop) | (Action::Keep, Action::Hash) => {
+                over.push(part(name))
+            }
+            (Action::Keep, Action::Keep)
+            | (Action::Hash, Action::Hash)
+            | (Action::Drop, Action::Drop) => {}
+        }
+    }
+    again.sort_unstable();
+    again.dedup();
+    readings::note_kept_again(connection, USERS, &again, &over).await?;
+    Ok(())
+}
+
+/// Notes that a full scan has read everybody this way.
+pub(super) async fn whole(pool: &PgPool, token: Token, scan_id: Uuid) -> Result<(), Error> {
+    let mut transaction = pool.begin().await?;
+    token.fence(&mut transaction).await?;
+    readings::note_whole(&mut *transaction, USERS, scan_id).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// A verdict's reason, with what is no longer read.
+pub(super) async fn said(pool: &PgPool, tables: &[&str], reason: String) -> Result<String, Error> {
+    let parts = readings::of(pool, tables).await?;
+    let words: Vec<String> = parts.iter().filter_map(Part::words).collect();
+    Ok(if words.is_empty() {
+        reason
+    } else {
+        format!("{reason}; {}", words.join("; "))
+    })
+}
