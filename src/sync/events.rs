@@ -12,6 +12,7 @@ use super::scan::{self, Checkpoint, Reached, Scan};
 use super::scope::Scope;
 use super::write::{self, Append, Destination};
 use super::{Ended, Environment, Error, Extent, holder_name, privacy};
+use crate::clock::time;
 use crate::job::Job;
 use crate::load::events;
 use crate::record::Resource;
@@ -105,9 +106,9 @@ async fn keeps_since(job: &Job, pool: &PgPool) -> Result<Option<DateTime<Utc>>, 
     let now: DateTime<Utc> = sqlx::query_scalar!(r#"select now() as "now!""#)
         .fetch_one(pool)
         .await?;
-    Ok(now.checked_sub_signed(
-        chrono::TimeDelta::from_std(retention).unwrap_or(chrono::TimeDelta::MAX),
-    ))
+    // Events happened later, and neither Postgres nor an API can reckon with much earlier times.
+    let since = time::before(now, time::signed(retention));
+    Ok(Some(since.max(DateTime::UNIX_EPOCH)))
 }
 
 impl Run<'_> {
@@ -154,6 +155,7 @@ impl Run<'_> {
             pool: self.pool,
             lease: self.lease,
             job: self.job,
+            run: self,
             begin,
         };
         match scan.read(Some(&mut checkpoint)).await? {
@@ -164,6 +166,8 @@ impl Run<'_> {
         }
         env.progress.enter(Phase::ScanRead);
         let (verdict, reason) = scan.walk.verdict();
+        let began = self.began(scan.walk.reader().first_answer()).await?;
+        let reason = began.explain(reason);
         let moves = match (scope, verdict) {
             (Scope::Full { .. }, Verdict::Incomplete) => {
                 return Ok((Ending::Failed, incomplete(reason, Moves::Abandoned)));
@@ -173,7 +177,7 @@ impl Run<'_> {
             }
             (Scope::Sample { .. }, Verdict::Proven | Verdict::Agreed) => Moves::Nothing,
             (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed) => {
-                Moves::Advanced(scan.walk.reader().first_answer())
+                Moves::Advanced(began.at)
             }
             (Scope::Full { scan_id, .. }, Verdict::Proven | Verdict::Agreed) => {
                 Moves::Finished(scan_id, scan::to_remember(scan.walk.reader().learned()))

@@ -13,9 +13,11 @@ use super::scan::{self, Checkpoint, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::share::Lending;
 use super::write::{self, Destination, Merge};
-use super::{Ended, Environment, Error, Extent, holder_name, privacy, tidy};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy, tidy, unfit};
 use crate::job::Job;
+use crate::privacy::USERS;
 use crate::record::Resource;
+use crate::resource::grants::USER_GRANTS;
 use crate::scan::verdict::Verdict;
 use crate::scan::whole::Learned;
 use crate::state::leases::{self, Holder};
@@ -178,6 +180,7 @@ impl Run<'_> {
             pool: self.pool,
             lease: self.lease,
             job: self.job,
+            run: self,
             begin: None,
         };
         if let Scope::Full {
@@ -205,9 +208,16 @@ impl Run<'_> {
         }
         env.progress.enter(Phase::ScanRead);
         let (verdict, reason) = scan.walk.verdict();
-        let settled = self.settle(scope, &scan, verdict, reason).await?;
+        let began = self.began(scan.walk.reader().first_answer()).await?;
+        let reason = began.explain(reason);
+        let (ending, mut outcome) = self.settle(scope, &scan, began.at, verdict, reason).await?;
         tidy::users(writers, env.progress.counts()).await;
-        Ok(settled)
+        let tables = [
+            (USERS, unfit::places_of_users()),
+            (&USER_GRANTS.name, unfit::places(&USER_GRANTS)),
+        ];
+        outcome.unfit = Some(self.unfit(tables.into_iter()).await?);
+        Ok((ending, outcome))
     }
 
     /// What is left to do when everything is read.
@@ -215,6 +225,7 @@ impl Run<'_> {
         &self,
         scope: Scope,
         scan: &Scan<'_, Reader>,
+        began: DateTime<Utc>,
         verdict: Verdict,
         reason: String,
     ) -> Result<(Ending, Outcome), Error> {
@@ -231,7 +242,7 @@ impl Run<'_> {
             (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed) => {
                 self.confirm_pushes(None).await?;
                 let outcome = Outcome {
-                    moves: Moves::Advanced(scan.walk.reader().first_answer()),
+                    moves: Moves::Advanced(began),
                     ..judged(verdict, reason)
                 };
                 Ok((Ending::Succeeded, outcome))

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Answered, Batch, STATEMENT, next_batch, once_each};
+use crate::clock::time;
 use crate::load::compare;
 use crate::load::merge::{self, Extracted, Failure};
 use crate::privacy::Erased;
@@ -88,6 +89,7 @@ impl Merge {
 struct Compared {
     /// Records received.
     read: i64,
+    times_from_numbers: i64,
     /// Who was met that is kept out.
     erased: Vec<[u8; 32]>,
     undated: Vec<String>,
@@ -101,6 +103,7 @@ struct Compared {
 impl Compared {
     fn append(&mut self, mut later: Self) {
         self.read += later.read;
+        self.times_from_numbers += later.times_from_numbers;
         self.erased.append(&mut later.erased);
         self.undated.append(&mut later.undated);
         self.missing.append(&mut later.missing);
@@ -140,7 +143,7 @@ impl Merge {
                     .compare(&mut *self.pool.acquire().await?, batch)
                     .await?;
                 if waiting.read == 0 {
-                    until = Instant::now() + LONGEST_WAIT;
+                    until = time::later(Instant::now(), LONGEST_WAIT);
                 }
                 let waited = waiting.items.len();
                 waiting.append(compared);
@@ -216,6 +219,7 @@ impl Merge {
         self.progress.enter(Phase::BatchCompared);
         Ok(Compared {
             read,
+            times_from_numbers: batch.times_from_numbers,
             erased,
             undated,
             missing,
@@ -233,6 +237,7 @@ impl Merge {
     ) -> Result<Counts, Error> {
         let Compared {
             read,
+            times_from_numbers,
             erased,
             undated,
             missing,
@@ -242,6 +247,7 @@ impl Merge {
         } = compared;
         let mut counts = Counts {
             read,
+            times_from_numbers,
             ..Counts::default()
         };
         if let Some(scan) = self.scan {
