@@ -1,5 +1,7 @@
 //! The one place that reads the machine's clock. Everything else takes a [`Clock`], so that a test can hold time still.
 
+pub mod time;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -30,6 +30,9 @@ const DEFAULT_RPP: u64 = 500;
 /// Design section 3.9.
 const DEFAULT_IN_FLIGHT: usize = 8;
 
+/// Zephr's edge asks for seconds or minutes; a run that waits for longer holds up those after it, and its lease.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
+
 /// What everybody should see, and nothing that scrolls it away.
 const DEFAULT_LOG: &str = "info";
 
@@ -45,7 +48,7 @@ const LEAST_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// More records than a person looks through: then something is wrong with all of them.
 const DEFAULT_MAX_REJECTS: u64 = 10_000;
 
-const KEYS: [&str; 33] = [
+const KEYS: [&str; 34] = [
     "tenant",
     "base_url",
     "access_key",
@@ -62,6 +65,7 @@ const KEYS: [&str; 33] = [
     "rpp",
     "max_in_flight",
     "max_requests_per_second",
+    "max_retry_after",
     "ignore_fields",
     "max_delete_fraction",
     "max_growth_fraction",
@@ -149,6 +153,7 @@ struct File {
     rpp: Option<u64>,
     max_in_flight: Option<usize>,
     max_requests_per_second: Option<f64>,
+    max_retry_after: Option<String>,
     ignore_fields: Option<Vec<String>>,
     max_delete_fraction: Option<f64>,
     max_growth_fraction: Option<f64>,
@@ -632,6 +637,7 @@ impl Settings {
             limits: Limits {
                 max_in_flight: in_flight,
                 max_per_second: rate,
+                max_retry_after: max_retry_after(file.max_retry_after)?,
             },
             ignored,
             brakes: Brakes {
@@ -658,6 +664,15 @@ impl Settings {
         let keys = self.keys.clone().ok_or(Error::NoKeys)?;
         Ok((base, keys))
     }
+}
+
+/// How long to wait when Zephr asks for it.
+fn max_retry_after(in_file: Option<String>) -> Result<Duration, Error> {
+    let name = "ZEPHR_SYNC_MAX_RETRY_AFTER";
+    let text = variable(name).or(in_file);
+    schedule::duration("max_retry_after", text.as_deref())
+        .map(|longest| longest.unwrap_or(DEFAULT_RETRY_AFTER))
+        .map_err(|message| Error::Value { name, message })
 }
 
 /// How long bookkeeping is kept.

@@ -34,6 +34,7 @@ use uuid::Uuid;
 
 use crate::bulk::inbox::Inbox;
 use crate::bulk::push;
+use crate::clock::time;
 use crate::job::Job;
 use crate::live::Live;
 use crate::notify::{Hook, Outbox};
@@ -199,7 +200,7 @@ impl Keeper {
                     continue;
                 }
             }
-            if last.elapsed() > SLEPT + pause {
+            if last.elapsed() > SLEPT.saturating_add(pause) {
                 self.watched_since = None;
             }
             last = Instant::now();
@@ -221,7 +222,7 @@ impl Keeper {
                     if pause == TICK {
                         tracing::warn!({ field::ERROR } = %chain(&error), "Postgres is away; trying again until it is back");
                     }
-                    (pause * 2).min(LONGEST_ABSENCE)
+                    time::times(pause, 2).min(LONGEST_ABSENCE)
                 }
             };
         }

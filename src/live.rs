@@ -108,7 +108,7 @@ impl Live {
         let done = state.done.entry(run.job.clone()).or_default();
         *done.ended.entry(run.status.clone()).or_default() += 1;
         if let Some(finished_at) = run.finished_at {
-            let took = finished_at - run.started_at;
+            let took = finished_at.signed_duration_since(run.started_at);
             let seconds = took.to_std().unwrap_or_default().as_secs_f64();
             let place = BOUNDS.iter().position(|bound| seconds <= *bound);
             done.took[place.unwrap_or(BOUNDS.len())] += 1;

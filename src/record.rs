@@ -58,6 +58,34 @@ pub struct Issue {
     pub reason: String,
 }
 
+/// A column of which so many values did not fit that it cannot be relied on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Unfit {
+    /// The table.
+    pub table: String,
+    /// The column.
+    pub column: String,
+    /// Living rows in which a value was sent that did not fit, so that the column is null.
+    pub unfit: i64,
+    /// Living rows in which a value was sent.
+    pub values: i64,
+}
+
+impl std::fmt::Display for Unfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            table,
+            column,
+            unfit,
+            values,
+        } = self;
+        write!(
+            f,
+            "{unfit} of {values} values of {table}.{column} did not fit and are null"
+        )
+    }
+}
+
 /// A record as it was read: enough to tell whether it is new, and the text from which its row is made when it is.
 #[derive(Debug, Clone)]
 pub struct Item {
@@ -65,6 +93,8 @@ pub struct Item {
     pub id: String,
     /// When the user registered; none when that is absent or cannot be read.
     pub registered_at: Option<DateTime<Utc>>,
+    /// Whether that came as a number of seconds or milliseconds since 1970.
+    pub from_number: bool,
     /// Hash of the content without volatile fields; it covers the key.
     pub hash: [u8; HASH_BYTES],
     /// The record in canonical JSON that Postgres can hold, with others of its page in one piece of memory.

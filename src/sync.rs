@@ -9,6 +9,7 @@
 //!
 //! Fetching and writing overlap, and the channel bounds memory: by pages in flight, not by the size of the tenant.
 
+mod began;
 mod confirm;
 mod deletions;
 pub mod error;
@@ -24,6 +25,7 @@ pub mod scope;
 pub mod share;
 mod tables;
 mod tidy;
+mod unfit;
 mod users;
 mod write;
 

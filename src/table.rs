@@ -138,6 +138,8 @@ pub struct Row {
     pub hash: [u8; crate::record::HASH_BYTES],
     /// The item in canonical JSON, for the case that Postgres does not take the row.
     pub text: String,
+    /// How many of its timestamps came as numbers.
+    pub from_numbers: u32,
     /// What could not be kept as sent.
     pub issues: Vec<crate::record::Issue>,
 }

@@ -26,6 +26,7 @@ use crate::bulk::progress::Progress;
 use crate::bulk::results::Results;
 use crate::bulk::settings::Wire;
 use crate::bulk::{Error, file};
+use crate::clock::time;
 use crate::lifecycle::Shutdown;
 use crate::postgres::connect::Database;
 use crate::privacy::{Choices, HashKey};
@@ -133,7 +134,7 @@ impl Keeper {
             Err(trouble) => {
                 self.troubles.say(&trouble);
                 let pause = self.pause;
-                self.pause = (pause * 2).min(LONGEST_PAUSE);
+                self.pause = time::times(pause, 2).min(LONGEST_PAUSE);
                 pause
             }
         }

@@ -25,6 +25,7 @@ use super::file;
 use super::progress::{Phase, Progress};
 use super::settings::Settings;
 use crate::clock::Clock;
+use crate::clock::time;
 use crate::lifecycle::Shutdown;
 use crate::load::people;
 use crate::postgres::connect::Database;
@@ -125,7 +126,7 @@ impl Pause {
 
     fn next(&mut self) -> Duration {
         let pause = self.next;
-        self.next = (pause * 2).min(self.longest);
+        self.next = time::times(pause, 2).min(self.longest);
         pause
     }
 }

@@ -195,7 +195,7 @@ fn clock_check(theirs: Option<DateTime<Utc>>, ours: DateTime<Utc>) -> Check {
     let Some(theirs) = theirs else {
         return Check::good("clock", "the API does not tell its time");
     };
-    let ahead = (ours - theirs).num_seconds();
+    let ahead = ours.signed_duration_since(theirs).num_seconds();
     if ahead.abs() > CLOCK_TOLERANCE_SECONDS {
         let failure = Failure::new(
             format!(

@@ -10,6 +10,7 @@ use super::mirror::{self, Opened};
 use super::output::{Output, table, thousands};
 use crate::config::Settings;
 use crate::job::{self, Job};
+use crate::record::Unfit;
 use crate::resource::Step;
 use crate::state::notes::{self, Note};
 use crate::state::runs::Run;
@@ -39,6 +40,8 @@ struct JobStatus {
     last_verification: Option<Verification>,
     /// What the mirror holds and the job no longer reads: it stays as it was.
     not_read: Vec<NotRead>,
+    /// Columns of which a tenth or more of the values did not fit.
+    unfit: Vec<Unfit>,
     /// What the API tells one parent at a time, and how far the round has come.
     rounds: Vec<RoundStatus>,
 }
@@ -112,6 +115,9 @@ async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document,
             held_back: held_back(&mut connection, &job.name).await?,
             last_verification: verifications::last_of(&mut connection, &job.name).await?,
             not_read: not_read(&mut connection, job).await?,
+            unfit: runs::unfit(&mut connection, &job.name)
+                .await?
+                .unwrap_or_default(),
             rounds: rounds(&mut connection, job).await?,
         });
     }
@@ -311,6 +317,12 @@ fn text(document: &Document) -> String {
                 status.job,
                 held.run_id
             ));
+        }
+        for unfit in &status.unfit {
+            text.push_str(&super::output::printable(&format!(
+                "{}: {unfit}; `_zephr_issues` of each row says why.\n",
+                status.job
+            )));
         }
         if let Some(run) = &status.last_run
             && run.status == "running"

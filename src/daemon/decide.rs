@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::seen::Seen;
+use crate::clock::time;
 use crate::job::Job;
 use crate::schedule::{
     Due, Gate, History, Next, Outcome, SlotRun, Standing, Upstream, follow, wait_for,
@@ -11,6 +12,8 @@ use crate::state::runs::{Attempt, Slot};
 
 /// How far back a slot of another job is looked for: a week, and a day for the clocks.
 const BACK: TimeDelta = TimeDelta::days(8);
+
+const SECOND: TimeDelta = TimeDelta::seconds(1);
 
 /// What is to be done about a job now.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -187,14 +190,14 @@ fn upstream<'a>(seen: &Seen, job: &'a Job) -> Upstream<'a> {
     // A slot that was skipped or passed over is waited for by nobody.
     let floor = settled_to.unwrap_or(DateTime::UNIX_EPOCH);
     let from = latest.map_or(floor, |run| {
-        (run.scheduled_at - TimeDelta::seconds(1)).max(floor)
+        time::before(run.scheduled_at, SECOND).max(floor)
     });
     let schedule = job.timing.schedule.as_ref();
     Upstream {
         name: &job.name,
         latest,
         expected: schedule
-            .and_then(|schedule| schedule.latest(from.max(seen.now - BACK), seen.now)),
+            .and_then(|schedule| schedule.latest(from.max(time::before(seen.now, BACK)), seen.now)),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::clock::time;
+
 /// How fast the time of schedules goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Lapse {
@@ -19,7 +21,8 @@ impl Lapse {
     pub(super) fn at(&mut self, now: DateTime<Utc>) -> DateTime<Utc> {
         let since = *self.since.get_or_insert(now);
         let times = i32::try_from(self.times).unwrap_or(i32::MAX);
-        since + (now - since) * times
+        let passed = now.signed_duration_since(since).checked_mul(times);
+        passed.map_or(now, |passed| time::after(since, passed))
     }
 }
 

@@ -15,6 +15,7 @@ use super::Tenant;
 use crate::bulk::Error;
 use crate::bulk::progress::State;
 use crate::bulk::push::{self, Allowed, End};
+use crate::clock::time;
 use crate::state::bulk::orders::{self, Order};
 use crate::state::bulk::rows;
 use crate::state::leases::{self, Subject};
@@ -112,8 +113,8 @@ impl Pushes {
                     { field::PAUSE_MS } = self.pause.as_millis() as u64,
                     "a push cannot go on now; its order stays open"
                 );
-                self.not_before = Some(Instant::now() + self.pause);
-                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                self.not_before = Some(time::later(Instant::now(), self.pause));
+                self.pause = time::times(self.pause, 2).min(LONGEST_PAUSE);
             }
         }
     }

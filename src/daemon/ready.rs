@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::time;
 use crate::lifecycle::Shutdown;
 use crate::live::Live;
 use crate::places::Registered;
@@ -85,7 +86,7 @@ pub(super) async fn ready(
                 if pause == TICK {
                     tracing::warn!({ field::TENANT } = tenant, { field::ERROR } = %chain(&unfit), "Postgres is away; trying again until it is there");
                 }
-                (pause * 2).min(LONGEST_ABSENCE)
+                time::times(pause, 2).min(LONGEST_ABSENCE)
             }
             (false, Company::Alone) => return Err(unfit),
             (false, Company::WithOthers) => {

@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::Tenant;
 use crate::job::Job;
 use crate::notify::{Bulk, Event, Notice};
+use crate::record::Unfit;
 use crate::schedule::{Next, Outcome};
 use crate::state::bulk::rows;
 use crate::state::notices::{self, About, Stored};
@@ -153,12 +155,30 @@ async fn of_run(
         }
         "braked" => Some(Event::RunBraked(Box::new(run.into()))),
         "succeeded" => {
-            let before = runs::status_before(session, &run).await?;
-            matches!(before.as_deref(), Some("failed" | "braked"))
-                .then(|| Event::RunRecovered(Box::new(run.into())))
+            let before = runs::status_before(&mut *session, &run).await?;
+            if matches!(before.as_deref(), Some("failed" | "braked")) {
+                Some(Event::RunRecovered(Box::new(run.into())))
+            } else if is_newly_unfit(session, &run).await? {
+                Some(Event::RunUnfit(Box::new(run.into())))
+            } else {
+                None
+            }
         }
         _ => None,
     })
+}
+
+/// Whether the values of a column did not fit for the first time.
+async fn is_newly_unfit(session: &mut PgConnection, run: &Run) -> Result<bool, sqlx::Error> {
+    let Some(Json(unfit)) = run.unfit.as_ref().filter(|unfit| !unfit.0.is_empty()) else {
+        return Ok(false);
+    };
+    let before = runs::unfit_known_before(session, run).await?;
+    let known = |one: &Unfit| {
+        let same = |other: &Unfit| (&one.table, &one.column) == (&other.table, &other.column);
+        before.iter().any(same)
+    };
+    Ok(!unfit.iter().all(known))
 }
 
 /// Whether another attempt follows. What a person started is not repeated.

@@ -90,8 +90,8 @@ pub fn expected(table: &str, jobs: &[Job]) -> Option<Expected> {
     let grace = GRACE.min(gap);
     Some(Expected {
         jobs: filling.iter().map(|job| job.name.clone()).collect(),
-        warn_after: Age::of(gap + grace),
-        error_after: Age::of(gap * 2 + grace),
+        warn_after: Age::of(gap.saturating_add(grace)),
+        error_after: Age::of(gap.saturating_mul(2).saturating_add(grace)),
     })
 }
 

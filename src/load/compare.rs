@@ -338,6 +338,7 @@ mod tests {
         Item {
             id: id.into(),
             registered_at: None,
+            from_number: false,
             hash: [hash; 16],
             text: Piece::default(),
             issues: vec![],

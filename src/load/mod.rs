@@ -2,7 +2,8 @@
 //!
 //! [`compare`] asks the mirror whether anything is new: by hashes, before any document is sent. [`merge`] writes what is, with its foreign keys,
 //! inside the caller's transaction; [`rows`] does both for every table that is described and not programmed, [`define`] makes those that only a job file knows,
-//! and [`events`] appends. [`freshness`] tells how late something was heard of, and [`sample`] draws some of what is there, to be compared with the API.
+//! and [`events`] appends. [`freshness`] tells how late something was heard of, [`unfit`] which columns
+//! are not to be relied on, and [`sample`] draws some of what is there, to be compared with the API.
 //! [`redact`] rewrites what is stored for new privacy settings, and [`erase`] removes a person.
 
 pub mod compare;
@@ -15,6 +16,7 @@ pub mod people;
 pub mod redact;
 pub mod rows;
 pub mod sample;
+pub mod unfit;
 
 /// The schema for analysts, quoted: new tables are made in it, whatever else is on the search path.
 async fn data_schema(connection: &mut sqlx::PgConnection) -> Result<String, sqlx::Error> {

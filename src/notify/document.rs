@@ -47,7 +47,10 @@ fn json(notice: &Notice) -> serde_json::Value {
         event,
     } = notice;
     let about = match event {
-        Event::RunFailed(run) | Event::RunBraked(run) | Event::RunRecovered(run) => About::Run(run),
+        Event::RunFailed(run)
+        | Event::RunBraked(run)
+        | Event::RunRecovered(run)
+        | Event::RunUnfit(run) => About::Run(run),
         Event::RunLate {
             job,
             scheduled_at,
@@ -95,6 +98,7 @@ pub(super) mod tests {
             requests: 3,
             retries: 0,
             throttled_ms: 0,
+            unfit: Vec::new(),
             error: Some("1 < 2 & 3 > 2".into()),
             remedy: Some("Look.".into()),
         }
@@ -109,7 +113,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::notify) fn every_kind() -> [Event; 5] {
+    pub(in crate::notify) fn every_kind() -> [Event; 6] {
         [
             Event::RunFailed(Box::new(run())),
             Event::RunBraked(Box::new(run())),
@@ -119,6 +123,7 @@ pub(super) mod tests {
                 late_since: DateTime::UNIX_EPOCH,
             },
             Event::RunRecovered(Box::new(run())),
+            Event::RunUnfit(Box::new(run())),
             Event::BulkFinished(Bulk {
                 plan_id: Uuid::nil(),
                 rows_succeeded: 1_200,
@@ -139,14 +144,24 @@ pub(super) mod tests {
             .map(|document| document["event"].as_str().unwrap());
         assert_eq!(
             kinds,
-            ["failed", "braked", "late", "recovered", "bulk_finished"]
+            [
+                "failed",
+                "braked",
+                "late",
+                "recovered",
+                "unfit",
+                "bulk_finished"
+            ]
         );
         assert_eq!(documents[1]["run"]["job"], "users");
         assert_eq!(documents[1]["run"]["scheduled_at"], "1970-01-01T00:00:00Z");
         assert_eq!(documents[1]["schema"], "zephr");
         assert_eq!(documents[2]["slot"]["late_since"], "1970-01-01T00:00:00Z");
-        assert_eq!(documents[4]["bulk"]["rows_failed"], 3);
-        let columns = include_str!("../../migrations/0001_bookkeeping.sql");
+        assert_eq!(documents[5]["bulk"]["rows_failed"], 3);
+        let columns = concat!(
+            include_str!("../../migrations/0001_bookkeeping.sql"),
+            include_str!("../../migrations/0015_what_did_not_fit.sql"),
+        );
         let run = documents[0]["run"].as_object().unwrap();
         for name in run.keys() {
             assert!(

@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::record::Unfit;
 use crate::state::runs::Run;
 
 /// The kinds of events, as `on` names them.
@@ -18,17 +20,20 @@ pub enum Kind {
     Late,
     /// A run succeeded after one that did not.
     Recovered,
+    /// A run succeeded, and a tenth or more of the values of a column did not fit, which was not so after the run before.
+    Unfit,
     /// A bulk job has an outcome for every row.
     BulkFinished,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Failed,
         Self::Braked,
         Self::Late,
         Self::Recovered,
+        Self::Unfit,
         Self::BulkFinished,
     ];
 }
@@ -51,6 +56,8 @@ pub enum Event {
     },
     /// See [`Kind::Recovered`].
     RunRecovered(Box<RunFacts>),
+    /// See [`Kind::Unfit`].
+    RunUnfit(Box<RunFacts>),
     /// See [`Kind::BulkFinished`].
     BulkFinished(Bulk),
 }
@@ -63,6 +70,7 @@ impl Event {
             Self::RunBraked(_) => Kind::Braked,
             Self::RunLate { .. } => Kind::Late,
             Self::RunRecovered(_) => Kind::Recovered,
+            Self::RunUnfit(_) => Kind::Unfit,
             Self::BulkFinished(_) => Kind::BulkFinished,
         }
     }
@@ -107,6 +115,7 @@ pub struct RunFacts {
     pub requests: i64,
     pub retries: i64,
     pub throttled_ms: i64,
+    pub unfit: Vec<Unfit>,
     pub error: Option<String>,
     pub remedy: Option<String>,
 }
@@ -133,6 +142,7 @@ impl From<Run> for RunFacts {
             requests: run.requests,
             retries: run.retries,
             throttled_ms: run.throttled_ms,
+            unfit: run.unfit.map(|Json(unfit)| unfit).unwrap_or_default(),
             error: run.error,
             remedy: run.remedy,
         }

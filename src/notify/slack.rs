@@ -25,6 +25,10 @@ fn words(notice: &Notice) -> (String, Vec<String>) {
         Event::RunFailed(run) => (format!("{schema}: {} failed", run.job), facts(run)),
         Event::RunBraked(run) => (format!("{schema}: a brake stopped {}", run.job), facts(run)),
         Event::RunRecovered(run) => (format!("{schema}: {} works again", run.job), facts(run)),
+        Event::RunUnfit(run) => (
+            format!("{schema}: {} reads values that do not fit", run.job),
+            facts(run),
+        ),
         Event::RunLate {
             job, scheduled_at, ..
         } => (
@@ -49,9 +53,11 @@ fn words(notice: &Notice) -> (String, Vec<String>) {
 
 fn facts(run: &RunFacts) -> Vec<String> {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let unfit: Vec<String> = run.unfit.iter().map(ToString::to_string).collect();
     vec![
         text(&run.error),
         text(&run.remedy),
+        unfit.join("; "),
         format!("{} read, run {}", run.rows_read, run.run_id),
     ]
 }

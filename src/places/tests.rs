@@ -161,6 +161,7 @@ impl World {
                 Governor::new(Limits {
                     max_in_flight: CEILING,
                     max_per_second: None,
+                    max_retry_after: Duration::from_secs(900),
                 }),
                 Clock::from_fn(|| std::time::UNIX_EPOCH),
             ),

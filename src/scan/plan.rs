@@ -14,6 +14,7 @@ mod tests;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::window::Window;
+use crate::clock::time;
 use neighbours::{Neighbours, Pace};
 use rhythm::Rhythm;
 use stretch::{Stretch, Towards};
@@ -184,7 +185,9 @@ impl Plan {
         self.began = self.began.or(overflow.answered_at);
         let dates = overflow.dates.iter().copied();
         let known = self.horizon.into_iter().chain(overflow.answered_at);
-        self.horizon = known.chain(dates.clone().map(|date| date + SECOND)).max();
+        self.horizon = known
+            .chain(dates.clone().map(|date| time::after(date, SECOND)))
+            .max();
         self.earliest = self.earliest.into_iter().chain(dates).min();
         self.settle_pieces(window, overflow.count.map(|count| count as f64));
         let (window, to_come) = self.split_end_to_come(window, overflow);
@@ -217,7 +220,7 @@ impl Plan {
         if window.until.is_some() || window.from.is_none_or(|from| from < began) {
             return (window, None);
         }
-        let (left, to_come) = Towards::Later.split(window, now + AHEAD);
+        let (left, to_come) = Towards::Later.split(window, time::after(now, AHEAD));
         if let Some(stretch) = asked(&mut self.stretches, window) {
             stretch.asked = Some(left);
         }
@@ -241,7 +244,7 @@ impl Plan {
         };
         let nearby = self
             .neighbours
-            .pace_at(from + (until - from) / 2, &self.rhythm);
+            .pace_at(time::middle(from, until), &self.rhythm);
         if let Some(Pace::People(pace)) = nearby
             && people > 0.0
         {
@@ -263,7 +266,7 @@ impl Plan {
         let (Some(&first), Some(&last)) = (page.iter().min(), page.iter().max()) else {
             return self.halve(window);
         };
-        let pieces = window.cut([first, first + SECOND]);
+        let pieces = window.cut([first, time::after(first, SECOND)]);
         if first == last {
             // Thousands in one second, or so it seems: it is set apart, and what is left on both sides may be little.
             if pieces.len() < 2 {
@@ -279,11 +282,13 @@ impl Plan {
     /// Without anything to go by only time itself can be cut.
     fn halve(&mut self, window: Window) {
         let now = self.horizon.unwrap_or(DateTime::UNIX_EPOCH);
-        let span = (now - self.earliest.unwrap_or(now)).max(LEAST_SPAN);
+        let span = now
+            .signed_duration_since(self.earliest.unwrap_or(now))
+            .max(LEAST_SPAN);
         let at = match (window.from, window.until) {
-            (Some(from), Some(until)) => from + (until - from) / 2,
-            (Some(from), None) => from + span,
-            (None, Some(until)) => until - span,
+            (Some(from), Some(until)) => time::middle(from, until),
+            (Some(from), None) => time::after(from, span),
+            (None, Some(until)) => time::before(until, span),
             (None, None) => now,
         };
         self.asks.extend(window.cut([at]).into_iter().rev());

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::clock::time;
+
 /// Inclusive or exclusive is not documented, and neither is rounding: windows are asked with this much more on both sides, and rows outside the
 /// core are dropped.
 const OVERLAP: TimeDelta = TimeDelta::seconds(1);
@@ -50,22 +52,22 @@ impl Window {
     /// What to ask for: `registeredSince` and `registeredBefore`.
     pub fn asked(&self) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
         (
-            self.from.map(|from| from - OVERLAP),
-            self.until.map(|until| until + OVERLAP),
+            self.from.map(|from| time::before(from, OVERLAP)),
+            self.until.map(|until| time::after(until, OVERLAP)),
         )
     }
 
     /// Whether a server that honours the filter could send somebody registered then. It may round to seconds in either direction.
     pub fn could_be_answered_with(&self, at: DateTime<Utc>) -> bool {
         let (since, before) = self.asked();
-        since.is_none_or(|since| at >= since - OVERLAP)
-            && before.is_none_or(|before| at <= before + OVERLAP)
+        since.is_none_or(|since| at >= time::before(since, OVERLAP))
+            && before.is_none_or(|before| at <= time::after(before, OVERLAP))
     }
 
     /// Whether there is a whole second inside at which to cut.
     pub fn can_be_cut(&self) -> bool {
         match (self.from, self.until) {
-            (Some(from), Some(until)) => until - from > TimeDelta::seconds(1),
+            (Some(from), Some(until)) => until.signed_duration_since(from) > TimeDelta::seconds(1),
             (Some(from), None) => from.timestamp() < LATEST,
             (None, Some(until)) => until.timestamp() > EARLIEST,
             (None, None) => true,

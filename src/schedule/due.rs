@@ -11,6 +11,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Schedule, Spread};
+use crate::clock::time;
+
+/// Slots are whole seconds.
+const SECOND: TimeDelta = TimeDelta::seconds(1);
 
 /// What a daemon does on its return about slots that came while none was there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,7 +115,7 @@ impl Timetable<'_> {
             },
             Missed::Skip | Missed::Once => Due::Run {
                 slot,
-                passed: self.passed(floor, slot.scheduled_at - TimeDelta::seconds(1)),
+                passed: self.passed(floor, time::before(slot.scheduled_at, SECOND)),
             },
         }
     }
@@ -145,7 +149,7 @@ impl Timetable<'_> {
         if latest.start_at <= now {
             return Some(latest);
         }
-        let before = latest.scheduled_at - TimeDelta::seconds(1);
+        let before = time::before(latest.scheduled_at, SECOND);
         self.schedule
             .latest(floor, before)
             .map(|slot| self.slot(slot))

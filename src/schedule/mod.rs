@@ -66,7 +66,7 @@ impl Schedule {
             if from <= after {
                 return None;
             }
-            back = back * 2;
+            back = back.checked_mul(2).unwrap_or(chrono::TimeDelta::MAX);
         }
     }
 
@@ -94,7 +94,7 @@ impl Schedule {
             .collect();
         let pairs: Vec<_> = slots
             .windows(2)
-            .filter_map(|pair| (pair[1] - pair[0]).to_std().ok())
+            .filter_map(|pair| pair[1].signed_duration_since(pair[0]).to_std().ok())
             .collect();
         pairs.into_iter()
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::clock::time;
+
 /// How often a failed run is repeated, and after what time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries {
@@ -82,7 +84,7 @@ impl Retries {
         }
         Next::Attempt {
             attempt: attempt + 1,
-            at: ended_at + wait,
+            at: time::after(ended_at, time::signed(wait)),
         }
     }
 }

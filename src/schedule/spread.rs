@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use super::Schedule;
+use crate::clock::time;
 
 /// How far the starts of a job's slots are spread.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +34,7 @@ impl Spread<'_> {
             Schedule::Cron(crontab) => {
                 let gap = crontab
                     .next(slot)
-                    .and_then(|next| (next - slot).to_std().ok());
+                    .and_then(|next| next.signed_duration_since(slot).to_std().ok());
                 (self.share(&slot.timestamp().to_be_bytes()), gap)
             }
             Schedule::Every(every) => (self.share(&[]), Some(every.period())),
@@ -41,7 +42,8 @@ impl Spread<'_> {
         let longest = gap.map_or(self.longest, |gap| gap.min(self.longest));
         // Whole seconds: nobody wants to read more of them.
         let seconds = (u128::from(longest.as_secs()) * u128::from(share)) >> u64::BITS;
-        slot + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+        let delay = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        time::after(slot, time::signed(delay))
     }
 
     fn share(&self, slot: &[u8]) -> u64 {

@@ -157,7 +157,8 @@ impl Gate {
 
     fn forget_before(&mut self, now: SystemTime) {
         while let Some((seen_at, key)) = self.ages.front() {
-            if now.duration_since(*seen_at).unwrap_or_default() <= CLOCK_TOLERANCE * 2 {
+            if now.duration_since(*seen_at).unwrap_or_default() <= CLOCK_TOLERANCE.saturating_mul(2)
+            {
                 break;
             }
             self.seen.remove(key);

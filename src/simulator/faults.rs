@@ -127,9 +127,9 @@ impl Faults {
     pub(super) fn retry_after_header(&self, now: SystemTime) -> Option<String> {
         match self.retry_after {
             RetryAfter::Seconds => Some(self.retry_after_secs.to_string()),
-            RetryAfter::Date => Some(httpdate::fmt_http_date(
-                now + Duration::from_secs(self.retry_after_secs),
-            )),
+            RetryAfter::Date => now
+                .checked_add(Duration::from_secs(self.retry_after_secs))
+                .map(httpdate::fmt_http_date),
             RetryAfter::None => None,
         }
     }

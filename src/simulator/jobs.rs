@@ -81,7 +81,7 @@ impl Job {
         if self.is_finished() {
             None
         } else if bulk.halfway && self.done < half {
-            Some((half, whole / 2))
+            Some((half, Duration::from_millis(bulk.delay_ms / 2)))
         } else {
             Some((self.rows.len(), whole))
         }

@@ -16,7 +16,8 @@ pub struct Unfinished {
 /// How far a job has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The API's clock at the first request of the last finished scan.
+    /// When the last finished scan began, by the API's clock as far as that can be believed; none if what stands there is still to come, as after Postgres's clock was set
+    /// back: what changes until then would never be asked for.
     pub watermark: Option<DateTime<Utc>>,
     /// When the last full scan finished.
     pub full_finished_at: Option<DateTime<Utc>>,
@@ -36,7 +37,7 @@ pub async fn get(
 ) -> Result<Option<Checkpoint>, sqlx::Error> {
     sqlx::query_as!(
         Checkpoint,
-        r#"select watermark, full_finished_at,
+        r#"select case when watermark <= now() + interval '1 hour' then watermark end as watermark, full_finished_at,
                   extract(epoch from now() - full_finished_at)::bigint as full_age_seconds,
                   case when scan_id is not null then (select count(*) from windows w where w.scan_id = c.scan_id) end as unfinished_windows
            from checkpoints c where job = $1"#,
@@ -77,7 +78,7 @@ pub async fn unfinished(
     .await
 }
 
-/// Notes that a full scan was begun. The time is the API's clock, or Postgres's where the API does not tell its own.
+/// Notes that a full scan was begun.
 ///
 /// # Errors
 /// As sqlx.
@@ -85,10 +86,10 @@ pub async fn begin(
     executor: impl PgExecutor<'_>,
     job: &str,
     scan_id: Uuid,
-    started_at: Option<DateTime<Utc>>,
+    started_at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into checkpoints (job, scan_id, scan_started_at) values ($1, $2, coalesce($3, now()))
+        "insert into checkpoints (job, scan_id, scan_started_at) values ($1, $2, $3)
          on conflict (job) do update set scan_id = excluded.scan_id, scan_started_at = excluded.scan_started_at, updated_at = now()",
         job,
         scan_id,
@@ -138,7 +139,7 @@ pub async fn finish(
     learned: &Learned,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update checkpoints set watermark = greatest(watermark, scan_started_at), full_finished_at = now(),
+        "update checkpoints set watermark = greatest(case when watermark <= now() + interval '1 hour' then watermark end, scan_started_at), full_finished_at = now(),
              scan_id = null, scan_started_at = null, updated_at = now(),
              page_asked = $3, page_held = $4, links_tell = $5, count_is_total = $6
          where job = $1 and scan_id = $2",
@@ -161,11 +162,11 @@ pub async fn finish(
 pub async fn advance(
     executor: impl PgExecutor<'_>,
     job: &str,
-    watermark: Option<DateTime<Utc>>,
+    watermark: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into checkpoints as c (job, watermark) values ($1, $2)
-         on conflict (job) do update set watermark = greatest(c.watermark, excluded.watermark), updated_at = now()",
+         on conflict (job) do update set watermark = greatest(case when c.watermark <= now() + interval '1 hour' then c.watermark end, excluded.watermark), updated_at = now()",
         job,
         watermark,
     )

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, time};
 use crate::record::Resource;
 
 /// How long a lease lasts without renewal. Long enough for a slow commit, short enough that a stuck holder is not waited for all night.
@@ -120,7 +120,7 @@ pub async fn acquire(
 ) -> Result<Lease, Error> {
     let subject = subject.into();
     let clock = Clock::system();
-    let give_up = Instant::now() + LEASE;
+    let give_up = time::later(Instant::now(), LEASE);
     let mut told = false;
     loop {
         match holder(&mut session, subject).await? {

@@ -209,6 +209,8 @@ pub async fn hear(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<Vec<Hea
                 unchanged: row.rows_unchanged,
                 rejected: row.rows_rejected,
                 tombstoned: 0,
+                // In the run's record already.
+                times_from_numbers: 0,
             }),
             "too_large" => Outcome::Unread(Unread::TooLarge {
                 dates: row.found_dates.unwrap_or_default(),

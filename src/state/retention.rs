@@ -6,8 +6,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
+
+use crate::clock::time;
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,11 +48,8 @@ pub async fn keep(connection: &mut PgConnection, age: Duration) -> Result<Remove
     let now: DateTime<Utc> = sqlx::query_scalar!(r#"select now() as "now!""#)
         .fetch_one(&mut *transaction)
         .await?;
-    let age = TimeDelta::from_std(age).ok();
-    let Some(before) = age.and_then(|age| now.checked_sub_signed(age)) else {
-        // Longer than there has been time.
-        return Ok(Removed::default());
-    };
+    // Nothing is older than that, and Postgres cannot reckon with much earlier times.
+    let before = time::before(now, time::signed(age)).max(DateTime::UNIX_EPOCH);
     let rejects = sqlx::query_file!("src/state/retention/rejects.sql", before)
         .execute(&mut *transaction)
         .await?;

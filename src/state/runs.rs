@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::record::Resource;
+use crate::record::{Resource, Unfit};
 
 /// How much a run reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,10 +71,13 @@ pub struct Counts {
     pub rejected: i64,
     /// Marked as deleted.
     pub tombstoned: i64,
+    /// Timestamps among them that came as numbers.
+    pub times_from_numbers: i64,
 }
 
-impl std::ops::AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
+impl Counts {
+    /// Adds what else was done.
+    pub fn add(&mut self, other: Self) {
         let Self {
             read,
             inserted,
@@ -81,6 +85,7 @@ impl std::ops::AddAssign for Counts {
             unchanged,
             rejected,
             tombstoned,
+            times_from_numbers,
         } = other;
         self.read += read;
         self.inserted += inserted;
@@ -88,6 +93,7 @@ impl std::ops::AddAssign for Counts {
         self.unchanged += unchanged;
         self.rejected += rejected;
         self.tombstoned += tombstoned;
+        self.times_from_numbers += times_from_numbers;
     }
 }
 
@@ -136,6 +142,9 @@ pub struct Run {
     pub rows_missed: Option<i64>,
     pub pushes_confirmed: i64,
     pub pushes_refuted: i64,
+    pub times_from_numbers: i64,
+    #[schema(value_type = Option<Vec<Unfit>>)]
+    pub unfit: Option<Json<Vec<Unfit>>>,
     pub requests_allowed: Option<i32>,
     pub throttled_until: Option<DateTime<Utc>>,
     pub error: Option<String>,
@@ -262,7 +271,8 @@ pub async fn add(
     sqlx::query!(
         "update runs set
              rows_read = rows_read + $2, rows_inserted = rows_inserted + $3, rows_updated = rows_updated + $4,
-             rows_unchanged = rows_unchanged + $5, rows_rejected = rows_rejected + $6, rows_tombstoned = rows_tombstoned + $7
+             rows_unchanged = rows_unchanged + $5, rows_rejected = rows_rejected + $6, rows_tombstoned = rows_tombstoned + $7,
+             times_from_numbers = times_from_numbers + $8
          where run_id = $1",
         run_id,
         counts.read,
@@ -271,6 +281,7 @@ pub async fn add(
         counts.unchanged,
         counts.rejected,
         counts.tombstoned,
+        counts.times_from_numbers,
     )
     .execute(executor)
     .await?;
@@ -319,6 +330,116 @@ pub async fn note_missed(
     .execute(executor)
     .await?;
     Ok(())
+}
+
+/// Notes of which columns too many values did not fit.
+///
+/// # Errors
+/// As sqlx.
+pub async fn note_unfit(
+    executor: impl PgExecutor<'_>,
+    run_id: Uuid,
+    unfit: &[Unfit],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update runs set unfit = $2 where run_id = $1",
+        run_id,
+        Json(unfit) as _,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Of which columns the last run of a job that looked found that too many values did not fit; none where no run has looked.
+///
+/// # Errors
+/// As sqlx.
+pub async fn unfit(
+    executor: impl PgExecutor<'_>,
+    job: &str,
+) -> Result<Option<Vec<Unfit>>, sqlx::Error> {
+    let unfit = sqlx::query_scalar!(
+        r#"select unfit as "unfit!: Json<Vec<Unfit>>" from runs
+           where job = $1 and unfit is not null order by started_at desc, run_id desc limit 1"#,
+        job,
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(unfit.map(|Json(unfit)| unfit))
+}
+
+/// The same as the run before this one left it; none where that run did not look, and may have changed something.
+///
+/// # Errors
+/// As sqlx.
+pub async fn unfit_before(
+    executor: impl PgExecutor<'_>,
+    job: &str,
+    run_id: Uuid,
+) -> Result<Option<Vec<Unfit>>, sqlx::Error> {
+    let unfit = sqlx::query_scalar!(
+        r#"select unfit as "unfit: Json<Vec<Unfit>>" from runs
+           where job = $1 and started_at < (select started_at from runs where run_id = $2)
+           order by started_at desc, run_id desc limit 1"#,
+        job,
+        run_id,
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(unfit.flatten().map(|Json(unfit)| unfit))
+}
+
+/// What the last run of the job before this one that looked found.
+///
+/// # Errors
+/// As sqlx.
+pub async fn unfit_known_before(
+    executor: impl PgExecutor<'_>,
+    run: &Run,
+) -> Result<Vec<Unfit>, sqlx::Error> {
+    let unfit = sqlx::query_scalar!(
+        r#"select unfit as "unfit!: Json<Vec<Unfit>>" from runs
+           where job = $1 and started_at < $2 and unfit is not null order by started_at desc, run_id desc limit 1"#,
+        run.job,
+        run.started_at,
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(unfit.map(|Json(unfit)| unfit).unwrap_or_default())
+}
+
+/// When a run began, and what time it is now, both by Postgres's clock.
+///
+/// # Errors
+/// As sqlx; a run that is not there is an error.
+pub async fn began(
+    executor: impl PgExecutor<'_>,
+    run_id: Uuid,
+) -> Result<(DateTime<Utc>, DateTime<Utc>), sqlx::Error> {
+    let times = sqlx::query!(
+        r#"select started_at, clock_timestamp() as "now!" from runs where run_id = $1"#,
+        run_id,
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok((times.started_at, times.now))
+}
+
+/// How many timestamps of a run came as numbers.
+///
+/// # Errors
+/// As sqlx; a run that is not there is an error.
+pub async fn times_from_numbers(
+    executor: impl PgExecutor<'_>,
+    run_id: Uuid,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select times_from_numbers from runs where run_id = $1",
+        run_id
+    )
+    .fetch_one(executor)
+    .await
 }
 
 /// When the first of the runs that worked on a scan began, by Postgres's clock.
@@ -391,10 +512,11 @@ pub async fn finish(
 pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,
-        "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
+        r#"select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
                 rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
-                pushes_confirmed, pushes_refuted, requests_allowed, throttled_until, error, remedy
-         from runs order by started_at desc, run_id desc limit $1",
+                pushes_confirmed, pushes_refuted, times_from_numbers, unfit as "unfit: Json<Vec<Unfit>>", requests_allowed, throttled_until,
+                error, remedy
+         from runs order by started_at desc, run_id desc limit $1"#,
         limit,
     )
     .fetch_all(executor)
@@ -408,10 +530,11 @@ pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Run
 pub async fn running(executor: impl PgExecutor<'_>) -> Result<Vec<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,
-        "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
+        r#"select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
                 rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
-                pushes_confirmed, pushes_refuted, requests_allowed, throttled_until, error, remedy
-         from runs where status = 'running' order by started_at desc, run_id desc",
+                pushes_confirmed, pushes_refuted, times_from_numbers, unfit as "unfit: Json<Vec<Unfit>>", requests_allowed, throttled_until,
+                error, remedy
+         from runs where status = 'running' order by started_at desc, run_id desc"#,
     )
     .fetch_all(executor)
     .await
@@ -440,10 +563,11 @@ pub async fn last_successes(
 pub async fn last_of(executor: impl PgExecutor<'_>, job: &str) -> Result<Option<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,
-        "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
+        r#"select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
                 rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
-                pushes_confirmed, pushes_refuted, requests_allowed, throttled_until, error, remedy
-         from runs where job = $1 order by started_at desc, run_id desc limit 1",
+                pushes_confirmed, pushes_refuted, times_from_numbers, unfit as "unfit: Json<Vec<Unfit>>", requests_allowed, throttled_until,
+                error, remedy
+         from runs where job = $1 order by started_at desc, run_id desc limit 1"#,
         job,
     )
     .fetch_optional(executor)
@@ -488,10 +612,11 @@ pub async fn last_braked(
 pub async fn get(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<Option<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,
-        "select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
+        r#"select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
                 rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
-                pushes_confirmed, pushes_refuted, requests_allowed, throttled_until, error, remedy
-         from runs where run_id = $1",
+                pushes_confirmed, pushes_refuted, times_from_numbers, unfit as "unfit: Json<Vec<Unfit>>", requests_allowed, throttled_until,
+                error, remedy
+         from runs where run_id = $1"#,
         run_id,
     )
     .fetch_optional(executor)

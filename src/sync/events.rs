@@ -12,6 +12,7 @@ use super::scan::{self, Checkpoint, Reached, Scan};
 use super::scope::Scope;
 use super::write::{self, Append, Destination};
 use super::{Ended, Environment, Error, Extent, holder_name, privacy};
+use crate::clock::time;
 use crate::job::Job;
 use crate::load::events;
 use crate::record::Resource;
@@ -109,9 +110,9 @@ async fn keeps_since(job: &Job, pool: &PgPool) -> Result<Option<DateTime<Utc>>, 
     let now: DateTime<Utc> = sqlx::query_scalar!(r#"select now() as "now!""#)
         .fetch_one(pool)
         .await?;
-    Ok(now.checked_sub_signed(
-        chrono::TimeDelta::from_std(retention).unwrap_or(chrono::TimeDelta::MAX),
-    ))
+    // Events happened later, and neither Postgres nor an API can reckon with much earlier times.
+    let since = time::before(now, time::signed(retention));
+    Ok(Some(since.max(DateTime::UNIX_EPOCH)))
 }
 
 /// About how many events are known; none before the first scan came to its end.
@@ -167,6 +168,7 @@ impl Run<'_> {
             pool: self.pool,
             lease: self.lease,
             job: self.job,
+            run: self,
             begin,
         };
         match scan.read(Some(&mut checkpoint)).await? {
@@ -176,8 +178,10 @@ impl Run<'_> {
             Reached::TooManyRejects => return Ok(too_many_rejects(env.brakes.max_rejects)),
         }
         env.progress.enter(Phase::ScanRead);
-        let (mut verdict, mut reason) = scan.walk.verdict();
+        let (mut verdict, reason) = scan.walk.verdict();
         let parts = scan.walk.parts();
+        let began = self.began(scan.walk.reader().first_answer()).await?;
+        let mut reason = began.explain(reason);
         let moves = match (scope, verdict) {
             (Scope::Full { .. }, Verdict::Incomplete) => {
                 return Ok(unfinished(parts, reason, Moves::Abandoned));
@@ -189,7 +193,7 @@ impl Run<'_> {
                 Moves::Nothing
             }
             (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
-                Moves::Advanced(scan.walk.reader().first_answer())
+                Moves::Advanced(began.at)
             }
             (Scope::Full { scan_id, .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
                 let committed = self.commit_by_page(scan_id, &scan).await?;

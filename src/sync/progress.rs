@@ -119,18 +119,18 @@ impl Progress {
 
     /// Notes a commit.
     pub fn committed(&self, counts: Counts) {
-        self.lock().counts += counts;
+        self.lock().counts.add(counts);
         self.enter(Phase::BatchCommitted);
     }
 
     /// Notes what others have committed for this run.
     pub fn committed_by_others(&self, counts: Counts) {
-        self.lock().counts += counts;
+        self.lock().counts.add(counts);
     }
 
     /// Notes that some were marked as deleted.
     pub fn tombstoned(&self, counts: Counts) {
-        self.lock().counts += counts;
+        self.lock().counts.add(counts);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

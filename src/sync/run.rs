@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::progress::Phase;
 use super::{Cause, Ended, Environment, Error, Extent, RECORD_TIMEOUT};
-use crate::record::Resource;
+use crate::record::{Resource, Unfit};
 use crate::scan::verdict::{GivenUp, Growth, Parts, Verdict};
 use crate::state::leases::Lease;
 use crate::state::notices::{self, About};
@@ -43,6 +43,8 @@ pub(super) struct Outcome {
     /// What happened, and what to do.
     pub(super) failure: Option<(String, String)>,
     pub(super) missed: Option<i64>,
+    /// The columns of which too many values did not fit; none if nobody looked.
+    pub(super) unfit: Option<Vec<Unfit>>,
     pub(super) moves: Moves,
 }
 
@@ -55,7 +57,7 @@ pub(super) enum Moves {
     /// A full scan is finished, and this is what it learned about the server.
     Finished(Uuid, checkpoints::Learned),
     /// An incremental scan began then.
-    Advanced(Option<DateTime<Utc>>),
+    Advanced(DateTime<Utc>),
     /// A full scan came to its end without being complete: there is nothing to resume.
     Abandoned,
 }
@@ -203,10 +205,14 @@ impl Run<'_> {
         }
         runs::note_traffic(&mut *transaction, self.run_id, self.env.traffic()).await?;
         runs::note_missed(&mut *transaction, self.run_id, outcome.missed).await?;
-        let verdict = outcome
-            .verdict
-            .as_ref()
-            .map(|(verdict, reason)| (verdict.to_string(), reason));
+        if let Some(unfit) = &outcome.unfit {
+            runs::note_unfit(&mut *transaction, self.run_id, unfit).await?;
+        }
+        let from_numbers = runs::times_from_numbers(&mut *transaction, self.run_id).await?;
+        let verdict = outcome.verdict.as_ref().map(|(verdict, reason)| {
+            let unfit = outcome.unfit.as_deref().unwrap_or_default();
+            (verdict.to_string(), explained(reason, from_numbers, unfit))
+        });
         let verdict = verdict
             .as_ref()
             .map(|(verdict, reason)| (verdict.as_str(), reason.as_str()));
@@ -239,6 +245,18 @@ impl Run<'_> {
             counts: self.env.progress.counts(),
         })
     }
+}
+
+/// A reason, with what is to be said about the values that were read.
+fn explained(reason: &str, from_numbers: i64, unfit: &[Unfit]) -> String {
+    let mut parts = vec![reason.to_owned()];
+    if from_numbers > 0 {
+        parts.push(format!(
+            "{from_numbers} times came as numbers and were read as seconds or milliseconds since 1970"
+        ));
+    }
+    parts.extend(unfit.iter().map(ToString::to_string));
+    parts.join("; ")
 }
 
 pub(super) fn judged(verdict: Verdict, reason: String) -> Outcome {

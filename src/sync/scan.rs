@@ -80,6 +80,8 @@ pub(super) struct Checkpoint<'a> {
     pub(super) pool: &'a PgPool,
     pub(super) lease: &'a Lease,
     pub(super) job: &'a str,
+    /// The run, and so when it began.
+    pub(super) run: &'a Run<'a>,
     /// The scan, as long as it has to be begun.
     pub(super) begin: Option<Uuid>,
 }
@@ -89,9 +91,10 @@ impl Checkpoint<'_> {
         let Some(scan_id) = self.begin.take() else {
             return Ok(());
         };
+        let began = self.run.began(at).await?;
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
-        checkpoints::begin(&mut *transaction, self.job, scan_id, at).await?;
+        checkpoints::begin(&mut *transaction, self.job, scan_id, began.at).await?;
         windows::prune(&mut *transaction, self.job, scan_id).await?;
         transaction.commit().await?;
         Ok(())

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::write::Kept;
+use crate::clock::time;
 use crate::job;
 use crate::state::checkpoints;
 use crate::state::runs::Mode;
@@ -66,7 +67,9 @@ impl Scope {
             job::Mode::Full => None,
             job::Mode::Incremental { overlap, .. } => checkpoint
                 .and_then(|checkpoint| checkpoint.watermark)
-                .map(|watermark| watermark - overlap),
+                .map(|watermark| time::before(watermark, time::signed(overlap)))
+                // Nothing changed earlier, and no API can reckon with much earlier times.
+                .map(|since| since.max(DateTime::UNIX_EPOCH)),
         };
         let unfinished = match start {
             Start::Resume => checkpoints::unfinished(pool, job).await?,

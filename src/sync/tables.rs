@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::progress::Phase;
 use super::run::{Moves, Outcome, Run, interrupted, judged, too_many_rejects};
 use super::scope::Scope;
-use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading, unfit};
 use crate::attributes;
 use crate::job::Job;
 use crate::load::define;
@@ -326,7 +326,7 @@ impl Run<'_> {
         {
             let mut transaction = self.pool.begin().await?;
             self.lease.token().fence(&mut transaction).await?;
-            checkpoints::begin(&mut *transaction, self.job, plan.scan_id, Some(since)).await?;
+            checkpoints::begin(&mut *transaction, self.job, plan.scan_id, since).await?;
             transaction.commit().await?;
         }
         let worked = self.watched(self.work(job, plan)).await;
@@ -389,11 +389,17 @@ impl Run<'_> {
             verdict,
             reading::said(self.pool, &job.tables(), reason).await?,
         );
+        let tables = job.steps.iter().map(|step| match step {
+            Step::List(list) => &list.table,
+            Step::Below(below) => &below.table,
+        });
+        let tables = tables.map(|table| (table.name.as_ref(), unfit::places(table)));
+        outcome.unfit = Some(self.unfit(tables).await?);
         let finished = match plan.extent {
             Amount::Everything { .. } => {
                 Moves::Finished(plan.scan_id, checkpoints::Learned::default())
             }
-            Amount::Due | Amount::Sample(_) => Moves::Advanced(Some(self.started_at().await?)),
+            Amount::Due | Amount::Sample(_) => Moves::Advanced(self.started_at().await?),
         };
         let incomplete = read.incomplete();
         if let Some((error, remedy)) = read.failed.into_iter().next() {
@@ -439,8 +445,8 @@ impl Run<'_> {
 
     /// When this run began, by Postgres's clock.
     async fn started_at(&self) -> Result<DateTime<Utc>, Error> {
-        let run = runs::get(self.pool, self.run_id).await?;
-        run.map(|run| run.started_at).ok_or(Error::Stopped)
+        let (began, _) = runs::began(self.pool, self.run_id).await?;
+        Ok(began)
     }
 
     /// Lets the typed view of the attributes follow the tenant's schema.

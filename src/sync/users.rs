@@ -13,11 +13,12 @@ use super::scan::{self, Checkpoint, Committed, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::share::Lending;
 use super::write::{self, Destination, Merge};
-use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading, tidy};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading, tidy, unfit};
 use crate::job::Job;
 use crate::load::compare;
 use crate::privacy::USERS;
 use crate::record::Resource;
+use crate::resource::grants::USER_GRANTS;
 use crate::scan::verdict::Verdict;
 use crate::scan::whole::Learned;
 use crate::state::leases::{self, Holder};
@@ -195,6 +196,7 @@ impl Run<'_> {
             pool: self.pool,
             lease: self.lease,
             job: self.job,
+            run: self,
             begin: None,
         };
         if let Scope::Full {
@@ -222,10 +224,16 @@ impl Run<'_> {
         }
         env.progress.enter(Phase::ScanRead);
         let (verdict, reason) = scan.walk.verdict();
-        let reason = reading::said(self.pool, &[USERS], reason).await?;
-        let settled = self.settle(scope, &scan, verdict, reason).await?;
+        let began = self.began(scan.walk.reader().first_answer()).await?;
+        let reason = reading::said(self.pool, &[USERS], began.explain(reason)).await?;
+        let (ending, mut outcome) = self.settle(scope, &scan, began.at, verdict, reason).await?;
         tidy::users(writers, env.progress.counts()).await;
-        Ok(settled)
+        let tables = [
+            (USERS, unfit::places_of_users()),
+            (&USER_GRANTS.name, unfit::places(&USER_GRANTS)),
+        ];
+        outcome.unfit = Some(self.unfit(tables.into_iter()).await?);
+        Ok((ending, outcome))
     }
 
     /// What is left to do when everything is read.
@@ -233,6 +241,7 @@ impl Run<'_> {
         &self,
         scope: Scope,
         scan: &Scan<'_, Reader>,
+        began: DateTime<Utc>,
         verdict: Verdict,
         reason: String,
     ) -> Result<(Ending, Outcome), Error> {
@@ -249,7 +258,7 @@ impl Run<'_> {
             (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
                 self.confirm_pushes(None).await?;
                 let outcome = Outcome {
-                    moves: Moves::Advanced(scan.walk.reader().first_answer()),
+                    moves: Moves::Advanced(began),
                     ..judged(verdict, reason)
                 };
                 Ok((Ending::Succeeded, outcome))
@@ -262,7 +271,6 @@ impl Run<'_> {
                 },
                 Verdict::Proven | Verdict::Agreed | Verdict::Partial,
             ) => {
-                reading::whole(self.pool, self.lease.token(), scan_id).await?;
                 let deletions = self.deletions(scan_id);
                 deletions.note_missing(scan.walk.by_page()).await?;
                 let learned = scan.walk.reader().learned();
@@ -274,6 +282,7 @@ impl Run<'_> {
                     }
                     Some(weaker) => weaker,
                 };
+                reading::whole(self.pool, self.lease.token(), scan_id).await?;
                 let settled = deletions.settle().await?;
                 if settled == Settled::Interrupted {
                     return Ok(interrupted());

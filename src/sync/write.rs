@@ -174,6 +174,8 @@ struct Batch {
     rejects: Vec<Reject>,
     done: Vec<windows::Done>,
     rows: usize,
+    /// Dates among them that came as numbers.
+    times_from_numbers: i64,
 }
 
 impl Batch {
@@ -184,6 +186,8 @@ impl Batch {
         } = fetched;
         let rows = page.len();
         self.rows += rows;
+        let from_numbers = page.items.iter().filter(|item| item.from_number);
+        self.times_from_numbers += from_numbers.count() as i64;
         match completes {
             Some(window) => {
                 let ids = page.rejects.iter().filter_map(|reject| reject.id.clone());

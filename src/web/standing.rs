@@ -46,7 +46,10 @@ impl Standing {
             },
             Due::Run { slot, .. } => Self {
                 next_at: Some(slot.start_at),
-                late_seconds: (now - slot.start_at).num_seconds().max(0),
+                late_seconds: now
+                    .signed_duration_since(slot.start_at)
+                    .num_seconds()
+                    .max(0),
             },
         }
     }

@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use chrono::{DateTime, Datelike, Utc};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap,
+    RETRY_AFTER,
+};
 use reqwest::{Method, StatusCode, Url};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -49,8 +52,17 @@ const MAX_ATTEMPTS: usize = 10;
 /// The first pause; each next one doubles, with jitter of up to its own length, to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// Pauses do not grow beyond this, so that a recovered API is noticed soon. `Retry-After` may be longer, and is obeyed.
+/// Pauses do not grow beyond this, so that a recovered API is noticed soon. `Retry-After` may be longer, and is obeyed up to [`Limits::max_retry_after`].
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// A `Retry-After` beyond this was not meant: a time in milliseconds, an instant written as a number, a date with a wrong year. It counts as absent.
+const LONGEST_MEANT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Years in which a `Date` may lie: outside of them a clock was never set, or a header was made up. It counts as absent.
+const YEARS: std::ops::Range<i32> = 2015..2100;
+
+/// Characters that are shown of a header that should not be there.
+const SHOWN_OF_HEADER: usize = 40;
 
 /// Where the API is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,7 +196,7 @@ impl Request {
 pub struct Answer {
     /// The status, a 2xx.
     pub status: StatusCode,
-    /// The API's clock when it answered: its `Date` header.
+    /// The API's clock when it answered: its `Date` header, unless it cannot be meant.
     pub date: Option<DateTime<Utc>>,
     /// `Content-Type`, lower case, without parameters.
     pub content_type: String,
@@ -318,8 +330,9 @@ impl Client {
             .when(|error| match error.remedy() {
                 // Who is to stop hears of it below, in the pause; a write is not asked for again then.
                 Remedy::Retry { .. } => {
-                    request.method.is_safe()
-                        || (error.certainly_not_processed() && !self.shutdown.is_requested())
+                    !error.asks_for_too_long()
+                        && (request.method.is_safe()
+                            || (error.certainly_not_processed() && !self.shutdown.is_requested()))
                 }
                 Remedy::Person(_) => false,
             })
@@ -373,7 +386,9 @@ impl Client {
             }),
             permit = self.governor.admit() => permit,
         };
-        let result = if allowed() {
+        let result = if let Some(left) = self.governor.closed_for() {
+            Err(self.too_long(None, left))
+        } else if allowed() {
             let span = Span::within(|| Work::Request {
                 endpoint: request.endpoint(),
             });
@@ -386,6 +401,11 @@ impl Client {
             Err(Failure::Throttled { after, .. } | Failure::Server { after, .. }) => {
                 Outcome::Refused { after: *after }
             }
+            Err(Failure::AskedToWait {
+                status: Some(_),
+                after,
+                ..
+            }) => Outcome::Closed { after: *after },
             Err(_) => Outcome::Neutral,
         });
         result.map_err(|failure| Error {
@@ -416,7 +436,9 @@ impl Client {
             .http
             .request(request.method.clone(), url)
             .header(AUTHORIZATION, authorization)
-            .header(ACCEPT, "application/json, */*;q=0.5");
+            .header(ACCEPT, "application/json, */*;q=0.5")
+            // Without it any encoding would be welcome (RFC 9110, 12.5.3), and we know none.
+            .header(ACCEPT_ENCODING, "identity");
         if !request.body.is_empty() {
             outgoing = outgoing
                 .header(CONTENT_TYPE, "application/json")
@@ -430,7 +452,7 @@ impl Client {
         let status = response.status();
         Span::current().note(|| Note::Status(status.as_u16()));
         let headers = std::mem::take(response.headers_mut());
-        let date = header_date(&headers, DATE.as_str());
+        let date = header_date(&headers, DATE.as_str()).filter(|date| YEARS.contains(&date.year()));
         let content_type = content_type(&headers);
         if !status.is_success() {
             let refusal = self.refusal(status, &content_type, &headers, date);
@@ -441,6 +463,9 @@ impl Client {
                 },
                 other => other,
             });
+        }
+        if let Some(encoding) = encoding(&headers) {
+            return Err(Failure::Encoded(encoding));
         }
         let body = self.body(response).await?;
         Ok(Answer {
@@ -496,19 +521,35 @@ impl Client {
         date: Option<DateTime<Utc>>,
     ) -> Failure {
         let after = retry_after(headers, date.unwrap_or_else(|| self.clock.now().into()));
+        let throttles = status == StatusCode::TOO_MANY_REQUESTS
+            || (status == StatusCode::FORBIDDEN && content_type.contains("html"));
+        if let Some(after) = after
+            && after > self.governor.limits().max_retry_after
+            && (throttles || status.is_server_error())
+        {
+            return self.too_long(Some(status), after);
+        }
         match status {
             StatusCode::UNAUTHORIZED => Failure::Unauthorized {
-                clock_ahead: date
-                    .map(|date| (DateTime::<Utc>::from(self.clock.now()) - date).num_seconds()),
+                clock_ahead: date.map(|date| {
+                    DateTime::<Utc>::from(self.clock.now())
+                        .signed_duration_since(date)
+                        .num_seconds()
+                }),
             },
-            StatusCode::TOO_MANY_REQUESTS => Failure::Throttled { status, after },
-            StatusCode::FORBIDDEN if content_type.contains("html") => {
-                Failure::Throttled { status, after }
-            }
+            _ if throttles => Failure::Throttled { status, after },
             StatusCode::FORBIDDEN => Failure::Forbidden,
             StatusCode::NOT_FOUND => Failure::NotFound,
             status if status.is_server_error() => Failure::Server { status, after },
             status => Failure::Status(status),
+        }
+    }
+
+    fn too_long(&self, status: Option<StatusCode>, after: Duration) -> Failure {
+        Failure::AskedToWait {
+            status,
+            after,
+            limit: self.governor.limits().max_retry_after,
         }
     }
 }
@@ -563,19 +604,40 @@ fn content_type(headers: &HeaderMap) -> String {
         .to_ascii_lowercase()
 }
 
+/// What the body is encoded with, where it is: no encoding was asked for, and none is known here, so it would be read as what it is not.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    let sent = headers.get_all(CONTENT_ENCODING).iter();
+    let sent = sent.map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let names: Vec<String> = sent
+        .flat_map(|value| {
+            value
+                .split(',')
+                .map(|name| name.trim().to_owned())
+                .collect::<Vec<_>>()
+        })
+        .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"))
+        .collect();
+    let shown = names.join(", ").chars().take(SHOWN_OF_HEADER).collect();
+    (!names.is_empty()).then_some(shown)
+}
+
 fn header_date(headers: &HeaderMap, name: &str) -> Option<DateTime<Utc>> {
     let text = headers.get(name)?.to_str().ok()?;
     httpdate::parse_http_date(text).ok().map(Into::into)
 }
 
-/// `Retry-After` as seconds or as a date; a date is measured against the API's own clock.
+/// `Retry-After` as seconds or as a date; a date is measured against the API's own clock. What cannot be meant counts as absent: what is neither, a date that is
+/// over, and more than [`LONGEST_MEANT`].
 fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = header_date(headers, RETRY_AFTER.as_str())?;
-    Some((date - now).to_std().unwrap_or(Duration::ZERO))
+    let asked = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = header_date(headers, RETRY_AFTER.as_str())?;
+            date.signed_duration_since(now).to_std().ok()?
+        }
+    };
+    (asked <= LONGEST_MEANT).then_some(asked)
 }
 
 #[cfg(test)]
@@ -590,6 +652,7 @@ mod tests {
             Limits {
                 max_in_flight: 1,
                 max_per_second: None,
+                max_retry_after: Duration::from_secs(900),
             },
         )
         .unwrap()
@@ -673,10 +736,47 @@ mod tests {
         assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(9)));
         headers.insert(
             RETRY_AFTER,
-            "Wed, 31 Dec 2025 00:00:09 GMT".parse().unwrap(),
+            "Fri, 02 Jan 2026 00:00:00 GMT".parse().unwrap(),
         );
-        assert_eq!(retry_after(&headers, now), Some(Duration::ZERO));
-        headers.insert(RETRY_AFTER, "soon".parse().unwrap());
-        assert_eq!(retry_after(&headers, now), None);
+        assert_eq!(retry_after(&headers, now), Some(LONGEST_MEANT));
+    }
+
+    #[test]
+    fn a_retry_after_that_cannot_be_meant_counts_as_absent() {
+        let now = DateTime::parse_from_rfc3339("2026-01-01T00:00:00Z")
+            .unwrap()
+            .to_utc();
+        let mut headers = HeaderMap::new();
+        for text in [
+            "",
+            "soon",
+            "-5",
+            "NaN",
+            "1e308",
+            "86401",
+            "1700000000",
+            "1700000000000",
+            "4294967296",
+            "18446744073709551615",
+            "18446744073709551616",
+            "Wed, 31 Dec 2025 23:59:59 GMT",
+            "Thu, 01 Jan 1970 00:00:00 GMT",
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+            "Fri, 31 Dec 99999 23:59:59 GMT",
+            "Thu, 32 Jan 2026 00:00:00 GMT",
+        ] {
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            assert_eq!(retry_after(&headers, now), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_encoding_is_named_and_identity_is_none() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(encoding(&headers), None);
+        headers.insert(CONTENT_ENCODING, "Identity".parse().unwrap());
+        assert_eq!(encoding(&headers), None);
+        headers.append(CONTENT_ENCODING, "gzip, br".parse().unwrap());
+        assert_eq!(encoding(&headers).as_deref(), Some("gzip, br"));
     }
 }

@@ -49,6 +49,16 @@ pub enum Failure {
         /// `Retry-After`, in either form.
         after: Option<Duration>,
     },
+    /// Refused, with the request to come back later than the settings let us wait; or not even sent, since an earlier answer said so.
+    #[error("Zephr asks to be left alone for {}{}, and max_retry_after is {}", time_words(*.after), status_words(*.status), time_words(*.limit))]
+    AskedToWait {
+        /// The status it came with; none for a request that was not sent.
+        status: Option<StatusCode>,
+        /// How long it asked for, or what is left of that.
+        after: Duration,
+        /// How long the settings let us wait.
+        limit: Duration,
+    },
     /// 404.
     #[error("not found (404)")]
     NotFound,
@@ -77,6 +87,9 @@ pub enum Failure {
     /// The process is to stop: it was not sent, or what it was to read is not waited for.
     #[error("it was given up, since this process is to stop")]
     Interrupted,
+    /// A success whose body is encoded, which was not asked for.
+    #[error("the answer is encoded ({0}), though no encoding was asked for")]
+    Encoded(String),
     /// A success that is not JSON, as an edge's HTML page is not.
     #[error("the answer is not JSON but {0}")]
     NotJson(String),
@@ -145,6 +158,15 @@ fn clock_words(clock_ahead: Option<i64>) -> String {
     }
 }
 
+/// A time as people write it, in whole seconds.
+fn time_words(time: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
+}
+
+fn status_words(status: Option<StatusCode>) -> String {
+    status.map_or_else(String::new, |status| format!(" ({})", status.as_u16()))
+}
+
 impl Error {
     /// What to do about it.
     pub fn remedy(&self) -> Remedy {
@@ -166,9 +188,17 @@ impl Error {
         matches!(self.failure, Failure::Interrupted)
     }
 
+    /// Whether Zephr asks for more patience than the settings have, so that repeating it now is against its wish.
+    pub fn asks_for_too_long(&self) -> bool {
+        matches!(self.failure, Failure::AskedToWait { .. })
+    }
+
     /// Whether the API certainly did nothing: then even a write may be sent again.
     pub fn certainly_not_processed(&self) -> bool {
         match &self.failure {
+            Failure::AskedToWait { status, .. } => {
+                status.is_none_or(|status| status.is_client_error())
+            }
             Failure::Connect(_)
             | Failure::Throttled { .. }
             | Failure::Unsendable(_)
@@ -181,6 +211,7 @@ impl Error {
             | Failure::Server { .. }
             | Failure::Status(_)
             | Failure::Refused { .. }
+            | Failure::Encoded(_)
             | Failure::NotJson(_)
             | Failure::Malformed { .. }
             | Failure::Unexpected { .. }
@@ -193,7 +224,7 @@ impl Failure {
     /// Whether the API is telling us to slow down; the governor halves on it (contract section 3).
     pub fn is_overload(&self) -> bool {
         match self {
-            Self::Throttled { .. } | Self::Server { .. } => true,
+            Self::Throttled { .. } | Self::Server { .. } | Self::AskedToWait { .. } => true,
             Self::Unsendable(_)
             | Self::Connect(_)
             | Self::Broken(_)
@@ -204,6 +235,7 @@ impl Failure {
             | Self::Refused { .. }
             | Self::Withheld
             | Self::Interrupted
+            | Self::Encoded(_)
             | Self::NotJson(_)
             | Self::Malformed { .. }
             | Self::Unexpected { .. }
@@ -242,6 +274,10 @@ impl Failure {
                 after: *after,
                 hint: "Zephr kept throttling. Run the command again later, or lower max_in_flight or set max_requests_per_second.",
             },
+            Self::AskedToWait { after, .. } => Remedy::Retry {
+                after: Some(*after),
+                hint: "Run the command again when that time is over; what was read is kept. To have it wait instead, raise max_retry_after.",
+            },
             Self::NotFound => Remedy::Person(
                 "Check ZEPHR_TENANT or ZEPHR_BASE_URL, and that this operation exists for the tenant.".into(),
             ),
@@ -262,6 +298,9 @@ impl Failure {
                 after: None,
                 hint: "Run the command again: it continues where this process stopped.",
             },
+            Self::Encoded(_) => Remedy::Person(
+                "Something between here and Zephr compresses what it passes on. Check the address and any proxy: answers must come as they are (identity).".into(),
+            ),
             Self::NotJson(_) => Remedy::Retry {
                 after: None,
                 hint: "Something between here and Zephr answers in its place. Check the address and any proxy, then run the command again.",
@@ -292,6 +331,24 @@ mod tests {
             "Zephr refused the signature (401); this machine's clock is 420 s behind Zephr's"
         );
         assert!(failure.remedy().hint().contains("clock"));
+    }
+
+    #[test]
+    fn who_asks_for_too_long_is_quoted() {
+        let failure = |status| Failure::AskedToWait {
+            status,
+            after: Duration::from_millis(7_200_900),
+            limit: Duration::from_secs(900),
+        };
+        assert_eq!(
+            failure(Some(StatusCode::TOO_MANY_REQUESTS)).to_string(),
+            "Zephr asks to be left alone for 2h (429), and max_retry_after is 15m"
+        );
+        assert_eq!(
+            failure(None).to_string(),
+            "Zephr asks to be left alone for 2h, and max_retry_after is 15m"
+        );
+        assert!(failure(None).remedy().hint().contains("max_retry_after"));
     }
 
     #[test]

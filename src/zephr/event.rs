@@ -167,7 +167,7 @@ fn item(raw: &RawValue, ignored: &[String], rules: &Rules) -> Result<Item, Rejec
     };
     let fields = Fields::of(raw)
         .ok_or_else(|| reject(format!("the event is {}, not an object", json::kind(raw))))?;
-    let at = occurred_at(&fields).map_err(reject)?;
+    let read = occurred_at(&fields).map_err(reject)?;
     let id = match named(&fields, &ID_NAMES) {
         Some(id) => key::read_or_number(id, "the event's identifier")
             .map_err(|keyless| reject(keyless.reason))?,
@@ -175,27 +175,22 @@ fn item(raw: &RawValue, ignored: &[String], rules: &Rules) -> Result<Item, Rejec
     };
     Ok(Item {
         id,
-        registered_at: Some(at),
+        registered_at: Some(read.at),
+        from_number: read.from_number,
         hash: form.hash,
         text: form.text,
         issues: form.issues,
     })
 }
 
-fn occurred_at(fields: &Fields<'_>) -> Result<DateTime<Utc>, String> {
+fn occurred_at(fields: &Fields<'_>) -> Result<timestamp::Read, String> {
     let sent = named(fields, &TIME_NAMES).ok_or("the event has no time")?;
-    let at = match json::kind(sent) {
-        Kind::Number => timestamp::from_millis(sent.get()),
-        Kind::Text => json::text(sent).and_then(|text| {
-            timestamp::parse(&text.text).or_else(|| timestamp::from_millis(&text.text))
-        }),
-        Kind::Object | Kind::Array | Kind::Boolean | Kind::Null => None,
-    };
-    let at = at.ok_or("the event's time is in no known form")?;
-    if YEARS.contains(&at.year()) {
-        Ok(at)
+    let read = timestamp::read(sent).ok_or("the event's time is in no known form")?;
+    let year = read.at.year();
+    if YEARS.contains(&year) {
+        Ok(read)
     } else {
-        Err(format!("the event's time is in the year {}", at.year()))
+        Err(format!("the event's time is in the year {year}"))
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, time};
 
 /// In flight at the start: as many as a browser would send, and no burst. It grows from there.
 const INITIAL_IN_FLIGHT: f64 = 4.0;
@@ -33,6 +33,8 @@ pub struct Limits {
     pub max_in_flight: usize,
     /// Requests per second at most; none means no cap.
     pub max_per_second: Option<f64>,
+    /// How long to wait when Zephr asks for it. Who is asked for longer fails instead.
+    pub max_retry_after: Duration,
 }
 
 /// How many of the tenant's requests may be ours, and until when that is so.
@@ -88,6 +90,8 @@ struct State {
     times_full: u64,
     /// Nobody sends before this, because the API asked for it.
     held_until: Option<Instant>,
+    /// Nobody sends before this, and nobody waits for it: the API asked for longer than we wait.
+    closed_until: Option<Instant>,
     /// The earliest moment for the next request under the rate cap.
     next_slot: Instant,
     last_reduction: Option<Instant>,
@@ -119,6 +123,11 @@ pub enum Outcome {
         /// How long it asked everybody to wait.
         after: Option<Duration>,
     },
+    /// It refused, and asked everybody to stay away for longer than we wait.
+    Closed {
+        /// For how long.
+        after: Duration,
+    },
     /// It says nothing about the API's load: the network broke, for instance.
     Neutral,
 }
@@ -136,6 +145,7 @@ impl Governor {
                     in_flight: 0,
                     times_full: 0,
                     held_until: None,
+                    closed_until: None,
                     next_slot: Instant::now(),
                     last_reduction: None,
                     limit: None,
@@ -172,7 +182,7 @@ impl Governor {
                         state.times_full += 1;
                     }
                     if let Some(rate) = self.shared.rate(&state) {
-                        state.next_slot = now + Duration::from_secs_f64(1.0 / rate);
+                        state.next_slot = time::later(now, time::seconds(1.0 / rate));
                     }
                     return Permit {
                         shared: Arc::clone(&self.shared),
@@ -185,6 +195,13 @@ impl Governor {
                 Some(earliest) => tokio::time::sleep_until(earliest).await,
             }
         }
+    }
+
+    /// For how long nothing is to be sent, where that is longer than anybody waits.
+    pub fn closed_for(&self) -> Option<Duration> {
+        let closed = self.shared.lock().closed_until?;
+        let left = closed.checked_duration_since(Instant::now())?;
+        (!left.is_zero()).then_some(left)
     }
 
     /// Sends at most so many at once from now on, for as long as the ceiling lasts. What is in flight beyond it comes to its end.
@@ -250,22 +267,22 @@ impl Permit {
             }
             Outcome::Refused { after } => {
                 let now = Instant::now();
-                state.refused += 1;
-                if state
-                    .last_reduction
-                    .is_none_or(|last| now >= last + REDUCTION_PAUSE)
-                {
-                    state.fall();
-                    state.last_reduction = Some(now);
-                }
+                state.refuse(now);
                 if let Some(after) = after {
-                    let until = now + after;
+                    let longest = self.shared.limits.max_retry_after;
+                    let until = time::later(now, after.min(longest));
                     let held = state.held_until.filter(|held| *held > now).unwrap_or(now);
                     if until > held {
-                        state.throttled += until - held;
+                        let more = until.duration_since(held);
+                        state.throttled = state.throttled.saturating_add(more);
                         state.held_until = Some(until);
                     }
                 }
+            }
+            Outcome::Closed { after } => {
+                let now = Instant::now();
+                state.refuse(now);
+                state.closed_until = state.closed_until.max(Some(time::later(now, after)));
             }
             Outcome::Neutral => {}
         }
@@ -287,6 +304,16 @@ impl State {
                     self.limit = Some(limit + 1.0);
                 }
             }
+        }
+    }
+
+    /// Counts a refusal; those of requests that were under way together reduce once.
+    fn refuse(&mut self, now: Instant) {
+        self.refused += 1;
+        let reduced = self.last_reduction;
+        if reduced.is_none_or(|last| now.duration_since(last) >= REDUCTION_PAUSE) {
+            self.fall();
+            self.last_reduction = Some(now);
         }
     }
 
@@ -343,10 +370,13 @@ mod tests {
 
     use super::*;
 
+    const PATIENT: Duration = Duration::from_secs(900);
+
     fn governor(max_in_flight: usize) -> Governor {
         Governor::new(Limits {
             max_in_flight,
             max_per_second: None,
+            max_retry_after: PATIENT,
         })
     }
 
@@ -460,10 +490,45 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_the_limit_whatever_is_asked() {
+        let governor = governor(8);
+        for after in [PATIENT * 2, Duration::MAX] {
+            governor
+                .admit()
+                .await
+                .finish(Outcome::Refused { after: Some(after) });
+            let before = Instant::now();
+            governor.admit().await.finish(Outcome::Good);
+            assert_eq!(before.elapsed(), PATIENT);
+        }
+        assert_eq!(governor.closed_for(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_turned_away_for_long_does_not_wait_and_is_told_how_long() {
+        let governor = governor(8);
+        let hour = Duration::from_secs(3_600);
+        governor
+            .admit()
+            .await
+            .finish(Outcome::Closed { after: hour });
+        assert!(governor.admit().now_or_never().is_some());
+        assert_eq!(governor.closed_for(), Some(hour));
+        assert_eq!(governor.snapshot().waiting, None);
+        tokio::time::advance(hour).await;
+        assert_eq!(governor.closed_for(), None);
+        governor.admit().await.finish(Outcome::Closed {
+            after: Duration::MAX,
+        });
+        assert!(governor.closed_for() > Some(hour));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_rate_cap_spaces_requests() {
         let governor = Governor::new(Limits {
             max_in_flight: 8,
             max_per_second: Some(4.0),
+            max_retry_after: PATIENT,
         });
         let before = Instant::now();
         for _ in 0..9 {
@@ -554,6 +619,7 @@ mod tests {
         let governor = Governor::new(Limits {
             max_in_flight: 8,
             max_per_second: Some(4.0),
+            max_retry_after: PATIENT,
         });
         governor.set_ceiling(ceiling(2, 60));
         let before = Instant::now();

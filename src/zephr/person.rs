@@ -33,8 +33,8 @@ pub fn person(raw: &RawValue) -> Option<(String, Person)> {
     let id = key::read(fields.get("user_id")?, "user_id").ok()?;
     let registered_at = fields
         .get("registered")
-        .and_then(json::text)
-        .and_then(|text| timestamp::parse(&text.text));
+        .and_then(timestamp::read)
+        .map(|read| read.at);
     let email = fields
         .get("identifiers")
         .and_then(Fields::of)

@@ -18,6 +18,7 @@ use super::json::{self, Fields};
 use super::list::{self, Listed};
 use super::reread::Parts;
 use super::{timestamp, user};
+use crate::clock::time;
 use crate::memory::Spare;
 use crate::privacy::{Policy, Rules};
 use crate::record::{Envelope, Page, Query};
@@ -134,9 +135,9 @@ impl Reader {
         let now = Instant::now();
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let reckoned = clock.and_then(|told| {
-            let passed = TimeDelta::from_std(now - told.at).ok()?;
-            let reckoned = told.date + passed;
-            ((reckoned - date).abs() <= CLOCK_WAS_SET).then_some(reckoned)
+            let passed = time::signed(now.duration_since(told.at));
+            let reckoned = time::after(told.date, passed);
+            (reckoned.signed_duration_since(date).abs() <= CLOCK_WAS_SET).then_some(reckoned)
         });
         reckoned.unwrap_or_else(|| {
             *clock = Some(Told { date, at: now });

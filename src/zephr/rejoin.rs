@@ -63,9 +63,7 @@ pub fn user(row: &Mirrored) -> String {
 
 /// Whether a date as it was sent is the one in the column, which holds microseconds.
 fn is_instant(sent: &RawValue, at: DateTime<Utc>) -> bool {
-    json::text(sent)
-        .and_then(|sent| timestamp::parse(&sent.text))
-        .is_some_and(|sent| sent.timestamp_micros() == at.timestamp_micros())
+    timestamp::read(sent).is_some_and(|sent| sent.at.timestamp_micros() == at.timestamp_micros())
 }
 
 fn object(fields: Fields<'_>) -> BTreeMap<String, String> {

@@ -120,6 +120,7 @@ impl<'t> Rows<'t> {
                 }
             }
         }
+        let mut from_numbers = 0;
         let cells = self
             .table
             .columns
@@ -137,7 +138,12 @@ impl<'t> Rows<'t> {
                 }
                 let (name, value) = found?;
                 match cell(column.kind, value) {
-                    Ok(Cell { text, says_all }) => {
+                    Ok(Cell {
+                        text,
+                        says_all,
+                        from_number,
+                    }) => {
+                        from_numbers += u32::from(from_number);
                         if says_all {
                             captured.push(name);
                         }
@@ -173,6 +179,7 @@ impl<'t> Rows<'t> {
             extra,
             hash,
             text: text.to_owned(),
+            from_numbers,
             issues,
         })
     }
@@ -215,6 +222,8 @@ struct Cell {
     text: String,
     /// Whether the column gives back what was sent.
     says_all: bool,
+    /// Whether it is a timestamp that came as a number.
+    from_number: bool,
 }
 
 enum Unfit {
@@ -227,10 +236,12 @@ fn cell(kind: Kind, value: &RawValue) -> Result<Cell, Unfit> {
     let said = |text: String| Cell {
         text,
         says_all: true,
+        from_number: false,
     };
     let also = |text: String| Cell {
         text,
         says_all: false,
+        from_number: false,
     };
     let text = json::text(value).map(|Text { text, .. }| text);
     if kind != Kind::Text && text.as_deref() == Some("") {
@@ -255,16 +266,12 @@ fn cell(kind: Kind, value: &RawValue) -> Result<Cell, Unfit> {
             (None, Some(_) | None) => Err(Unfit::Other),
         },
         Kind::Timestamptz => {
-            let read = match (sent, text.as_deref()) {
-                (Sent::Number, _) => timestamp::from_millis(value.get()),
-                (_, Some(text)) => timestamp::parse(text),
-                (_, None) => None,
-            };
             // The form it was sent in is kept beside it, unless that is ours (contract section 3).
-            let at = read.ok_or(Unfit::Other)?;
+            let timestamp::Read { at, from_number } = timestamp::read(value).ok_or(Unfit::Other)?;
             Ok(Cell {
                 text: at.to_rfc3339(),
                 says_all: text.as_deref() == Some(&timestamp::format(at)),
+                from_number,
             })
         }
     }
@@ -345,6 +352,26 @@ mod tests {
         assert_eq!(paths, ["label", "seats", "open", "startTime"]);
         for kept in ["many", "yes", "soon", r#""label":{"a":1}"#] {
             assert!(row.extra.contains(kept), "{}", row.extra);
+        }
+    }
+
+    #[test]
+    fn a_time_is_read_in_every_form_and_what_came_as_a_number_is_counted() {
+        for (sent, numbers) in [
+            (r#""2022-05-31 17:00:00.000000000 -07:00""#, 0),
+            (r#""2022-06-01T00:00:00+0000""#, 0),
+            ("1654041600", 1),
+            ("1654041600000", 1),
+            (r#""1654041600000""#, 1),
+        ] {
+            let row = read(&format!(r#"{{"id":"a","startTime":{sent}}}"#)).unwrap();
+            assert_eq!(
+                row.cells[3].as_deref(),
+                Some("2022-06-01T00:00:00+00:00"),
+                "{sent}"
+            );
+            assert_eq!(row.from_numbers, numbers, "{sent}");
+            assert!(row.extra.contains(sent) && row.issues.is_empty(), "{sent}");
         }
     }
 

@@ -93,12 +93,16 @@ fn refused(error: Error) -> Submitted {
         Failure::Connect(_) | Failure::Throttled { .. } | Failure::Interrupted => {
             Submitted::NotNow(error)
         }
+        // Nobody waits that long: the push stops, and says so.
+        Failure::AskedToWait { .. } if error.certainly_not_processed() => Submitted::Refused(error),
         Failure::Unsendable(_)
         | Failure::Unauthorized { .. }
         | Failure::Forbidden
         | Failure::NotFound
         | Failure::Withheld => Submitted::Refused(error),
         Failure::Broken(_)
+        | Failure::AskedToWait { .. }
+        | Failure::Encoded(_)
         | Failure::Server { .. }
         | Failure::Status(_)
         | Failure::NotJson(_)

@@ -49,6 +49,16 @@ pub fn rules(policy: &Policy) -> Rules {
 /// What is picked up of a record while it is brought into canonical form, for [`item_of`].
 pub const WANTED: [&str; 2] = ["user.user_id", "user.registered"];
 
+/// The columns of a user beside the key and what is JSON, and where in an item their values are.
+pub const PLACES: [(&str, &str); 6] = [
+    ("email", "user.identifiers.email_address"),
+    ("username", "user.identifiers.username"),
+    ("email_verified", "user.email_verified"),
+    ("tracking_id", "user.tracking_id"),
+    ("registered_at", "user.registered"),
+    ("registration_tenant", "user.registration_tenant"),
+];
+
 /// Reads an item of the export. `ignored` names the fields that do not count as a change, and `rules` what of it may be kept.
 ///
 /// # Errors
@@ -76,15 +86,17 @@ pub fn item(raw: &RawValue, ignored: &[String], rules: &Rules) -> Result<Item, R
 pub fn item_of(form: Canonical<'_, { WANTED.len() }>) -> Result<Item, Reject> {
     let [id, registered] = form.wanted;
     match key(form.sent, id) {
-        Ok(id) => Ok(Item {
-            id,
-            registered_at: registered
-                .and_then(json::text)
-                .and_then(|Text { text, .. }| timestamp::parse(&text)),
-            hash: form.hash,
-            text: form.text,
-            issues: form.issues,
-        }),
+        Ok(id) => {
+            let registered = registered.and_then(timestamp::read);
+            Ok(Item {
+                id,
+                registered_at: registered.map(|read| read.at),
+                from_number: registered.is_some_and(|read| read.from_number),
+                hash: form.hash,
+                text: form.text,
+                issues: form.issues,
+            })
+        }
         Err(Keyless { id, reason }) => Err(Reject {
             id,
             reason,
@@ -533,6 +545,21 @@ mod tests {
             user.extra,
             r#"{"user":{"registered":"2021-02-24T16:43:28.250+01:00"}}"#
         );
+    }
+
+    #[test]
+    fn a_date_as_a_number_is_read_and_kept_beside_the_column() {
+        for sent in ["1614181408", "1614181408000", "\"1614181408\""] {
+            let user = user(&format!(
+                r#"{{"user":{{"user_id":"u1","registered":{sent}}}}}"#
+            ));
+            assert_eq!(
+                user.registered_at.map(timestamp::format).as_deref(),
+                Some("2021-02-24T15:43:28Z")
+            );
+            assert_eq!(user.extra, format!(r#"{{"user":{{"registered":{sent}}}}}"#));
+            assert!(user.issues.is_empty());
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ async fn page_through(simulator: &Simulator) -> BTreeSet<String> {
     let limits = Limits {
         max_in_flight: 1,
         max_per_second: None,
+        max_retry_after: std::time::Duration::from_secs(900),
     };
     let client = Client::new(
         BaseUrl::parse(&simulator.base_url()).expect("an address"),

@@ -265,6 +265,7 @@ fn item(person: &Person) -> Item {
     Item {
         id: name(person.id),
         registered_at: person.registered.map(at),
+        from_number: false,
         hash: [0; HASH_BYTES],
         text: Piece::default(),
         issues: Vec::new(),

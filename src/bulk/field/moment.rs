@@ -160,8 +160,8 @@ fn zone(text: &str) -> Option<TimeDelta> {
     if hours > 15 || minutes > 59 {
         return None;
     }
-    let ahead = TimeDelta::minutes(i64::from(hours * 60 + minutes));
-    Some(if text.starts_with('-') { -ahead } else { ahead })
+    let ahead = i64::from(hours * 60 + minutes);
+    TimeDelta::try_minutes(if text.starts_with('-') { -ahead } else { ahead })
 }
 
 /// An instant, or why not.

@@ -1,7 +1,6 @@
 //! A job that the API named: looked at until it is over, and what it says brought home to the rows.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -9,6 +8,7 @@ use super::lost::Still;
 use super::{Pause, Push, Step};
 use crate::bulk::Error;
 use crate::bulk::progress::Phase;
+use crate::clock::time;
 use crate::state::bulk::chunks::{self, Chunk};
 use crate::state::bulk::rows::{self, Outcome, Row, State};
 use crate::telemetry::field;
@@ -21,9 +21,11 @@ impl Push<'_> {
         let Some(job_id) = chunk.job_id.as_deref() else {
             return Err(Error::Broken("a chunk was accepted without a job"));
         };
-        let accepted =
-            Duration::try_from_secs_f64(chunk.accepted_seconds.unwrap_or(0.0)).unwrap_or_default();
-        let visible_by = Instant::now() + self.env.settings.grace.saturating_sub(accepted);
+        let accepted = time::seconds(chunk.accepted_seconds.unwrap_or(0.0));
+        let visible_by = time::later(
+            Instant::now(),
+            self.env.settings.grace.saturating_sub(accepted),
+        );
         let mut moved = (Instant::now(), None);
         let mut pauses = Pause::new(self.env.settings.poll);
         loop {

@@ -2,7 +2,6 @@
 //! users are now, never by sending it again and hoping.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -10,6 +9,7 @@ use super::decide::{Seen, see};
 use super::{Pause, Push, Step};
 use crate::bulk::Error;
 use crate::bulk::progress::Phase;
+use crate::clock::time;
 use crate::state::bulk::chunks::Chunk;
 use crate::state::bulk::jobs;
 use crate::state::bulk::rows::{self, Action, Outcome, Row, State};
@@ -42,9 +42,8 @@ impl Push<'_> {
     pub(super) async fn settle_lost(&mut self, chunk: &Chunk) -> Result<Step, Error> {
         self.env.progress.enter(Phase::Lost);
         let rows = rows::of_chunk(self.pool, self.plan_id, chunk.chunk).await?;
-        let sent =
-            Duration::try_from_secs_f64(chunk.sent_seconds.unwrap_or(0.0)).unwrap_or_default();
-        let until = Instant::now() + self.env.settings.grace.saturating_sub(sent);
+        let sent = time::seconds(chunk.sent_seconds.unwrap_or(0.0));
+        let until = time::later(Instant::now(), self.env.settings.grace.saturating_sub(sent));
         let mut pauses = Pause::new(self.env.settings.poll);
         let evidence = loop {
             let evidence = self.evidence(chunk, &rows).await?;

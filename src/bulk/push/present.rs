@@ -8,6 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Push;
 use crate::bulk::Error;
+use crate::clock::time;
 use crate::load::people;
 use crate::record::Query;
 use crate::state::bulk::rows::Row;
@@ -62,8 +63,8 @@ impl Push<'_> {
         }
         let window = Query {
             updated_since: None,
-            registered_since: Some(from - OVERLAP),
-            registered_before: Some(until + OVERLAP),
+            registered_since: Some(time::before(from, OVERLAP)),
+            registered_before: Some(time::after(until, OVERLAP)),
             rpp: self.env.rpp,
             page: 1,
         };

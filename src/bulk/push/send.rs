@@ -6,6 +6,7 @@ use super::decide::{Decision, decide};
 use super::{Push, Step};
 use crate::bulk::Error;
 use crate::bulk::progress::Phase;
+use crate::clock::time;
 use crate::remedy::Remedy;
 use crate::state::bulk::chunks::{self, Chunk};
 use crate::state::bulk::jobs;
@@ -92,7 +93,7 @@ impl Push<'_> {
                     Remedy::Person(_) => Duration::ZERO,
                 };
                 tracing::warn!({ field::ERROR } = %error.failure, "updates put off");
-                self.pause(asked.max(FIRST_PAUSE * 2_u32.pow(self.put_off - 1)))
+                self.pause(asked.max(time::times(FIRST_PAUSE, 2_u32.pow(self.put_off - 1))))
                     .await
             }
             Submitted::TooLarge => {

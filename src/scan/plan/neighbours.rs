@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::rhythm::Rhythm;
 use super::seconds;
+use crate::clock::time;
 use crate::scan::window::Window;
 
 /// Windows that say how dense the next one will be. Fewer would follow each quiet night; growth is the trend's matter.
@@ -28,7 +29,9 @@ struct Neighbour {
 impl Neighbour {
     /// How far its middle is away.
     fn distance(&self, at: DateTime<Utc>) -> TimeDelta {
-        (self.from + (self.until - self.from) / 2 - at).abs()
+        time::middle(self.from, self.until)
+            .signed_duration_since(at)
+            .abs()
     }
 }
 
@@ -74,7 +77,7 @@ impl Neighbours {
             .iter()
             .map(|known| (known.distance(at), known))
             .filter(|(distance, known)| {
-                seconds(*distance) < seconds(known.until - known.from) * NEAR
+                seconds(*distance) < seconds(known.until.signed_duration_since(known.from)) * NEAR
             })
             .collect();
         near.sort_unstable_by_key(|(distance, _)| *distance);

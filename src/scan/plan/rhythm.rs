@@ -75,7 +75,7 @@ impl Rhythm {
         let (Some(from), Some(until)) = (window.from, window.until) else {
             return;
         };
-        if until - from > WIDEST {
+        if until.signed_duration_since(from) > WIDEST {
             return;
         }
         let (least, most) = STEPS;
@@ -84,9 +84,11 @@ impl Rhythm {
         let mut at = from;
         while at < until {
             let left = HOUR - at.timestamp().rem_euclid(HOUR);
-            let next = (at + TimeDelta::seconds(left)).min(until);
-            hours[at.hour() as usize] += seconds(next - at);
-            days[at.weekday().num_days_from_monday() as usize] += seconds(next - at);
+            let next = DateTime::from_timestamp(at.timestamp() + left, 0);
+            let next = next.map_or(until, |next| next.min(until));
+            let passed = seconds(next.signed_duration_since(at));
+            hours[at.hour() as usize] += passed;
+            days[at.weekday().num_days_from_monday() as usize] += passed;
             at = next;
         }
         correct(&mut self.hours, &hours, times, HOUR as f64);

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::neighbours::Pace;
 use super::rhythm::Rhythm;
 use super::{Overflow, SECOND, seconds};
+use crate::clock::time;
 use crate::scan::window::Window;
 
 /// How full a window should come out whose people were on the page of an answer that was too large: their dates are known.
@@ -61,8 +62,8 @@ impl Towards {
     fn onwards(self, at: DateTime<Utc>, seconds: f64, rhythm: &Rhythm) -> DateTime<Utc> {
         let seconds = seconds.min(MOST_SECONDS);
         match self {
-            Self::Later => rhythm.after(at, seconds).max(at + SECOND),
-            Self::Earlier => rhythm.after(at, -seconds).min(at - SECOND),
+            Self::Later => rhythm.after(at, seconds).max(time::after(at, SECOND)),
+            Self::Earlier => rhythm.after(at, -seconds).min(time::before(at, SECOND)),
         }
     }
 
@@ -132,11 +133,13 @@ impl Stretch {
             Towards::Earlier
         };
         let is_sample = !is_earliest_first(page) && !is_latest_first(page);
-        let until = window.until.or(horizon).unwrap_or(last + SECOND);
+        let people_end = time::after(last, SECOND);
+        let until = window.until.or(horizon).unwrap_or(people_end);
         // A page of those who were not updated for long, say, lies in one part of the window: it does not show where the people are.
         let is_one_part = is_sample
-            && seconds(last - first) * 2.0 < seconds(until - window.from.unwrap_or(first));
-        let people_until = if is_one_part { until } else { last + SECOND };
+            && seconds(last.signed_duration_since(first)) * 2.0
+                < seconds(until.signed_duration_since(window.from.unwrap_or(first)));
+        let people_until = if is_one_part { until } else { people_end };
         let left = overflow.count.map(|count| count as f64);
         let shown = if is_sample {
             left.unwrap_or(full * UNKNOWN_PAGES)
@@ -249,7 +252,9 @@ impl Stretch {
         let (far, shown) = match self.towards {
             Towards::Later => (window.until, dates.min().map(|at| at.min(self.origin))),
             Towards::Earlier => {
-                let last = dates.max().map(|at| (at + SECOND).max(self.origin));
+                let last = dates
+                    .max()
+                    .map(|at| time::after(at, SECOND).max(self.origin));
                 (window.from, last)
             }
         };
@@ -302,8 +307,8 @@ impl Stretch {
             // A crowd in one second: it is set apart.
             return Some(match self.towards {
                 Towards::Later if first < middle => middle,
-                Towards::Later => middle + SECOND,
-                Towards::Earlier if middle < last => middle + SECOND,
+                Towards::Later => time::after(middle, SECOND),
+                Towards::Earlier if middle < last => time::after(middle, SECOND),
                 Towards::Earlier => middle,
             });
         }
@@ -328,8 +333,8 @@ impl Stretch {
         }
         let before = (before as usize).min(dates.len() - 1);
         Some(match self.towards {
-            Towards::Later => dates[before].max(first + SECOND),
-            Towards::Earlier => (dates[dates.len() - 1 - before] + SECOND).min(last),
+            Towards::Later => dates[before].max(time::after(first, SECOND)),
+            Towards::Earlier => time::after(dates[dates.len() - 1 - before], SECOND).min(last),
         })
     }
 

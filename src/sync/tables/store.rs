@@ -132,8 +132,10 @@ async fn lookup(
 
 async fn merge(run: &Run<'_>, table: &Table, batch: Batch) -> Result<(), Error> {
     let read = (batch.rows.len() + batch.rejects.len()) as i64 + batch.unchanged + batch.left_out;
+    let from_numbers = batch.rows.iter().map(|row| i64::from(row.from_numbers));
     let mut counts = Counts {
         read,
+        times_from_numbers: from_numbers.sum(),
         ..Counts::default()
     };
     let mut transaction = run.pool.begin().await?;

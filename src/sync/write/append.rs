@@ -41,6 +41,7 @@ impl Append {
     pub(super) async fn write(&self, mut batch: Batch) -> Result<(), Error> {
         let mut counts = Counts {
             read: batch.rows as i64,
+            times_from_numbers: batch.times_from_numbers,
             ..Counts::default()
         };
         let mut transaction = self.pool.begin().await?;

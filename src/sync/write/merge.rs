@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Answered, Batch, STATEMENT, next_batch, once_each};
+use crate::clock::time;
 use crate::load::compare;
 use crate::load::merge::{self, Extracted, Failure};
 use crate::privacy::Erased;
@@ -97,6 +98,7 @@ impl Merge {
 struct Compared {
     /// Records received.
     read: i64,
+    times_from_numbers: i64,
     /// Who was met that is kept out.
     erased: Vec<[u8; 32]>,
     undated: Vec<String>,
@@ -111,6 +113,7 @@ impl together::Batch for Compared {
     fn append(&mut self, later: Self) {
         let Self {
             read,
+            times_from_numbers,
             mut erased,
             mut undated,
             mut missing,
@@ -119,6 +122,7 @@ impl together::Batch for Compared {
             mut items,
         } = later;
         self.read += read;
+        self.times_from_numbers += times_from_numbers;
         self.erased.append(&mut erased);
         self.undated.append(&mut undated);
         self.missing.append(&mut missing);
@@ -171,7 +175,7 @@ impl Merge {
                 return self.commit_all(&mut waiting).await;
             };
             if !waiting.is_waiting() {
-                until = Instant::now() + LONGEST_WAIT;
+                until = time::later(Instant::now(), LONGEST_WAIT);
             }
             let rows = batch.rows;
             let span = Span::of(|| Work::Batch { rows });
@@ -248,6 +252,7 @@ impl Merge {
         self.progress.enter(Phase::BatchCompared);
         Ok(Compared {
             read,
+            times_from_numbers: batch.times_from_numbers,
             erased,
             undated,
             missing,
@@ -265,6 +270,7 @@ impl Merge {
     ) -> Result<Counts, Error> {
         let Compared {
             read,
+            times_from_numbers,
             erased,
             undated,
             missing,
@@ -274,6 +280,7 @@ impl Merge {
         } = compared;
         let mut counts = Counts {
             read,
+            times_from_numbers,
             ..Counts::default()
         };
         if let Some(scan) = self.scan {

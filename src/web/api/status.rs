@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{asked, id};
 use crate::job::Job;
+use crate::record::Unfit;
 use crate::state::daemons::{self, Daemon};
 use crate::state::notes::{self, Note};
 use crate::state::rejects::Stored;
@@ -68,6 +69,8 @@ pub(super) struct JobStatus {
     last_run: Option<Run>,
     /// The run whose deletions a brake holds back.
     held_back: Option<HeldBack>,
+    /// Columns of which a tenth or more of the values did not fit.
+    unfit: Vec<Unfit>,
 }
 
 /// Deletions that a brake holds back.
@@ -201,6 +204,7 @@ impl Known<'_> {
             full_finished_at: checkpoint.and_then(|checkpoint| checkpoint.full_finished_at),
             last_run: runs::last_of(&mut *session, name).await?,
             held_back: held_back(session, name).await?,
+            unfit: runs::unfit(&mut *session, name).await?.unwrap_or_default(),
         })
     }
 }

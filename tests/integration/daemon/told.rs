@@ -8,6 +8,7 @@ use zephr_sync::simulator::{Options, Shape};
 
 use super::{DEADLINE, start, start_all, stop_all, until};
 use crate::support::running::Running;
+use crate::support::scripted::{self, Scripted};
 use crate::support::{Mirror, Program, receiver, tenant};
 
 fn few() -> Options {
@@ -243,4 +244,27 @@ async fn a_command_follows_each_success_and_sees_no_secret() {
         !text().contains("ZEPHR_SECRET_KEY="),
         "a secret is handed on"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_whose_values_do_not_fit_any_more_is_told_once() {
+    let (url, mut told) = receiver::start().await;
+    let users = (1..=20).map(|id| scripted::user(id, "yesterday".into()));
+    let server = Scripted::start(users.collect(), Box::new(|_, _| None)).await;
+    let mirror = Mirror::new().await;
+    let program = server
+        .program(&mirror)
+        .configured(&format!("[[notify]]\nurl = \"{url}\"\n"))
+        .users_every("1s");
+    let daemon = start(&program);
+
+    let event = next(&mut told).await;
+
+    assert_eq!(event["event"], "unfit", "{event:#}");
+    assert_eq!(event["run"]["unfit"][0]["column"], "registered_at");
+    // Runs that find the same are not told.
+    let three = "select count(*) >= 3 from runs where status = 'succeeded'";
+    until(&mirror, three).await;
+    stop_all(vec![daemon]).await;
+    assert!(told.try_recv().is_err());
 }

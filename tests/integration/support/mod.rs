@@ -9,6 +9,7 @@ pub mod page;
 pub mod program;
 pub mod receiver;
 pub mod running;
+pub mod scripted;
 pub mod scripted_zephr;
 pub mod tenant;
 pub mod truth;
