@@ -8,13 +8,13 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::progress::Phase;
-use super::{Cause, Ended, Environment, Error, Extent, RECORD_TIMEOUT};
+use super::{Cause, Ended, Environment, Error, Extent, RECORD_TIMEOUT, trust};
 use crate::record::Resource;
 use crate::scan::verdict::Verdict;
 use crate::state::leases::Lease;
 use crate::state::notices::{self, About};
 use crate::state::runs::{self, Ending, Traffic};
-use crate::state::{checkpoints, notes, offers, triggers};
+use crate::state::{checkpoints, marks, notes, offers, triggers};
 use crate::telemetry::field;
 use crate::telemetry::span::{Note, Span};
 
@@ -34,6 +34,8 @@ pub(super) struct Run<'a> {
     pub(super) run_id: Uuid,
     pub(super) lease: &'a Lease,
     pub(super) pool: &'a PgPool,
+    /// The tables that only the job's file knows.
+    pub(super) own_tables: Vec<&'a str>,
 }
 
 /// What is to be recorded about the end of a run.
@@ -93,6 +95,7 @@ impl Run<'_> {
         if !ours {
             return Err(Error::Taken);
         }
+        marks::renew(&mut transaction).await?;
         transaction.commit().await?;
         self.env.progress.begin(self.run_id);
         Span::current().note(|| Note::Run(self.run_id));
@@ -189,6 +192,13 @@ impl Run<'_> {
         self.lease.token().fence(&mut transaction).await?;
         // Before anything else is locked: whoever reads for this run locks its claim first too.
         offers::end(&mut *transaction, self.run_id).await?;
+        let distrusted = checkpoints::distrusted(&mut *transaction, self.job, self.run_id).await?;
+        match outcome.moves {
+            Moves::Finished(..) | Moves::Advanced(_) if distrusted.is_some() => {
+                checkpoints::trust(&mut *transaction, self.job).await?;
+            }
+            Moves::Finished(..) | Moves::Advanced(_) | Moves::Nothing | Moves::Abandoned => {}
+        }
         match outcome.moves {
             Moves::Nothing => {}
             Moves::Finished(scan_id, learned) => {
@@ -203,10 +213,13 @@ impl Run<'_> {
         }
         runs::note_traffic(&mut *transaction, self.run_id, self.env.traffic()).await?;
         runs::note_missed(&mut *transaction, self.run_id, outcome.missed).await?;
-        let verdict = outcome
-            .verdict
-            .as_ref()
-            .map(|(verdict, reason)| (verdict.to_string(), reason));
+        let verdict = outcome.verdict.as_ref().map(|(verdict, reason)| {
+            let reason = match &distrusted {
+                Some(why) => trust::because(reason, why),
+                None => reason.clone(),
+            };
+            (verdict.to_string(), reason)
+        });
         let verdict = verdict
             .as_ref()
             .map(|(verdict, reason)| (verdict.as_str(), reason.as_str()));
@@ -226,6 +239,8 @@ impl Run<'_> {
                 notices::add(&mut *transaction, ended_at, &About::Run(self.run_id)).await?;
             }
         }
+        marks::note_tables(&mut transaction, &self.own_tables).await?;
+        marks::renew(&mut transaction).await?;
         transaction.commit().await?;
         let span = Span::current();
         span.note(|| Note::Ended(ending.name()));

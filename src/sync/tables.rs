@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::progress::Phase;
 use super::run::{Moves, Outcome, Run, interrupted, judged, too_many_rejects};
 use super::scope::Scope;
-use super::{Ended, Environment, Error, Extent, holder_name, privacy};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy, trust};
 use crate::attributes;
 use crate::job::Job;
 use crate::load::define;
@@ -28,7 +28,7 @@ use crate::scan::verdict::Verdict;
 use crate::state::leases::{self, Holder};
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending};
-use crate::state::{checkpoints, erasures};
+use crate::state::{checkpoints, erasures, marks};
 use crate::telemetry::field;
 use crate::zephr;
 use store::Store;
@@ -59,6 +59,7 @@ pub async fn run(
         run_id: Uuid::now_v7(),
         lease: &lease,
         pool: &pool,
+        own_tables: trust::own_tables(job),
     };
     let result = run.steps(job, extent).await;
     pool.close().await;
@@ -417,6 +418,8 @@ impl Run<'_> {
             let mut transaction = self.pool.begin().await?;
             self.lease.token().fence(&mut transaction).await?;
             define::list(&mut transaction, table, path).await?;
+            // A truncation of it is to be noticed too.
+            marks::make(&mut *transaction).await?;
             transaction.commit().await?;
         }
         Ok(())

@@ -13,7 +13,7 @@ use super::scan::{self, Checkpoint, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::share::Lending;
 use super::write::{self, Destination, Merge};
-use super::{Ended, Environment, Error, Extent, holder_name, privacy, tidy};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy, tidy, trust};
 use crate::job::Job;
 use crate::record::Resource;
 use crate::scan::verdict::Verdict;
@@ -47,6 +47,7 @@ pub async fn run(
         run_id: Uuid::now_v7(),
         lease: &lease,
         pool: &pool,
+        own_tables: trust::own_tables(job),
     };
     let result = match extent {
         Extent::Confirmed(braked) => run.confirm(braked).await,

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::canonical::SHARED_BYTES;
-use super::client::{Client, Request, Sent};
+use super::client::{BaseUrl, Client, Request, Sent};
 use super::error::Error;
 use super::event;
 use super::export;
@@ -270,6 +270,16 @@ impl Reader {
             Err(error) if error.is_not_found() => Ok(None),
             other => other.map(Some),
         }
+    }
+
+    /// Where the API is.
+    pub fn base(&self) -> &BaseUrl {
+        self.client.base()
+    }
+
+    /// By what the access key can be known again.
+    pub fn key_check(&self) -> [u8; 32] {
+        self.client.key_check()
     }
 
     /// The fields of a record that do not count as a change.
