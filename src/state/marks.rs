@@ -99,14 +99,20 @@ async fn is_marked(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         .await
 }
 
-/// What tells that the tables are not as the last run left them: those of all jobs, and these of a job file.
+/// What is to be seen of the tables.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// What tells that they are not as the last run left them.
+    pub signs: BTreeSet<Sign>,
+    /// Whether all of them were made again, with a mark that fits: the mirror was restored whole, on another server for example, and they are what they were.
+    pub made_again: bool,
+}
+
+/// Looks whether the tables are as the last run left them: those of all jobs, and these of a job file.
 ///
 /// # Errors
 /// As sqlx.
-pub async fn signs(
-    connection: &mut PgConnection,
-    own: &[&str],
-) -> Result<BTreeSet<Sign>, sqlx::Error> {
+pub async fn look(connection: &mut PgConnection, own: &[&str]) -> Result<Seen, sqlx::Error> {
     let mut signs = BTreeSet::new();
     let tables: Vec<&str> = BUILT_IN.iter().chain(own).copied().collect();
     let mark = match is_marked(connection).await? {
@@ -134,25 +140,42 @@ pub async fn signs(
     )
     .fetch_all(&mut *connection)
     .await?;
+    let made_again =
+        noted.len() > 1 && noted.iter().all(|noted| noted.is_same == Some(false));
     let mut filled = Vec::new();
     for noted in noted {
         let table = noted.table_name;
         match noted.is_same {
             None => {
                 signs.insert(Sign::Gone(table));
+                continue;
             }
-            Some(false) => {
+            Some(false) if !made_again => {
                 signs.insert(Sign::Replaced(table));
+                continue;
             }
-            Some(true) if noted.had_rows => filled.push(table),
-            Some(true) => {}
+            Some(_) => {}
+        }
+        if noted.had_rows {
+            filled.push(table);
         }
     }
     let filled: Vec<&str> = filled.iter().map(String::as_str).collect();
     let full = with_rows(connection, &filled).await?;
     let emptied = filled.into_iter().filter(|table| !full.contains(*table));
     signs.extend(emptied.map(|table| Sign::Emptied(table.to_owned())));
-    Ok(signs)
+    Ok(Seen { signs, made_again })
+}
+
+/// Forgets the numbers of all tables: they are noted anew at the end of a run.
+///
+/// # Errors
+/// As sqlx.
+pub async fn forget_tables(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from table_marks")
+        .execute(executor)
+        .await?;
+    Ok(())
 }
 
 /// Those of these tables that have a row.

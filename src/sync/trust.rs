@@ -37,13 +37,24 @@ pub(super) async fn doubt(
     connection: &mut PgConnection,
     job: &Job,
 ) -> Result<Option<String>, sqlx::Error> {
-    let signs = marks::signs(connection, &own_tables(job)).await?;
-    Ok((!signs.is_empty()).then(|| said(&signs)))
+    let seen = marks::look(connection, &own_tables(job)).await?;
+    Ok((!seen.signs.is_empty()).then(|| said(&seen.signs)))
 }
 
+/// Signs that are told one by one.
+const TOLD: usize = 3;
+
 fn said(signs: &BTreeSet<Sign>) -> String {
-    let signs: Vec<String> = signs.iter().map(ToString::to_string).collect();
-    signs.join(", and ")
+    // With a schema that was restored all of its tables are others.
+    if signs.contains(&Sign::Restored) {
+        return Sign::Restored.to_string();
+    }
+    let told = signs.iter().take(TOLD).map(ToString::to_string);
+    let mut told = told.collect::<Vec<_>>().join(", and ");
+    if signs.len() > TOLD {
+        told.push_str(&format!(", and so on: {} tables", signs.len()));
+    }
+    told
 }
 
 /// Makes sure that what a run will go by is so, before it looks at it.
@@ -52,14 +63,18 @@ pub(super) async fn settle(
     env: &Environment,
     job: &Job,
 ) -> Result<(), Error> {
-    if doubt(&mut *connection, job).await?.is_none() {
+    let own = own_tables(job);
+    let seen = marks::look(connection, &own).await?;
+    if seen.signs.is_empty() {
+        if seen.made_again {
+            marks::forget_tables(connection).await?;
+        }
         return Ok(());
     }
-    let own = own_tables(job);
     let mut transaction = connection.begin().await?;
     marks::hold(&mut transaction).await?;
     // Another run may have settled it meanwhile.
-    let signs = marks::signs(&mut transaction, &own).await?;
+    let signs = marks::look(&mut transaction, &own).await?.signs;
     if signs.is_empty() {
         return Ok(());
     }
