@@ -175,6 +175,17 @@ pub async fn abandon(executor: impl PgExecutor<'_>, job: &str) -> Result<(), sql
     Ok(())
 }
 
+/// Keeps all checkpoints from being moved until the transaction ends. Runs lock theirs before the mark, and so does whoever settles what the mark tells.
+///
+/// # Errors
+/// As sqlx.
+pub async fn hold(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query!("select from checkpoints order by job for update")
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
 /// What is known of the progress of a job, or of all of them, is not believed any more: the next run reads everything, and says why.
 ///
 /// # Errors

@@ -140,8 +140,7 @@ pub async fn look(connection: &mut PgConnection, own: &[&str]) -> Result<Seen, s
     )
     .fetch_all(&mut *connection)
     .await?;
-    let made_again =
-        noted.len() > 1 && noted.iter().all(|noted| noted.is_same == Some(false));
+    let made_again = noted.len() > 1 && noted.iter().all(|noted| noted.is_same == Some(false));
     let mut filled = Vec::new();
     for noted in noted {
         let table = noted.table_name;

@@ -72,6 +72,7 @@ pub(super) async fn settle(
         return Ok(());
     }
     let mut transaction = connection.begin().await?;
+    checkpoints::hold(&mut *transaction).await?;
     marks::hold(&mut transaction).await?;
     // Another run may have settled it meanwhile.
     let signs = marks::look(&mut transaction, &own).await?.signs;
