@@ -1,5 +1,6 @@
 //! Settings: flag over environment over `zephr-sync.toml` over default, checked once. Nothing further in sees the environment.
 
+mod place;
 mod tenants;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::telemetry::LogFormat;
 use crate::toml_file;
 use crate::web;
 use crate::zephr::{BaseUrl, BaseUrlError, KeyPair, Limits};
+use place::{Named, Place};
 
 /// The settings file, in the current directory unless a flag says otherwise.
 pub const FILE: &str = "zephr-sync.toml";
@@ -101,10 +103,10 @@ pub struct Flags {
     /// Schema for analysts; bookkeeping is in the schema of this name with _sync [env: ZEPHR_SYNC_SCHEMA] [default: zephr]
     #[arg(long, value_name = "NAME", global = true)]
     pub schema: Option<String>,
-    /// Directory of the private Postgres [env: ZEPHR_SYNC_DATA_DIR] [default: .zephr-sync]
+    /// Directory of the private Postgres [env: ZEPHR_SYNC_DATA_DIR] [default: .zephr-sync beside the settings file]
     #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
-    /// Directory of job files [env: ZEPHR_SYNC_JOBS_DIR] [default: jobs]
+    /// Directory of job files; must be there when it is named [env: ZEPHR_SYNC_JOBS_DIR] [default: jobs beside the settings file]
     #[arg(long, value_name = "DIR", global = true)]
     pub jobs_dir: Option<PathBuf>,
     /// Log filter, for example info or zephr_sync=debug [env: ZEPHR_SYNC_LOG] [default: info]
@@ -179,6 +181,26 @@ struct File {
     tenants: BTreeMap<String, File>,
 }
 
+impl File {
+    /// With its paths as they are from here: in the file they go by its own place.
+    fn placed(mut self, place: &Place) -> Self {
+        let paths = [
+            &mut self.secret_key_file,
+            &mut self.database_url_file,
+            &mut self.hash_key_file,
+            &mut self.token_file,
+            &mut self.data_dir,
+            &mut self.jobs_dir,
+            &mut self.inbox,
+        ];
+        let told = self.notify.iter_mut().flat_map(notify::Settings::files);
+        for path in paths.into_iter().chain(told).flatten() {
+            *path = place.beside(&*path);
+        }
+        self
+    }
+}
+
 /// The settings of each tenant that the settings file names; of the one and only where it names none.
 #[derive(Debug)]
 pub struct Loaded {
@@ -233,6 +255,8 @@ pub struct Settings {
     pub jobs_dir: PathBuf,
     /// Where people drop CSV files.
     pub inbox: bulk::inbox::Where,
+    /// The setting that names the inbox, if one does.
+    named_inbox: Option<Named>,
     /// Log filter.
     pub log: String,
     /// Form of log lines.
@@ -294,6 +318,16 @@ pub enum Error {
         name: &'static str,
         /// What is wrong and what would be right.
         message: String,
+    },
+    /// A directory that is named and is not there.
+    #[error("{key} names {}, {what}; make the directory, or correct the setting", .path.display())]
+    NoDirectory {
+        /// The setting, where it stands.
+        key: String,
+        /// The directory.
+        path: PathBuf,
+        /// What is there instead.
+        what: &'static str,
     },
     /// The API's address.
     #[error("ZEPHR_BASE_URL or ZEPHR_TENANT: {0}")]
@@ -419,6 +453,7 @@ impl Settings {
             let source = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(toml_file::Error::Unreadable { path, source }.into());
         }
+        let place = Place::of(&path, file.is_some());
         let file = file.unwrap_or_default();
         let tenants = match file.tenants.is_empty() {
             true => Vec::new(),
@@ -431,7 +466,7 @@ impl Settings {
                 return Err(Error::NoSuchTenant(name, names));
             }
             return Ok(Loaded {
-                first: Self::resolve(flags, file, None)?,
+                first: Self::resolve(flags, file, &place, None)?,
                 others: Vec::new(),
             });
         }
@@ -440,7 +475,7 @@ impl Settings {
         }
         let mut all = Vec::new();
         for (name, file) in tenants {
-            let one = Self::resolve(flags.clone(), file, Some(name))?;
+            let one = Self::resolve(flags.clone(), file, &place, Some(name))?;
             if let Some(other) = all
                 .iter()
                 .find(|other: &&Self| other.schemas.data() == one.schemas.data())
@@ -468,7 +503,13 @@ impl Settings {
         }
     }
 
-    fn resolve(flags: Flags, file: File, name: Option<String>) -> Result<Self, Error> {
+    fn resolve(
+        flags: Flags,
+        file: File,
+        place: &Place,
+        name: Option<String>,
+    ) -> Result<Self, Error> {
+        let file = file.placed(place);
         let base = base(flags.base_url, file.tenant, file.base_url)?;
         let access = variable("ZEPHR_ACCESS_KEY")
             .map(SecretString::from)
@@ -502,7 +543,7 @@ impl Settings {
             .data_dir
             .or_else(|| variable("ZEPHR_SYNC_DATA_DIR").map(PathBuf::from))
             .or(file.data_dir)
-            .unwrap_or_else(|| PathBuf::from(".zephr-sync"));
+            .unwrap_or_else(|| place.beside(".zephr-sync"));
         let mirror = match url {
             Some(url) => Mirror::Given(Box::new(Database::from_url(&url, schemas.clone())?)),
             None => Mirror::Private,
@@ -580,16 +621,33 @@ impl Settings {
             .unwrap_or_default();
         // Differs with the position on the page (contract section 5.1).
         ignored.push("seq-no".into());
-        let jobs_dir = flags
-            .jobs_dir
-            .or_else(|| variable("ZEPHR_SYNC_JOBS_DIR").map(PathBuf::from))
-            .or(file.jobs_dir)
-            .unwrap_or_else(|| PathBuf::from("jobs"));
-        let inbox = variable("ZEPHR_SYNC_INBOX").map(PathBuf::from);
-        let inbox = match (inbox.or(file.inbox), name.as_deref()) {
-            (Some(path), _) => bulk::inbox::Where::Given(path),
-            (None, None) => bulk::inbox::Where::IfThere(PathBuf::from("inbox")),
-            (None, Some(name)) => bulk::inbox::Where::IfThere(PathBuf::from("inbox").join(name)),
+        let in_file = |key: &str| match &name {
+            None => format!("`{key}` in {}", place.file().display()),
+            Some(name) => format!("`{key}` for tenants.{name} in {}", place.file().display()),
+        };
+        let jobs_dir = Named::first([
+            ("--jobs-dir".into(), flags.jobs_dir),
+            (
+                "ZEPHR_SYNC_JOBS_DIR".into(),
+                variable("ZEPHR_SYNC_JOBS_DIR").map(PathBuf::from),
+            ),
+            (in_file("jobs_dir"), file.jobs_dir),
+        ]);
+        let jobs_dir = match jobs_dir {
+            Some(named) => named.there()?,
+            None => place.beside("jobs"),
+        };
+        let named_inbox = Named::first([
+            (
+                "ZEPHR_SYNC_INBOX".into(),
+                variable("ZEPHR_SYNC_INBOX").map(PathBuf::from),
+            ),
+            (in_file("inbox"), file.inbox),
+        ]);
+        let inbox = match (&named_inbox, name.as_deref()) {
+            (Some(named), _) => bulk::inbox::Where::Given(named.path().to_owned()),
+            (None, None) => bulk::inbox::Where::IfThere(place.beside("inbox")),
+            (None, Some(name)) => bulk::inbox::Where::IfThere(place.beside("inbox").join(name)),
         };
         let tables = job::list_tables(&jobs_dir);
         let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
@@ -623,6 +681,7 @@ impl Settings {
             schemas,
             jobs_dir,
             inbox,
+            named_inbox,
             log: flags
                 .log
                 .or_else(|| variable("ZEPHR_SYNC_LOG"))
@@ -653,6 +712,17 @@ impl Settings {
             hook,
             web,
         })
+    }
+
+    /// Makes sure that an inbox that is named is there, for who takes files from it.
+    ///
+    /// # Errors
+    /// [`Error::NoDirectory`].
+    pub fn inbox_is_there(&self) -> Result<(), Error> {
+        match &self.named_inbox {
+            Some(named) => named.clone().there().map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     /// Where the API is and the keys to it, for commands that need both.

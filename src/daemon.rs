@@ -141,6 +141,7 @@ pub async fn keep(
         waits: BTreeMap::new(),
         requests: BTreeMap::new(),
         put_off: BTreeSet::new(),
+        not_before: None,
     };
     keeper.look_until().await;
     keeper.drain().await;
@@ -180,6 +181,8 @@ struct Keeper {
     requests: BTreeMap<usize, Uuid>,
     /// The requests of which was said that they wait.
     put_off: BTreeSet<Uuid>,
+    /// Until when nothing is begun, since a person has to mend something first.
+    not_before: Option<Instant>,
 }
 
 impl Keeper {
@@ -234,6 +237,9 @@ impl Keeper {
         telling.look(session, &self.tenant, teller).await?;
         // With more daemons than the tenant's ceiling some may not ask the API: whoever has the lease must be able to.
         if self.registered.places() == 0 {
+            return Ok(());
+        }
+        if self.not_before.is_some_and(|at| Instant::now() < at) {
             return Ok(());
         }
         let tenant = Arc::clone(&self.tenant);
@@ -361,6 +367,11 @@ impl Keeper {
                 {
                     tracing::warn!({ field::RUN } = %ended.run_id, { field::ERROR } = %chain(&error), "what follows a run could not be begun");
                 }
+            }
+            // Somebody adopted the mirror for another tenant meanwhile.
+            Err(error @ sync::Error::Tenant(_)) => {
+                tracing::error!({ field::TENANT } = tenant.name, { field::ERROR } = %error.chain(), { field::NOTE } = error.remedy(), "this tenant is not kept");
+                self.not_before = Some(Instant::now() + ready::MENDED);
             }
             // Another daemon has it.
             Err(sync::Error::Taken | sync::Error::Lease(leases::Error::Busy { .. })) => {}

@@ -14,7 +14,7 @@ use crate::privacy::HashKey;
 use crate::record::Resource;
 use crate::state::erasures::{self, Erasure, Removed};
 use crate::state::leases::{self, Holder, Lease};
-use crate::state::traces;
+use crate::state::{marks, traces};
 use crate::sync::{Error, holder_name};
 
 /// The resources whose runs write rows about people: an erasure waits until none of them is under way, since such a run has looked before who was erased.
@@ -118,6 +118,8 @@ async fn remove(
     for lease in leases {
         lease.token().fence(&mut transaction).await?;
     }
+    // In a schema from an older backup there is none.
+    marks::make(&mut *transaction).await?;
     let was_living = erase::is_living(&mut transaction, user_id).await?;
     let removed = rows(&mut transaction, env.database.schemas().data(), user_id).await?;
     let hash = env.key.of_erased(user_id);
@@ -130,6 +132,8 @@ async fn remove(
         was_living,
     )
     .await?;
+    // Whatever is restored from before this is told from what is there now.
+    marks::renew(&mut transaction).await?;
     transaction.commit().await?;
     Ok(erasure)
 }

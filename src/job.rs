@@ -1,5 +1,7 @@
 //! A file of `jobs/` as a checked type: what runs, when, how much at a time.
 
+mod twice;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +59,8 @@ const KEYS: [&str; 27] = [
 pub struct Job {
     /// Its name: the file's.
     pub name: String,
+    /// Its file; none where it is built in.
+    pub file: Option<PathBuf>,
     /// What it mirrors.
     pub resource: Resource,
     /// Whether it runs unless named.
@@ -121,6 +125,9 @@ pub enum Error {
     /// Jobs that wait for each other, or for none.
     #[error(transparent)]
     Order(#[from] order::Error),
+    /// Jobs that undo each other.
+    #[error(transparent)]
+    Twice(#[from] twice::Error),
     /// A name that no job has.
     #[error("there is no job `{name}`{}", suggestion.as_ref().map(|s| format!("; did you mean `{s}`?")).unwrap_or_default())]
     Unknown {
@@ -177,26 +184,37 @@ const NEVER: &str = "never";
 /// All jobs by name: the built-in ones, each replaced by a file of its name, and further files.
 ///
 /// # Errors
-/// The first file that cannot be used.
+/// The first file that cannot be used, or enabled jobs that cannot be together.
 pub fn all(directory: &Path) -> Result<Vec<Job>, Error> {
-    let mut jobs = built_in()?;
-    for JobFile { name, path, text } in files(directory)? {
-        if is_for_the_inbox(&text) {
-            continue;
-        }
-        let job = parse(&name, &path, &text)?;
-        jobs.retain(|known| known.name != job.name);
-        jobs.push(job);
-    }
-    jobs.sort_by(|a, b| a.name.cmp(&b.name));
+    let jobs = each(directory)?;
+    let enabled: Vec<&Job> = jobs.iter().filter(|job| job.enabled).collect();
+    twice::check(&enabled, directory)?;
     let members: Vec<_> = jobs.iter().map(Job::member).collect();
     order::check(&members)?;
     Ok(jobs)
 }
 
+/// The same, each looked at by itself.
+fn each(directory: &Path) -> Result<Vec<Job>, Error> {
+    let mut jobs = built_in()?;
+    for JobFile { name, path, text } in files(directory)? {
+        if is_for_the_inbox(&text) {
+            continue;
+        }
+        let job = Job {
+            file: Some(path.clone()),
+            ..parse(&name, &path, &text)?
+        };
+        jobs.retain(|known| known.name != job.name);
+        jobs.push(job);
+    }
+    jobs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(jobs)
+}
+
 /// The tables that only job files know, for settings that name them. Of a file that cannot be used there are none: whoever runs the jobs says why.
 pub fn list_tables(directory: &Path) -> Vec<String> {
-    let jobs = all(directory).unwrap_or_default();
+    let jobs = each(directory).unwrap_or_default();
     let steps = jobs
         .into_iter()
         .filter(|job| job.resource == Resource::List)
@@ -380,6 +398,7 @@ fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
         max_delete_fraction: file.max_delete_fraction,
         max_rejects: file.max_rejects,
         name: name.to_owned(),
+        file: None,
         resource,
         enabled: file.enabled,
         timing: timing.timing().map_err(wrong)?,
@@ -478,6 +497,43 @@ mod tests {
             error.contains("segments after users after segments"),
             "{error}"
         );
+    }
+
+    /// What is said about these files, beside the built-in jobs.
+    fn refused(files: &[(&str, &str)]) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        let error = all(directory.path()).unwrap_err().to_string();
+        error.replace(&*directory.path().to_string_lossy(), "jobs")
+    }
+
+    #[test]
+    fn jobs_that_undo_each_other_are_refused() {
+        assert_eq!(
+            refused(&[("readers.toml", "resource = 'users'")]),
+            "the jobs `readers` (jobs/readers.toml) and `users` (built in) both write the tables of resource = \"users\", and each would undo what the other wrote; \
+             keep one of them: write `enabled = false` into jobs/readers.toml, or `resource = \"users\"` and `enabled = false` into jobs/users.toml"
+        );
+        let list = "resource = 'list'\npath = '/v3/webhooks'\nkey = 'id'\ntable = 'webhooks'";
+        let message = refused(&[("hooks.toml", list), ("webhooks.toml", list)]);
+        assert!(
+            message.contains("`hooks` (jobs/hooks.toml) and `webhooks` (jobs/webhooks.toml) both write the table webhooks"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn one_of_two_jobs_on_a_resource_may_be_disabled() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("readers.toml", "resource = 'users'"),
+            ("users.toml", "resource = 'users'\nenabled = false"),
+        ] {
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        assert_eq!(all(directory.path()).unwrap().len(), 7);
     }
 
     #[test]

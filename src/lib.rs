@@ -13,6 +13,7 @@
 //! - [`cli`]: one file per command; [`config`] holds the settings, [`telemetry`] the logs, [`lifecycle`] the signals, [`supervisor`] what systemd hears
 //! - [`daemon`]: jobs by schedule, on one machine or several; [`web`]: its page, API and metrics; [`live`]: what this process does, written by the one and read by the other
 //! - [`bulk`]: a push of updates to the tenant, from a CSV file to what became of each row; [`sync`]: one sync run, the flow; [`verify`]: comparing the mirror with the API; [`erase`]: removing a person
+//! - [`identity`]: whose mirror it is, asked before anything is read or written
 //! - [`places`]: a daemon among others, and its part of the tenant's ceiling
 //! - [`zephr`]: the Admin API; [`scan`]: reading the export whole; [`load`]: the data tables; [`state`]: our own bookkeeping
 //! - [`notify`]: webhooks about runs, and a command after a success
@@ -36,6 +37,7 @@ pub mod config;
 pub mod daemon;
 pub mod dbt;
 pub mod erase;
+pub mod identity;
 pub mod job;
 pub mod lifecycle;
 pub mod live;

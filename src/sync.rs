@@ -25,6 +25,7 @@ pub mod scope;
 pub mod share;
 mod tables;
 mod tidy;
+pub mod trust;
 mod unfit;
 mod users;
 mod write;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use sqlx::Connection;
 use uuid::Uuid;
 
+use crate::identity::{self, Access};
 use crate::job::Job;
 use crate::lifecycle::Shutdown;
 use crate::postgres::connect::Database;
@@ -172,7 +174,8 @@ pub struct Ended {
     pub counts: Counts,
 }
 
-/// Runs a job. `waiting` is told when somebody else holds the lease.
+/// Runs a job, if the mirror is this tenant's and, where it is not as the last run left it, as if nothing had been read before. `waiting` is told when somebody
+/// else holds the lease.
 ///
 /// # Errors
 /// Only what kept the run from having a record; a run that failed has one, and that says why.
@@ -182,6 +185,10 @@ pub async fn run(
     extent: Extent,
     waiting: impl FnMut(&Holder),
 ) -> Result<Ended, Error> {
+    let mut connection = env.database.connect().await?;
+    identity::check(&mut connection, &env.reader, Access::Write).await?;
+    trust::settle(&mut connection, env, job).await?;
+    connection.close().await?;
     let running = async {
         match job.resource {
             Resource::Users => users::run(env, job, extent, waiting).await,
@@ -232,15 +239,29 @@ pub async fn dry_run(
     job: &Job,
     extent: Extent,
 ) -> Result<(Counts, Verdict, String), Error> {
-    match job.resource {
-        Resource::Users => users::dry_run(env, extent, job).await,
-        Resource::Events => events::dry_run(env, extent, job).await,
+    let mut connection = env.database.connect().await?;
+    identity::check(&mut connection, &env.reader, Access::ReadOnly).await?;
+    let doubt = trust::doubt(&mut connection, job).await?;
+    connection.close().await?;
+    let extent = match (&doubt, extent) {
+        // A run would begin anew.
+        (Some(_), Extent::AsDue | Extent::Full(_)) => Extent::Full(Start::Restart),
+        (Some(_) | None, other) => other,
+    };
+    let (counts, verdict, reason) = match job.resource {
+        Resource::Users => users::dry_run(env, extent, job).await?,
+        Resource::Events => events::dry_run(env, extent, job).await?,
         Resource::Schema
         | Resource::Catalog
         | Resource::Accounts
         | Resource::Segments
-        | Resource::List => tables::dry_run(env, job, extent).await,
-    }
+        | Resource::List => tables::dry_run(env, job, extent).await?,
+    };
+    let reason = match doubt {
+        Some(why) => trust::because(&reason, &why),
+        None => reason,
+    };
+    Ok((counts, verdict, reason))
 }
 
 /// Host and process, for people who wonder who holds a lease.

@@ -35,6 +35,7 @@ use crate::bulk::plan::Environment as Planning;
 use crate::bulk::progress::Progress;
 use crate::bulk::settings::Wire;
 use crate::clock::Clock;
+use crate::identity;
 use crate::job::Job;
 use crate::live::Live;
 use crate::postgres::connect::Database;
@@ -141,11 +142,20 @@ impl Page {
 }
 
 impl Seat {
-    /// A session, within a time that people wait.
+    /// A session, within a time that people wait; none in a mirror that is another tenant's.
     async fn session(&self) -> Result<PoolConnection<Postgres>, Problem> {
-        match tokio::time::timeout(POSTGRES, self.pool.acquire()).await {
+        let acquired = async {
+            let mut session = self.pool.acquire().await?;
+            let base = self.tenant.planner.reader.base();
+            identity::check_address(&mut session, base).await?;
+            Ok::<_, sync::Error>(session)
+        };
+        match tokio::time::timeout(POSTGRES, acquired).await {
             Ok(Ok(session)) => Ok(session),
-            Ok(Err(error)) => Err(error.into()),
+            Ok(Err(error @ sync::Error::Tenant(_))) => {
+                Err(Problem::conflict(error.chain(), error.remedy()))
+            }
+            Ok(Err(error)) => Err(Problem::away(error.chain(), error.remedy())),
             Err(_) => Err(sqlx::Error::PoolTimedOut.into()),
         }
     }
@@ -229,6 +239,7 @@ impl From<bulk::Error> for Problem {
         let text = error.chain();
         let remedy = error.remedy();
         match error {
+            bulk::Error::Mirror(sync::Error::Tenant(_)) => Self::conflict(text, remedy),
             bulk::Error::Mirror(_) => Self::away(text, remedy),
             bulk::Error::NoPlan(_) => Self::missing(text, "The list of plans shows the latest."),
             bulk::Error::NotApplied(_) => Self::conflict(text, "Apply it first."),

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::complaint::Complaint;
 use super::file;
+use crate::identity;
 use crate::remedy::{self, Remedy};
 use crate::state::leases;
 use crate::sync;
@@ -89,6 +90,12 @@ impl From<leases::Error> for Error {
     }
 }
 
+impl From<identity::Error> for Error {
+    fn from(error: identity::Error) -> Self {
+        Self::Mirror(error.into())
+    }
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         Self::Mirror(error.into())
@@ -133,7 +140,8 @@ impl Error {
                 sync::Error::NothingToConfirm { .. }
                 | sync::Error::Table(_)
                 | sync::Error::Taken
-                | sync::Error::Key(_),
+                | sync::Error::Key(_)
+                | sync::Error::Tenant(_),
             )
             | Self::File(_)
             | Self::Header { .. }

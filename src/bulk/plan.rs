@@ -30,6 +30,7 @@ use super::field::Fields;
 use super::file::{self, By, Header, Intake, Reading, Rejects, Row};
 use super::progress::Progress;
 use super::settings::Wire;
+use crate::identity::{self, Access};
 use crate::load::people;
 use crate::postgres::connect::Database;
 use crate::privacy::{Action, Policy};
@@ -133,6 +134,7 @@ pub struct Planned {
 /// The file as a whole cannot be planned, or the mirror or the tenant cannot be asked. Rows that cannot be planned are no error.
 pub async fn plan(env: &Environment, path: &Path, options: &Options) -> Result<Planned, Error> {
     let mut connection = env.database.with(&[UNHURRIED]).connect().await?;
+    identity::check(&mut connection, &env.reader, Access::Write).await?;
     if !people::any(&mut connection).await? {
         return Err(Error::EmptyMirror);
     }

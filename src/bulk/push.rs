@@ -26,6 +26,7 @@ use super::progress::{Phase, Progress};
 use super::settings::Settings;
 use crate::clock::Clock;
 use crate::clock::time;
+use crate::identity::{self, Access};
 use crate::lifecycle::Shutdown;
 use crate::load::people;
 use crate::postgres::connect::Database;
@@ -142,6 +143,7 @@ pub async fn apply(
     waiting: impl FnMut(&Holder),
 ) -> Result<End, Error> {
     let mut connection = env.database.connect().await?;
+    identity::check(&mut connection, &env.reader, Access::Write).await?;
     // Before the lease is waited for: a mistake should be told at once.
     let plan = get(&mut connection, plan_id).await?;
     drop(connection);
@@ -165,6 +167,7 @@ pub async fn resume(
     waiting: impl FnMut(&Holder),
 ) -> Result<(End, Vec<Uuid>), Error> {
     let mut connection = env.database.connect().await?;
+    identity::check(&mut connection, &env.reader, Access::Write).await?;
     let plans = match plan_id {
         Some(plan_id) => {
             if get(&mut connection, plan_id).await?.applied_at.is_none() {

@@ -264,6 +264,10 @@ impl Desk<'_> {
     }
 
     async fn undo(&self, args: &UndoArgs) -> Result<Exit, Failure> {
+        if let Ok(api) = self.settings.api() {
+            let reader = Reader::new(client(self.settings, api)?, Vec::new());
+            self.mirror.is_of(&reader).await?;
+        }
         let options = undo::Options {
             clear: args.clear,
             wire: self.settings.bulk.values,

@@ -10,10 +10,12 @@ use super::output::Output;
 use crate::bulk::inbox;
 use crate::clock::Clock;
 use crate::config::{Mirror, Settings};
+use crate::identity;
 use crate::job::{self, Job};
 use crate::postgres::connect::Database;
 use crate::postgres::{migrate, sessions};
 use crate::schedule::Schedule;
+use crate::sync;
 use crate::zephr::{Client, Reader};
 
 /// Options of the command.
@@ -75,6 +77,9 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
         Ok(jobs) => checks.extend(jobs.iter().map(|job| schedule(job, clock.now().into()))),
         Err(error) => checks.push(Check::bad("jobs", error.into())),
     }
+    if let Err(error) = settings.inbox_is_there() {
+        checks.push(Check::bad("inbox", error.into()));
+    }
     match inbox::job::all(&settings.jobs_dir) {
         Ok(jobs) => checks.extend(jobs.iter().map(|job| Check::good("inbox", job.describe()))),
         Err(error) => checks.push(Check::bad("inbox", error.into())),
@@ -83,8 +88,17 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
         exit = Exit::Usage;
     }
     if !args.offline {
-        checks.extend(api(settings, &clock).await);
-        checks.extend(postgres(settings).await);
+        // First, though shown last: nothing is asked of a tenant that the mirror does not hold.
+        let (postgres, held) = postgres(settings).await;
+        let is_held = held.as_ref().is_none_or(|held| held.ok);
+        if is_held {
+            checks.extend(api(settings, &clock).await);
+        }
+        checks.extend(held);
+        checks.extend(postgres);
+        if !is_held {
+            exit = Exit::Usage;
+        }
         if checks.iter().any(|check| !check.ok) {
             exit = exit.worst(Exit::Failed);
         }
@@ -213,17 +227,43 @@ fn clock_check(theirs: Option<DateTime<Utc>>, ours: DateTime<Utc>) -> Check {
     )
 }
 
-async fn postgres(settings: &Settings) -> Vec<Check> {
+/// Whether Postgres is fit, and whether the mirror in it is this tenant's, where there is one.
+async fn postgres(settings: &Settings) -> (Vec<Check>, Option<Check>) {
     let mirror = match mirror::open(settings).await {
         Ok(mirror) => mirror,
-        Err(failure) => return vec![Check::bad("postgres", failure)],
+        Err(failure) => return (vec![Check::bad("postgres", failure)], None),
     };
     let check = usable(&mirror.database)
         .await
         .unwrap_or_else(|failure| Check::bad("postgres", failure));
+    let held = match check.ok {
+        true => whose(settings, &mirror.database).await,
+        false => None,
+    };
     match mirror.close().await {
-        Ok(()) => vec![check],
-        Err(failure) => vec![check, Check::bad("postgres", failure)],
+        Ok(()) => (vec![check], held),
+        Err(failure) => (vec![check, Check::bad("postgres", failure)], held),
+    }
+}
+
+/// Whose the mirror is, where that is known. An API that does not answer is told of by its own check.
+async fn whose(settings: &Settings, database: &Database) -> Option<Check> {
+    let base = settings.base.as_ref()?;
+    let checked = async {
+        let mut connection = database.connect().await?;
+        identity::check_address(&mut connection, base).await?;
+        if let Ok((base, keys)) = settings.api()
+            && let Ok(client) = Client::new(base, keys, Clock::system(), settings.limits)
+        {
+            let reader = Reader::new(client, Vec::new());
+            identity::check(&mut connection, &reader, identity::Access::ReadOnly).await?;
+        }
+        Ok::<_, identity::Error>(identity::held(&mut connection).await?)
+    };
+    match checked.await {
+        Ok(held) => held.map(|held| Check::good("tenant", format!("the mirror holds {held}"))),
+        Err(identity::Error::Api(_)) => None,
+        Err(error) => Some(Check::bad("tenant", sync::Error::from(error).into())),
     }
 }
 

@@ -140,6 +140,7 @@ struct Desk<'a> {
 impl<'a> Desk<'a> {
     async fn open(settings: &'a Settings, shutdown: &Shutdown) -> Result<Self, Failure> {
         let jobs = job::all(&settings.jobs_dir)?;
+        settings.inbox_is_there()?;
         Ok(Self {
             settings,
             jobs: jobs.into_iter().filter(|job| job.enabled).collect(),

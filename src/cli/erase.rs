@@ -12,6 +12,7 @@ use crate::erase::{self, Environment};
 use crate::load::erase::By;
 use crate::privacy::{Action, Choices, HashKey};
 use crate::state::erasures::{self, Erasure, Removed};
+use crate::state::marks;
 use crate::state::privacy::Access;
 
 /// Options of the command.
@@ -204,6 +205,8 @@ async fn forget(
     mirror.migrate(output).await?;
     let key = key(settings, mirror, Access::ReadOnly).await?;
     let mut connection = mirror.database.connect().await?;
+    // In a schema from an older backup there is none.
+    marks::make(&mut connection).await?;
     if !erasures::forget(&mut connection, key.of_erased(user_id)).await? {
         return Err(Failure::new(
             "nobody with this user_id was erased",

@@ -127,7 +127,9 @@ impl From<sync::Error> for Failure {
     fn from(error: sync::Error) -> Self {
         let exit = match &error {
             sync::Error::Lease(leases::Error::Busy { .. }) => Exit::LeaseHeld,
-            sync::Error::NothingToConfirm { .. } | sync::Error::Key(_) => Exit::Usage,
+            sync::Error::NothingToConfirm { .. } | sync::Error::Key(_) | sync::Error::Tenant(_) => {
+                Exit::Usage
+            }
             sync::Error::Lease(
                 leases::Error::Lost(_) | leases::Error::Unrenewed(_) | leases::Error::Database(_),
             )
@@ -218,6 +220,8 @@ impl From<Unfit> for Failure {
             Unfit::Sessions(error) => error.into(),
             Unfit::Schema(error) => error.into(),
             Unfit::Key(error) => error.into(),
+            Unfit::Tenant(refusal) => sync::Error::Tenant(refusal).into(),
+            Unfit::Api(error) => error.into(),
             Unfit::Postgres(error) => error.into(),
         }
     }

@@ -6,11 +6,14 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, Postgres};
 
 use crate::config::{Mirror, Settings};
+use crate::identity;
 use crate::postgres::connect::{Database, Schemas};
 use crate::postgres::migrate;
 use crate::postgres::private::PrivateCluster;
 use crate::privacy::Policy;
 use crate::state::privacy::{self, Access};
+use crate::sync;
+use crate::zephr::{BaseUrl, Reader};
 
 use super::exit::Failure;
 use super::output::Output;
@@ -22,6 +25,8 @@ pub struct Opened {
     pub database: Database,
     sessions: PgPool,
     cluster: Option<PrivateCluster>,
+    /// The tenant that it is opened for, where the settings name one.
+    base: Option<BaseUrl>,
 }
 
 /// Opens the mirror; starts the private cluster where no database was given.
@@ -29,10 +34,14 @@ pub struct Opened {
 /// # Errors
 /// The cluster does not start.
 pub async fn open(settings: &Settings) -> Result<Opened, Failure> {
-    match &settings.mirror {
-        Mirror::Given(database) => Ok(Opened::new(Database::clone(database), None)),
-        Mirror::Private => open_private(&settings.data_dir, &settings.schemas).await,
-    }
+    let opened = match &settings.mirror {
+        Mirror::Given(database) => Opened::new(Database::clone(database), None),
+        Mirror::Private => open_private(&settings.data_dir, &settings.schemas).await?,
+    };
+    Ok(Opened {
+        base: settings.base.clone(),
+        ..opened
+    })
 }
 
 /// Opens the private cluster under a directory.
@@ -51,6 +60,7 @@ impl Opened {
             sessions: database.pool(1),
             database,
             cluster,
+            base: None,
         }
     }
 
@@ -63,11 +73,48 @@ impl Opened {
         self.sessions.acquire().await
     }
 
-    /// Brings the schema up to date, and says so when that changed something.
+    /// Brings the schema up to date, unless the mirror is another tenant's. Every command that works with it begins here.
+    ///
+    /// # Errors
+    /// As the migration, or the mirror is another tenant's.
+    pub async fn migrate(&self, output: Output) -> Result<migrate::Migrated, Failure> {
+        self.refuse_others().await?;
+        let migrated = self.migrate_any(output).await?;
+        if let Some(base) = &self.base {
+            identity::claim(&mut *self.session().await?, base).await?;
+        }
+        Ok(migrated)
+    }
+
+    /// Refuses what the address alone tells to be another tenant.
+    ///
+    /// # Errors
+    /// It is another one, or Postgres.
+    pub async fn refuse_others(&self) -> Result<(), Failure> {
+        match &self.base {
+            Some(base) => {
+                let checked = identity::check_address(&mut *self.session().await?, base).await;
+                Ok(checked.map_err(sync::Error::from)?)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Makes sure that this reader reads the tenant that the mirror holds, for what does not do so by itself.
+    ///
+    /// # Errors
+    /// It does not, or it could not be found out.
+    pub async fn is_of(&self, reader: &Reader) -> Result<(), Failure> {
+        let mut session = self.session().await?;
+        let checked = identity::check(&mut session, reader, identity::Access::Write).await;
+        Ok(checked.map_err(sync::Error::from)?)
+    }
+
+    /// Brings the schema up to date, whoever's the mirror is, and says what somebody else has to do.
     ///
     /// # Errors
     /// As the migration.
-    pub async fn migrate(&self, output: Output) -> Result<migrate::Migrated, Failure> {
+    pub async fn migrate_any(&self, output: Output) -> Result<migrate::Migrated, Failure> {
         let mut session = self.session().await?;
         let migrated = migrate::run(&mut session, self.database.schemas()).await?;
         if let Some(sql) = &migrated.role_sql {

@@ -1,5 +1,6 @@
 //! The command line: one file per command, its options and its run.
 
+pub mod adopt;
 pub mod api;
 pub mod behaviour;
 pub mod bulk;
@@ -65,6 +66,8 @@ pub enum Command {
     Check(check::Args),
     /// Bring the database schema up to date
     Migrate,
+    /// Make the mirror that of the tenant that the settings name: after a move to another address
+    Adopt(adopt::Args),
     /// Run jobs once, now; all enabled ones if none is named
     Sync(sync::Args),
     /// Run jobs by schedule and show that on a page, until it is told to stop
@@ -144,6 +147,7 @@ async fn command(command: Command, loaded: &Loaded, output: Output) -> Result<Ex
         Command::Demo(args) => demo::run(any, args, output).await,
         Command::Init(args) => init::run(any, &args, output).await,
         Command::Check(args) => check::run(loaded.one()?, &args, output).await,
+        Command::Adopt(args) => adopt::run(loaded.one()?, &args, output).await,
         Command::Migrate => migrate::run(loaded.one()?, output).await,
         Command::Sync(args) => sync::run(loaded.one()?, &args, output).await,
         Command::Daemon(args) => daemon::run(loaded, &args).await,

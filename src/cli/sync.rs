@@ -318,6 +318,7 @@ struct Preview {
 
 impl Night<'_> {
     async fn dry_run(&self, args: &Args, jobs: &[Job]) -> Result<Exit, Failure> {
+        self.mirror.refuse_others().await?;
         let mut connection = self.mirror.session().await?;
         if !crate::postgres::migrate::is_current(&mut connection).await? {
             return Err(Failure::new(

@@ -109,6 +109,7 @@ async fn compare(night: Night<'_>, args: &Args, jobs: &[Job]) -> Result<Exit, Fa
         ..
     } = night;
     mirror.migrate(output).await?;
+    mirror.is_of(night.reader).await?;
     let mut exit = Exit::Done;
     let mut verifications = Vec::with_capacity(jobs.len());
     for job in jobs {

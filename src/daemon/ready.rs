@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::time;
+use crate::identity;
 use crate::lifecycle::Shutdown;
 use crate::live::Live;
 use crate::places::Registered;
@@ -12,11 +13,12 @@ use crate::remedy::chain;
 use crate::state::privacy::{self, Access, KeyError};
 use crate::sync;
 use crate::telemetry::field;
+use crate::zephr;
 
 use super::{LONGEST_ABSENCE, TICK, Work};
 
 /// How often something is tried again that a person has to mend first.
-const MENDED: Duration = Duration::from_secs(60);
+pub(super) const MENDED: Duration = Duration::from_secs(60);
 
 /// What a person has to mend.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +32,45 @@ pub enum Unfit {
     /// The key of the hashes.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The mirror is another tenant's.
+    #[error(transparent)]
+    Tenant(identity::Refusal),
+    /// The API, when it was to tell whose mirror it is.
+    #[error("whether this is the tenant that the mirror holds could not be asked")]
+    Api(#[source] zephr::Error),
     /// Anything else that Postgres says.
     #[error("Postgres failed")]
     Postgres(#[from] sqlx::Error),
 }
 
+impl From<identity::Error> for Unfit {
+    fn from(error: identity::Error) -> Self {
+        match error {
+            identity::Error::Refused(refusal) => Self::Tenant(refusal),
+            identity::Error::Api(error) => Self::Api(error),
+            identity::Error::Database(error) => Self::Postgres(error),
+        }
+    }
+}
+
 impl Unfit {
+    /// Whether it passes by itself: somebody is away.
+    fn passes(&self) -> bool {
+        matches!(self, Self::Api(_)) || self.database().is_some_and(is_away)
+    }
+
+    /// Who is away, if somebody is.
+    fn who(&self) -> &'static str {
+        match self {
+            Self::Api(_) => "Zephr",
+            Self::Sessions(_)
+            | Self::Schema(_)
+            | Self::Key(_)
+            | Self::Tenant(_)
+            | Self::Postgres(_) => "Postgres",
+        }
+    }
+
     /// Postgres's own error, if it is one.
     fn database(&self) -> Option<&sqlx::Error> {
         match self {
@@ -50,7 +85,9 @@ impl Unfit {
                 | migrate::Error::Server(_)
                 | migrate::Error::Migration(_),
             )
-            | Self::Key(KeyError::Differs { .. } | KeyError::NotGiven) => None,
+            | Self::Key(KeyError::Differs { .. } | KeyError::NotGiven)
+            | Self::Tenant(_)
+            | Self::Api(_) => None,
         }
     }
 }
@@ -81,10 +118,10 @@ pub(super) async fn ready(
             Ok(registered) => return Ok(Some(registered)),
             Err(unfit) => unfit,
         };
-        pause = match (unfit.database().is_some_and(is_away), company) {
+        pause = match (unfit.passes(), company) {
             (true, _) => {
                 if pause == TICK {
-                    tracing::warn!({ field::TENANT } = tenant, { field::ERROR } = %chain(&unfit), "Postgres is away; trying again until it is there");
+                    tracing::warn!({ field::TENANT } = tenant, { field::ERROR } = %chain(&unfit), "{} is away; trying again until it is there", unfit.who());
                 }
                 time::times(pause, 2).min(LONGEST_ABSENCE)
             }
@@ -110,6 +147,7 @@ async fn all(work: &Work) -> Result<Registered, Unfit> {
     let database = &work.database;
     sessions::are_ours(database).await?;
     let mut connection = database.connect().await?;
+    identity::check_address(&mut connection, work.reader.base()).await?;
     let migrated = migrate::run(&mut connection, database.schemas()).await?;
     if let Some(sql) = migrated.role_sql {
         tracing::warn!(
@@ -117,6 +155,7 @@ async fn all(work: &Work) -> Result<Registered, Unfit> {
             "the role for analysts could not be set up with the rights at hand; somebody with more rights runs this"
         );
     }
+    identity::check(&mut connection, &work.reader, identity::Access::Write).await?;
     let (choices, given) = (&work.choices, work.hash_key.as_ref());
     privacy::policy(&mut connection, choices, given, Access::Write).await?;
     let governor = work.reader.limiter();

@@ -47,9 +47,14 @@ impl Relation {
     }
 }
 
-/// The tables and views that every mirror has.
+/// The table that is not for analysts: the mark by which a restore is noticed.
+const MARK: &str = "mirror_mark";
+
+/// The tables and views for analysts that every mirror has.
 pub fn relations() -> Vec<Relation> {
-    read(PAGE)
+    let mut relations = read(PAGE);
+    relations.retain(|relation| relation.name != MARK);
+    relations
 }
 
 /// The table of a list that only a job file knows.

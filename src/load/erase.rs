@@ -1,7 +1,9 @@
 //! A person taken out of every table, whatever its columns: the tables with a `user_id` are found in the catalog, so those of list jobs are among them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use futures::TryStreamExt;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 /// A table that holds rows about users.
@@ -66,6 +68,30 @@ impl Holder {
             .bind(user_id)
             .fetch_one(connection)
             .await
+    }
+
+    /// Who of those about whom there are rows is wanted.
+    ///
+    /// # Errors
+    /// As sqlx.
+    pub async fn wanted(
+        &self,
+        connection: &mut PgConnection,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<BTreeSet<String>, sqlx::Error> {
+        let sql = format!(
+            "select distinct user_id::text from {} where user_id is not null",
+            self.sql
+        );
+        let mut about = sqlx::query_scalar(AssertSqlSafe(sql)).fetch(connection);
+        let mut wanted = BTreeSet::new();
+        while let Some(id) = about.try_next().await? {
+            let id: String = id;
+            if is_wanted(&id) {
+                wanted.insert(id);
+            }
+        }
+        Ok(wanted)
     }
 
     /// Removes them, for good.

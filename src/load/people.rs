@@ -104,6 +104,19 @@ pub async fn any(executor: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
     .await
 }
 
+/// Whether the mirror knows any of these, living or not.
+///
+/// # Errors
+/// As sqlx.
+pub async fn any_of(executor: impl PgExecutor<'_>, ids: &[&str]) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from users where user_id = any($1)) as "any!""#,
+        ids as &[&str],
+    )
+    .fetch_one(executor)
+    .await
+}
+
 /// How many living users registered in a stretch of time, both ends included.
 ///
 /// # Errors

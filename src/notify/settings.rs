@@ -170,6 +170,11 @@ impl Settings {
         })
     }
 
+    /// The files that this entry names.
+    pub fn files(&mut self) -> impl Iterator<Item = &mut Option<PathBuf>> {
+        [&mut self.url_file, &mut self.secret_file].into_iter()
+    }
+
     /// The variables that this entry takes secrets from: no hook is to see them.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         let names = [self.url_env.as_deref(), self.secret_env.as_deref()];

@@ -46,7 +46,7 @@ const MAX_NAME_BYTES: usize = 63;
 const ITEM_HASH: &str = "item_hash";
 
 /// Tables that belong to built-in jobs or to the mirror itself.
-const TAKEN: [&str; 24] = [
+const TAKEN: [&str; 25] = [
     "users",
     "users_history",
     "users_current",
@@ -60,6 +60,7 @@ const TAKEN: [&str; 24] = [
     "attribute_issues",
     "attribute_columns",
     "sync_runs",
+    "mirror_mark",
     "accounts",
     "account_users",
     "account_grants",

@@ -188,3 +188,69 @@ pub async fn abandon(executor: impl PgExecutor<'_>, job: &str) -> Result<(), sql
     .await?;
     Ok(())
 }
+
+/// Keeps all checkpoints from being moved until the transaction ends. Runs lock theirs before the mark, and so does whoever settles what the mark tells.
+///
+/// # Errors
+/// As sqlx.
+pub async fn hold(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query!("select from checkpoints order by job for update")
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// What is known of the progress of a job, or of all of them, is not believed any more: the next run reads everything, and says why.
+///
+/// # Errors
+/// As sqlx.
+pub async fn distrust(
+    executor: impl PgExecutor<'_>,
+    job: Option<&str>,
+    why: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update checkpoints set watermark = null, full_finished_at = null, scan_id = null, scan_started_at = null,
+             distrusted = $2, distrusted_at = clock_timestamp(), updated_at = now()
+         where $1::text is null or job = $1",
+        job,
+        why,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Why a job's progress was not believed when this run of it began, if that was so.
+///
+/// # Errors
+/// As sqlx.
+pub async fn distrusted(
+    executor: impl PgExecutor<'_>,
+    job: &str,
+    run_id: Uuid,
+) -> Result<Option<String>, sqlx::Error> {
+    let why = sqlx::query_scalar!(
+        "select distrusted from checkpoints c
+         where job = $1 and distrusted_at <= (select started_at from runs where run_id = $2)",
+        job,
+        run_id,
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(why.flatten())
+}
+
+/// Everything was read anew.
+///
+/// # Errors
+/// As sqlx.
+pub async fn trust(executor: impl PgExecutor<'_>, job: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update checkpoints set distrusted = null, distrusted_at = null where job = $1",
+        job
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}

@@ -56,6 +56,13 @@ pub async fn add(
     removed: &Removed,
     known: bool,
 ) -> Result<Erasure, sqlx::Error> {
+    // Beside the tables as well: neither a restore of those nor one of the bookkeeping then forgets it.
+    sqlx::query!(
+        "update mirror_mark set erased = array_append(erased, $1) where not $1 = any(erased)",
+        keyed_hash.as_slice(),
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query_as!(
         Erasure,
         r#"insert into erasures as e (keyed_hash, erased_by, reason, removed, last_run_id)
@@ -114,14 +121,20 @@ pub async fn list(executor: impl PgExecutor<'_>) -> Result<Vec<Erasure>, sqlx::E
 /// # Errors
 /// As sqlx.
 pub async fn forget(
-    executor: impl PgExecutor<'_>,
+    connection: &mut PgConnection,
     keyed_hash: [u8; 32],
 ) -> Result<bool, sqlx::Error> {
+    sqlx::query!(
+        "update mirror_mark set erased = array_remove(erased, $1)",
+        keyed_hash.as_slice(),
+    )
+    .execute(&mut *connection)
+    .await?;
     let forgotten = sqlx::query!(
         "delete from erasures where keyed_hash = $1",
         keyed_hash.as_slice()
     )
-    .execute(executor)
+    .execute(connection)
     .await?;
     Ok(forgotten.rows_affected() > 0)
 }

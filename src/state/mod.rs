@@ -2,7 +2,7 @@
 //!
 //! [`leases`] prove that this process alone works on a resource; [`runs`] say what was done; [`checkpoints`] and [`windows`] how far; [`notes`] what a scan noted
 //! about single records; [`bulk`] what was pushed; [`visits`] whom the API was asked for one at a time; [`rejects`] what could not be stored. [`privacy`] keeps the key of the hashes,
-//! [`erasures`] who was erased, and [`traces`] finds where a person is named. [`daemons`] say who else is there, [`offers`] what one reads for another,
+//! [`erasures`] who was erased, and [`traces`] finds where a person is named. [`tenant`] says whose mirror it is, [`marks`] whether tables and bookkeeping belong together. [`daemons`] say who else is there, [`offers`] what one reads for another,
 //! [`schedules`] and [`triggers`] what daemons agree on, [`notices`] what
 //! they have to tell, and [`retention`] removes what is old. Functions take the connection or transaction of the caller, who decides what
 //! commits together.
@@ -13,6 +13,7 @@ pub mod checkpoints;
 pub mod daemons;
 pub mod erasures;
 pub mod leases;
+pub mod marks;
 pub mod notes;
 pub mod notices;
 pub mod offers;
@@ -22,6 +23,7 @@ pub mod rejects;
 pub mod retention;
 pub mod runs;
 pub mod schedules;
+pub mod tenant;
 pub mod traces;
 pub mod triggers;
 pub mod verifications;

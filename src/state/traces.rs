@@ -1,5 +1,8 @@
 //! Where the bookkeeping names a person: the places that an erasure clears.
 
+use std::collections::BTreeSet;
+
+use futures::TryStreamExt;
 use sqlx::PgConnection;
 
 use super::erasures::Removed;
@@ -31,6 +34,30 @@ pub async fn count(connection: &mut PgConnection, user_id: &str) -> Result<Remov
         .filter(|row| row.rows > 0)
         .map(|row| (row.name, row.rows))
         .collect())
+}
+
+/// Who of those whom the bookkeeping names is wanted.
+///
+/// # Errors
+/// As sqlx.
+pub async fn wanted(
+    connection: &mut PgConnection,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<BTreeSet<String>, sqlx::Error> {
+    let mut named = sqlx::query_scalar!(
+        r#"select record_id as "id!" from rejects where record_id is not null
+           union select record_id from scan_notes
+           union select parent_id from visits
+           union select user_id from bulk_rows where user_id is not null"#
+    )
+    .fetch(connection);
+    let mut wanted = BTreeSet::new();
+    while let Some(id) = named.try_next().await? {
+        if is_wanted(&id) {
+            wanted.insert(id);
+        }
+    }
+    Ok(wanted)
 }
 
 /// Takes attributes out of the before-images of bulk updates, or all of them. A hash is no value that could be set again, so hashed ones go too.

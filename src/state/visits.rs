@@ -222,3 +222,20 @@ pub async fn forget(
     .await?;
     Ok(())
 }
+
+/// Forgets all visits for these tables, or for all of them: everybody is asked for anew.
+///
+/// # Errors
+/// As sqlx.
+pub async fn forget_tables(
+    executor: impl PgExecutor<'_>,
+    tables: Option<&[&str]>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from visits where $1::text[] is null or table_name = any($1)",
+        tables as Option<&[&str]>,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}

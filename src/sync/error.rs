@@ -1,5 +1,6 @@
 //! Why a run did not come to its end, and what to do.
 
+use crate::identity;
 use crate::load::define;
 use crate::remedy;
 use crate::state::leases;
@@ -18,6 +19,9 @@ pub enum Error {
     /// Postgres.
     #[error("Postgres failed")]
     Database(#[from] sqlx::Error),
+    /// The mirror is another tenant's.
+    #[error(transparent)]
+    Tenant(identity::Refusal),
     /// A run whose deletions cannot be let through.
     #[error("run {run_id} {why}")]
     NothingToConfirm {
@@ -60,6 +64,16 @@ impl From<KeyError> for Error {
     }
 }
 
+impl From<identity::Error> for Error {
+    fn from(error: identity::Error) -> Self {
+        match error {
+            identity::Error::Refused(refusal) => Self::Tenant(refusal),
+            identity::Error::Api(error) => Self::Api(error),
+            identity::Error::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 /// What to do when it does not answer.
 const POSTGRES_GONE: &str = "Check that Postgres runs and can be reached, then run the command again: it continues after the last commit.";
 
@@ -93,6 +107,7 @@ impl Error {
             ),
             Self::NothingToConfirm { .. } => "`zephr-sync runs` lists the latest runs; a braked one names the command that lets it through.".into(),
             Self::Key(error) => error.remedy(),
+            Self::Tenant(_) => identity::Refusal::REMEDY.into(),
             Self::Taken => "Nothing to do.".into(),
             Self::Stopped => "Run the command again; it continues after the last commit. If it persists, please report it.".into(),
         }

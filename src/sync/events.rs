@@ -11,7 +11,7 @@ use super::run::{self, Moves, Outcome, Run, interrupted, judged, too_many_reject
 use super::scan::{self, Checkpoint, Reached, Scan};
 use super::scope::Scope;
 use super::write::{self, Append, Destination};
-use super::{Ended, Environment, Error, Extent, holder_name, privacy};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy, trust};
 use crate::clock::time;
 use crate::job::Job;
 use crate::load::events;
@@ -53,6 +53,7 @@ pub async fn run(
         run_id: Uuid::now_v7(),
         lease: &lease,
         pool: &pool,
+        own_tables: trust::own_tables(job),
     };
     let result = match Scope::decide(extent, job.mode, &pool, &job.name).await {
         Ok(scope) => run.events(job, scope).await,

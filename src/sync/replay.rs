@@ -21,10 +21,10 @@ use crate::load::freshness;
 use crate::postgres::connect::Database;
 use crate::privacy::{Erased, Policy, Rules};
 use crate::record::{Item, Resource};
-use crate::state::erasures;
 use crate::state::leases::{self, Holder, Lease};
 use crate::state::rejects::{self, Kept};
 use crate::state::runs::{self, Counts, Ending, Mode};
+use crate::state::{erasures, marks};
 use crate::telemetry::field;
 use crate::zephr::user;
 
@@ -163,6 +163,7 @@ impl Replay<'_> {
         )
         .await?;
         let total = rejects::count(&mut *transaction).await?;
+        marks::renew(&mut transaction).await?;
         transaction.commit().await?;
         self.env.progress.begin(self.run_id);
         self.env.progress.expect(total);
@@ -173,6 +174,7 @@ impl Replay<'_> {
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
         runs::finish(&mut *transaction, self.run_id, ending, None, failure).await?;
+        marks::renew(&mut transaction).await?;
         transaction.commit().await?;
         self.env.progress.enter(Phase::Finished);
         Ok(())

@@ -8,13 +8,13 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::progress::Phase;
-use super::{Cause, Ended, Environment, Error, Extent, RECORD_TIMEOUT};
+use super::{Cause, Ended, Environment, Error, Extent, RECORD_TIMEOUT, trust};
 use crate::record::{Resource, Unfit};
 use crate::scan::verdict::{GivenUp, Growth, Parts, Verdict};
 use crate::state::leases::Lease;
 use crate::state::notices::{self, About};
 use crate::state::runs::{self, Ending, Traffic};
-use crate::state::{checkpoints, notes, offers, triggers};
+use crate::state::{checkpoints, marks, notes, offers, triggers};
 use crate::telemetry::field;
 use crate::telemetry::span::{Note, Span};
 
@@ -34,6 +34,8 @@ pub(super) struct Run<'a> {
     pub(super) run_id: Uuid,
     pub(super) lease: &'a Lease,
     pub(super) pool: &'a PgPool,
+    /// The tables that only the job's file knows.
+    pub(super) own_tables: Vec<&'a str>,
 }
 
 /// What is to be recorded about the end of a run.
@@ -95,6 +97,7 @@ impl Run<'_> {
         if !ours {
             return Err(Error::Taken);
         }
+        marks::renew(&mut transaction).await?;
         transaction.commit().await?;
         self.env.progress.begin(self.run_id);
         Span::current().note(|| Note::Run(self.run_id));
@@ -191,6 +194,13 @@ impl Run<'_> {
         self.lease.token().fence(&mut transaction).await?;
         // Before anything else is locked: whoever reads for this run locks its claim first too.
         offers::end(&mut *transaction, self.run_id).await?;
+        let distrusted = checkpoints::distrusted(&mut *transaction, self.job, self.run_id).await?;
+        match outcome.moves {
+            Moves::Finished(..) | Moves::Advanced(_) if distrusted.is_some() => {
+                checkpoints::trust(&mut *transaction, self.job).await?;
+            }
+            Moves::Finished(..) | Moves::Advanced(_) | Moves::Nothing | Moves::Abandoned => {}
+        }
         match outcome.moves {
             Moves::Nothing => {}
             Moves::Finished(scan_id, learned) => {
@@ -211,7 +221,12 @@ impl Run<'_> {
         let from_numbers = runs::times_from_numbers(&mut *transaction, self.run_id).await?;
         let verdict = outcome.verdict.as_ref().map(|(verdict, reason)| {
             let unfit = outcome.unfit.as_deref().unwrap_or_default();
-            (verdict.to_string(), explained(reason, from_numbers, unfit))
+            let reason = explained(reason, from_numbers, unfit);
+            let reason = match &distrusted {
+                Some(why) => trust::because(&reason, why),
+                None => reason,
+            };
+            (verdict.to_string(), reason)
         });
         let verdict = verdict
             .as_ref()
@@ -232,6 +247,8 @@ impl Run<'_> {
                 notices::add(&mut *transaction, ended_at, &About::Run(self.run_id)).await?;
             }
         }
+        marks::note_tables(&mut transaction, &self.own_tables).await?;
+        marks::renew(&mut transaction).await?;
         transaction.commit().await?;
         let span = Span::current();
         span.note(|| Note::Ended(ending.name()));

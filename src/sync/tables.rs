@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::progress::Phase;
 use super::run::{Moves, Outcome, Run, interrupted, judged, too_many_rejects};
 use super::scope::Scope;
-use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading, unfit};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading, trust, unfit};
 use crate::attributes;
 use crate::job::Job;
 use crate::load::define;
@@ -29,7 +29,7 @@ use crate::scan::verdict::{Growth, Verdict};
 use crate::state::leases::{self, Holder};
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending};
-use crate::state::{checkpoints, erasures, readings};
+use crate::state::{checkpoints, erasures, marks, readings};
 use crate::telemetry::field;
 use crate::zephr;
 use store::Store;
@@ -57,6 +57,7 @@ pub async fn run(
         run_id: Uuid::now_v7(),
         lease: &lease,
         pool: &pool,
+        own_tables: trust::own_tables(job),
     };
     let result = run.steps(job, extent).await;
     pool.close().await;
@@ -438,6 +439,8 @@ impl Run<'_> {
             self.lease.token().fence(&mut transaction).await?;
             let left = define::list(&mut transaction, table, path).await?;
             readings::note_left_columns(&mut *transaction, self.run_id, &table.name, &left).await?;
+            // A truncation of it is to be noticed too.
+            marks::make(&mut *transaction).await?;
             transaction.commit().await?;
         }
         Ok(())

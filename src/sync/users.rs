@@ -13,7 +13,7 @@ use super::scan::{self, Checkpoint, Committed, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::share::Lending;
 use super::write::{self, Destination, Merge};
-use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading, tidy, unfit};
+use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading, tidy, trust, unfit};
 use crate::job::Job;
 use crate::load::compare;
 use crate::privacy::USERS;
@@ -50,6 +50,7 @@ pub async fn run(
         run_id: Uuid::now_v7(),
         lease: &lease,
         pool: &pool,
+        own_tables: trust::own_tables(job),
     };
     let result = match extent {
         Extent::Confirmed(braked) => run.confirm(braked).await,

@@ -126,6 +126,12 @@ impl BaseUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        let url = Url::parse(&self.0).ok();
+        url.is_some_and(|url| url.host_str().is_some_and(is_loopback))
+    }
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -285,6 +291,11 @@ impl Client {
     /// Where the API is.
     pub fn base(&self) -> &BaseUrl {
         &self.base
+    }
+
+    /// By what the access key can be known again, as [`KeyPair::check_value`].
+    pub fn key_check(&self) -> [u8; 32] {
+        self.keys.check_value()
     }
 
     /// The governor itself, for who divides the tenant's ceiling.

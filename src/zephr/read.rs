@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::canonical::SHARED_BYTES;
-use super::client::{Answer, Client, Request, Sent};
+use super::client::{Answer, BaseUrl, Client, Request, Sent};
 use super::error::{Error, Failure};
 use super::event;
 use super::export;
@@ -299,6 +299,16 @@ impl Reader {
     /// What the export is asked for beside the users.
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// Where the API is.
+    pub fn base(&self) -> &BaseUrl {
+        self.client.base()
+    }
+
+    /// By what the access key can be known again.
+    pub fn key_check(&self) -> [u8; 32] {
+        self.client.key_check()
     }
 
     /// The fields of a record that do not count as a change.

@@ -39,6 +39,14 @@ impl KeyPair {
         }
     }
 
+    /// By what the access key can be known again: a hash of it. It is no secret, but it need not be written down either.
+    pub fn check_value(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update("zephr-sync access key ");
+        hasher.update(self.access_key.expose_secret());
+        hasher.finalize().into()
+    }
+
     /// The value of the `Authorization` header for a request.
     pub fn authorization(&self, request: Signed<'_>) -> String {
         format!(

@@ -310,7 +310,7 @@ async fn the_settings_know_each_table_and_column() {
             coalesce(a.attnum = any(i.indkey), false) or a.attnotnull and a.atttypid <> 'jsonb'::regtype
         from pg_class c join pg_attribute a on a.attrelid = c.oid left join pg_index i on i.indrelid = c.oid and i.indisprimary
         where c.relnamespace = 'zephr'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition and a.attnum > 0
-          and a.attname not like '\\_zephr\\_%' and c.relname not in ('users_history', 'attribute_columns')
+          and a.attname not like '\\_zephr\\_%' and c.relname not in ('users_history', 'attribute_columns', 'mirror_mark')
         order by 1, a.attnum";
     let mut there = Vec::new();
     for row in mirror.rows(columns).await {

@@ -90,3 +90,92 @@ async fn an_unknown_option_is_a_usage_error() {
         .await
         .expect(2);
 }
+
+#[tokio::test]
+async fn two_jobs_on_one_resource_are_refused() {
+    let program = configured().job("readers", "resource = \"users\"\ngrants = true\n");
+    for command in [
+        ["sync"].as_slice(),
+        &["sync", "readers"],
+        &["daemon", "--listen", "127.0.0.1:0"],
+    ] {
+        let error = complaint(&program, command).await;
+        for part in [
+            "`readers`",
+            "readers.toml",
+            "`users` (built in)",
+            "`enabled = false`",
+            "users.toml",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+    let checked = program.run(&["check", "--offline"]).await.expect(2);
+    assert!(
+        checked.stdout.contains("both write the tables of resource"),
+        "{checked:?}"
+    );
+
+    let program = program.job("users", "resource = \"users\"\nenabled = false\n");
+    program.run(&["check", "--offline"]).await.expect(0);
+}
+
+#[tokio::test]
+async fn two_lists_in_one_table_are_refused() {
+    let list = "resource = \"list\"\npath = \"/v3/webhooks\"\nkey = \"webhook_id\"\ntable = \"webhooks\"\n";
+    let program = configured().job("hooks", list).job("webhooks", list);
+    let error = complaint(&program, &["sync"]).await;
+    assert!(error.contains("both write the table webhooks"), "{error}");
+}
+
+#[tokio::test]
+async fn paths_go_by_the_settings_file_wherever_the_command_is_started() {
+    let program = Program::new()
+        .configured("tenant = \"news\"\naccess_key = \"a\"\nsecret_key_file = \"secret\"\n")
+        .job("readers", "resource = \"users\"\nevery = \"3h\"\n")
+        .job("users", "resource = \"users\"\nenabled = false\n");
+    let directory = program.directory();
+    std::fs::write(directory.join("secret"), "s").expect("a file");
+    let settings = directory.join("zephr-sync.toml");
+    let settings = settings.to_str().expect("text");
+
+    for start in ["/", directory.to_str().expect("text")] {
+        let checked = program
+            .command(&["--config", settings, "check", "--offline"])
+            .current_dir(start)
+            .output()
+            .await
+            .expect("it runs");
+        let shown = String::from_utf8(checked.stdout).expect("text");
+        assert_eq!(checked.status.code(), Some(0), "{shown}");
+        assert!(shown.contains("readers, every 3h"), "{shown}");
+        let private = format!("under {}", directory.join(".zephr-sync").display());
+        assert!(shown.contains(&private), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_is_named_must_be_there() {
+    let error = complaint(&configured(), &["--jobs-dir", "/nonexistent", "sync"]).await;
+    assert!(error.contains("--jobs-dir names /nonexistent"), "{error}");
+    let program = configured().with("ZEPHR_SYNC_JOBS_DIR", "nowhere");
+    let error = complaint(&program, &["sync"]).await;
+    assert!(
+        error.contains("ZEPHR_SYNC_JOBS_DIR names nowhere"),
+        "{error}"
+    );
+    let program = configured().configured("jobs_dir = \"jbos\"\n");
+    let error = complaint(&program, &["daemon"]).await;
+    assert!(
+        error.contains("`jobs_dir` in") && error.contains("jbos"),
+        "{error}"
+    );
+
+    let program = configured().with("ZEPHR_SYNC_INBOX", "/nonexistent");
+    let error = complaint(&program, &["daemon", "--listen", "127.0.0.1:0"]).await;
+    assert!(
+        error.contains("ZEPHR_SYNC_INBOX names /nonexistent"),
+        "{error}"
+    );
+    program.run(&["check", "--offline"]).await.expect(2);
+}

@@ -21,7 +21,7 @@ pub(super) const WORKING: &str = "working";
 /// Where the inbox is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Where {
-    /// There; it is made when it is not.
+    /// There, since a setting names it: one that is missing is not mounted, or misspelt.
     Given(PathBuf),
     /// There, once somebody has made it.
     IfThere(PathBuf),
@@ -126,8 +126,13 @@ impl Directory {
             ));
         }
         match place {
-            Where::Given(_) => {}
-            Where::IfThere(_) if root.is_dir() => {}
+            Where::Given(_) | Where::IfThere(_) if root.is_dir() => {}
+            Where::Given(_) => {
+                return Err(Trouble::new(
+                    format!("the inbox {} is not there", root.display()),
+                    "Make the directory, mount what holds it, or correct ZEPHR_SYNC_INBOX (`inbox` in the settings file).",
+                ));
+            }
             Where::IfThere(_) => return Ok(None),
         }
         let made = [WORKING, Place::Done.name(), Place::Failed.name()].map(|name| root.join(name));

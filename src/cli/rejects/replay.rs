@@ -6,6 +6,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::mirror::Opened;
 use super::super::output::{Output, thousands};
 use super::super::sync::{waiting, watched};
+use super::super::tenant::reader;
 use crate::config::Settings;
 use crate::lifecycle::Shutdown;
 use crate::record::Resource;
@@ -33,6 +34,9 @@ struct Document {
 pub async fn run(settings: &Settings, mirror: &Opened, output: Output) -> Result<Exit, Failure> {
     let shutdown = Shutdown::on_signals()?;
     mirror.migrate(output).await?;
+    if let Ok(api) = settings.api() {
+        mirror.is_of(&reader(settings, api, &shutdown)?).await?;
+    }
     let mut connection = mirror.database.connect().await?;
     if rejects::count(&mut connection).await? == 0 {
         let nothing = Document {

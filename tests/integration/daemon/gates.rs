@@ -3,7 +3,7 @@
 use zephr_sync::simulator::{Options, Shape};
 
 use super::{start, stop_all, until};
-use crate::support::{Mirror, Program, tenant};
+use crate::support::{Mirror, Program, people, tenant};
 
 async fn program(mirror: &Mirror) -> (zephr_sync::simulator::Simulator, Program) {
     let simulator = tenant(Options {
@@ -83,4 +83,31 @@ async fn a_job_that_comes_after_another_runs_for_the_same_slot_and_never_before(
     let early = "select count(*) from runs s where s.job = 'schema' and not exists (
         select from runs u where u.job = 'users' and u.scheduled_at = s.scheduled_at and u.status = 'succeeded' and u.finished_at <= s.started_at)";
     assert_eq!(mirror.value::<i64>(early).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_reads_anew_what_somebody_truncated() {
+    let (simulator, mirror) = (people(100).await, Mirror::new().await);
+    let program = Program::between(&simulator, &mirror).users_when_asked();
+    let program = program.job(
+        "users",
+        "resource = \"users\"\nevery = \"2s\"\nmode = \"incremental\"\n",
+    );
+    let daemon = start(&program);
+    until(&mirror, "select to_regclass('runs') is not null").await;
+    until(
+        &mirror,
+        "select exists (select from runs where mode = 'incremental' and status = 'succeeded')",
+    )
+    .await;
+    mirror.execute("truncate users").await;
+
+    until(
+        &mirror,
+        "select exists (select from runs where mode = 'full' and status = 'succeeded' and verdict_reason like '%users was truncated%')",
+    )
+    .await;
+
+    assert_eq!(mirror.value::<i64>("select count(*) from users").await, 100);
+    stop_all(vec![daemon]).await;
 }

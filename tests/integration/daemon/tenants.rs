@@ -81,3 +81,52 @@ async fn two_tenants_are_kept_while_others_are_in_trouble() {
         .expect(2);
     assert!(unknown.stderr.contains("no tenant `sprot`"), "{unknown:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_whose_mirror_is_anothers_does_not_stop_the_others() {
+    let (news, sport) = (simulator(200).await, simulator(300).await);
+    let mirror = Mirror::new().await;
+    Program::between(&news, &mirror)
+        .with("ZEPHR_SYNC_SCHEMA", "news")
+        .run(&["sync", "users"])
+        .await
+        .expect(0);
+    let strangers = tenant(Options {
+        shape: Shape {
+            people: 200,
+            seed: 2,
+            ..Shape::default()
+        },
+        ..Options::default()
+    })
+    .await;
+    let program = Program::new()
+        .configured(&format!(
+            "database_url = \"{}\"\n{}{}",
+            mirror.url,
+            table("news", &strangers),
+            table("sport", &sport)
+        ))
+        .users_every("2s");
+    let mirrored = "select md5(string_agg(u::text, '' order by user_id)) from news.users u";
+    let before: String = mirror.value(mirrored).await;
+
+    let mut daemon = start(&program);
+    super::says(
+        &mut daemon,
+        &["this tenant cannot be kept", "this mirror holds"],
+    )
+    .await;
+    until(&mirror, "select to_regclass('sport_sync.runs') is not null").await;
+    let twice = "select count(*) >= 2 from sport_sync.runs where status = 'succeeded'";
+    until(&mirror, twice).await;
+
+    stop_all(vec![daemon]).await;
+    assert_eq!(mirror.value::<String>(mirrored).await, before);
+    assert_eq!(
+        mirror
+            .value::<i64>("select count(*) from news_sync.runs")
+            .await,
+        1
+    );
+}

@@ -1,0 +1,137 @@
+//! Whether the mirror is as the last run left it. A schema that was restored, a table that was truncated or swapped: what the bookkeeping says of it is not so any
+//! more, and an incremental run over it would prove nothing. So it is noticed before a run decides what to read, and answered by reading everything; what was
+//! erased is erased again.
+
+use std::collections::BTreeSet;
+
+use sqlx::{Connection, PgConnection};
+
+use super::{Environment, Error};
+use crate::job::Job;
+use crate::load::erase;
+use crate::record::Resource;
+use crate::resource::Step;
+use crate::state::marks::{self, Sign};
+use crate::state::{checkpoints, erasures, traces, visits};
+use crate::telemetry::field;
+
+/// The tables that only this job knows.
+pub(super) fn own_tables(job: &Job) -> Vec<&str> {
+    if job.resource != Resource::List {
+        return Vec::new();
+    }
+    let tables = job.steps.iter().map(|step| match step {
+        Step::List(list) => &*list.table.name,
+        Step::Below(below) => &*below.table.name,
+    });
+    tables.collect()
+}
+
+/// Why a verdict may be believed, and why everything was read.
+pub(super) fn because(reason: &str, why: &str) -> String {
+    format!("{reason}; everything is read anew, since {why}")
+}
+
+/// What is wrong with the mirror, if anything is.
+pub(super) async fn doubt(
+    connection: &mut PgConnection,
+    job: &Job,
+) -> Result<Option<String>, sqlx::Error> {
+    let seen = marks::look(connection, &own_tables(job)).await?;
+    Ok((!seen.signs.is_empty()).then(|| said(&seen.signs)))
+}
+
+/// Signs that are told one by one.
+const TOLD: usize = 3;
+
+fn said(signs: &BTreeSet<Sign>) -> String {
+    // With a schema that was restored all of its tables are others.
+    if signs.contains(&Sign::Restored) {
+        return Sign::Restored.to_string();
+    }
+    let told = signs.iter().take(TOLD).map(ToString::to_string);
+    let mut told = told.collect::<Vec<_>>().join(", and ");
+    if signs.len() > TOLD {
+        told.push_str(&format!(", and so on: {} tables", signs.len()));
+    }
+    told
+}
+
+/// Makes sure that what a run will go by is so, before it looks at it.
+pub(super) async fn settle(
+    connection: &mut PgConnection,
+    env: &Environment,
+    job: &Job,
+) -> Result<(), Error> {
+    let own = own_tables(job);
+    let seen = marks::look(connection, &own).await?;
+    if seen.signs.is_empty() {
+        if seen.made_again {
+            marks::forget_tables(connection).await?;
+        }
+        return Ok(());
+    }
+    let mut transaction = connection.begin().await?;
+    checkpoints::hold(&mut *transaction).await?;
+    marks::hold(&mut transaction).await?;
+    // Another run may have settled it meanwhile.
+    let signs = marks::look(&mut transaction, &own).await?.signs;
+    if signs.is_empty() {
+        return Ok(());
+    }
+    let why = said(&signs);
+    let is_own = |sign: &Sign| sign.table().is_some_and(|table| own.contains(&table));
+    if signs.iter().all(is_own) {
+        checkpoints::distrust(&mut *transaction, Some(&job.name), &why).await?;
+        visits::forget_tables(&mut *transaction, Some(&own)).await?;
+        marks::settle(&mut transaction, Some(&own)).await?;
+    } else {
+        marks::make(&mut *transaction).await?;
+        erase_again(&mut transaction, env).await?;
+        distrust_all(&mut transaction, &why).await?;
+    }
+    transaction.commit().await?;
+    tracing::warn!(
+        { field::JOB } = job.name,
+        { field::NOTE } = why,
+        "the mirror is not as the last run left it: everything is read again"
+    );
+    Ok(())
+}
+
+/// Nothing that the bookkeeping says of any job's progress is believed any more.
+///
+/// # Errors
+/// As sqlx.
+pub async fn distrust_all(connection: &mut PgConnection, why: &str) -> Result<(), sqlx::Error> {
+    checkpoints::distrust(&mut *connection, None, why).await?;
+    visits::forget_tables(&mut *connection, None).await?;
+    marks::settle(connection, None).await
+}
+
+/// Removes who was erased and came back with what was restored. Whatever run is under way knows them, and takes none of them in.
+async fn erase_again(connection: &mut PgConnection, env: &Environment) -> Result<(), Error> {
+    marks::share_erasures(connection).await?;
+    let erased = erasures::erased(&mut *connection, env.privacy.key()).await?;
+    if erased.is_empty() {
+        return Ok(());
+    }
+    let holders = erase::holders(connection, env.database.schemas().data()).await?;
+    let mut back = traces::wanted(connection, |id| erased.is(id)).await?;
+    for holder in &holders {
+        back.append(&mut holder.wanted(connection, |id| erased.is(id)).await?);
+    }
+    for user_id in &back {
+        traces::remove(connection, user_id).await?;
+        for holder in &holders {
+            holder.remove(connection, user_id).await?;
+        }
+    }
+    if !back.is_empty() {
+        tracing::warn!(
+            { field::REMOVED } = back.len(),
+            "who was erased and came back with what was restored was erased again"
+        );
+    }
+    Ok(())
+}
