@@ -36,10 +36,10 @@ enum Which {
 impl Which {
     fn drawn(chance: &mut Chance) -> Self {
         match chance.among(1..=100) {
-            1..=23 => Self::Oldest,
-            24..=46 => Self::Newest,
-            47..=69 => Self::Middle,
-            70..=93 => Self::Any,
+            1..=24 => Self::Oldest,
+            25..=48 => Self::Newest,
+            49..=72 => Self::Middle,
+            73..=95 => Self::Any,
             _ => Self::All,
         }
     }
@@ -65,7 +65,10 @@ impl Which {
 /// Some of what there is, with words for it.
 fn some<T: Clone>(all: &[T], chance: &mut Chance) -> (Vec<T>, String) {
     let which = Which::drawn(chance);
-    let count = chance.pick(&[1, 1, 2, 3, 5, 9, 14, 30]);
+    // That all go at once is a case of its own.
+    let count = chance
+        .pick(&[1, 1, 2, 3, 5, 9, 14, 30])
+        .min(all.len() / 2 + 1);
     let chosen = which.of(all, count, chance);
     let words = format!("{which:?}, {} of {}", chosen.len(), all.len()).to_lowercase();
     (chosen, words)

@@ -502,7 +502,10 @@ impl Trial {
     }
 
     fn tables(&self) -> Vec<&'static Table> {
-        of_jobs(&self.scenario.jobs).collect()
+        let all = of_jobs(&self.scenario.jobs);
+        // Grants are read with the users where the job asks for them.
+        all.filter(|table| table.name != "user_grants" || self.scenario.grants)
+            .collect()
     }
 
     fn now(&self) -> Snapshot {
@@ -797,10 +800,10 @@ impl Trial {
         if may_claim && is_about_rows && is_settled && run.mode != "replay" {
             let silent_grants =
                 !run.is_full() && !self.scenario.options.behaviour.grants_touch_users;
-            let tables = of_jobs(&[run.job])
-                .filter(|table| {
-                    table.name != "user_grants" || self.scenario.grants && !silent_grants
-                })
+            let of_job = self.tables().into_iter();
+            let tables = of_job
+                .filter(|table| table.job == run.job)
+                .filter(|table| table.name != "user_grants" || !silent_grants)
                 .collect();
             let wrong_before = self.wrong.len();
             self.look_into(tables, run.is_full(), &stretch, before.as_ref())
