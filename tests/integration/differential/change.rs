@@ -274,7 +274,7 @@ impl Changes<'_> {
 
     fn of_segments(&mut self, chance: &mut Chance) -> Option<String> {
         let tenant = self.tenant;
-        let segments = tenant.record_ids(List::Segments);
+        let segments = storable(tenant, List::Segments);
         let people = tenant.everybody();
         let (chosen, who) = some(&people, chance);
         let what = match chance.among(1..=100) {
@@ -310,10 +310,7 @@ impl Changes<'_> {
 
     fn of_list(&mut self, list: List, chance: &mut Chance) -> Option<String> {
         let tenant = self.tenant;
-        // Those of an awkward list that a table may be unable to hold stay as they are.
-        let mut ids = tenant.record_ids(list);
-        ids.retain(|id| id != "nameless" && id.len() < 100);
-        ids.dedup();
+        let ids = storable(tenant, list);
         let (chosen, which) = some(&ids, chance);
         let named = if list == List::Companies {
             "name"
@@ -405,6 +402,14 @@ impl Changes<'_> {
         }
         Some(format!("{count} events happen"))
     }
+}
+
+/// What is in a short list, without what a table may be unable to hold of an awkward one: that stays as it is.
+fn storable(tenant: &Tenant, list: List) -> Vec<String> {
+    let mut ids = tenant.record_ids(list);
+    ids.retain(|id| id != "nameless" && id.len() < 100);
+    ids.dedup();
+    ids
 }
 
 /// Any time that people register at, a round one often, or none.
