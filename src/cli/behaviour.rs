@@ -43,6 +43,9 @@ pub struct BehaviourArgs {
     /// Disregard the time filters
     #[arg(long)]
     pub ignore_filters: bool,
+    /// Disregard the pages of the export: each answer is everybody who matches
+    #[arg(long)]
+    pub ignore_pages: bool,
     /// The order of the account list
     #[arg(long, value_enum)]
     pub accounts_order: Option<AccountsOrder>,
@@ -128,6 +131,7 @@ impl BehaviourArgs {
             grants: base.grants,
             since: self.since.unwrap_or(base.since),
             ignore_filters: self.ignore_filters,
+            ignore_pages: self.ignore_pages,
             accounts_order: self.accounts_order.unwrap_or(base.accounts_order),
             account_dates: self.account_dates.unwrap_or(base.account_dates),
             members_wrapping: self.members_wrapping.unwrap_or(base.members_wrapping),

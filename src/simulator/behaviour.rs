@@ -139,6 +139,8 @@ pub struct Behaviour {
     pub since: Since,
     /// Time filters are read and disregarded. A malfunction, so never drawn: ask for it.
     pub ignore_filters: bool,
+    /// `rpp` and `page` of the export are read and disregarded: each answer is everybody who matches. A malfunction, so never drawn: ask for it.
+    pub ignore_pages: bool,
     /// The order of the account list.
     pub accounts_order: AccountsOrder,
     /// Whether the account list shows `created_date` and `modified_date`, which no reference names.
@@ -194,6 +196,7 @@ impl Behaviour {
             grants: Grants::Camel,
             since: Since::Updated,
             ignore_filters: false,
+            ignore_pages: false,
             accounts_order: AccountsOrder::Stable,
             account_dates: false,
             members_wrapping: Wrapping::Bare,
@@ -241,6 +244,7 @@ impl Behaviour {
             grants: choices.pick(&[Grants::Camel, Grants::Snake, Grants::Bare]),
             since: Since::Updated,
             ignore_filters: false,
+            ignore_pages: false,
             accounts_order: choices.pick(&[AccountsOrder::Stable, AccountsOrder::RecentlyModified]),
             account_dates: choices.chance(50),
             members_wrapping: choices.pick(&[Wrapping::Bare, Wrapping::Results, Wrapping::Data]),
@@ -276,6 +280,9 @@ mod tests {
             .map(|seed| format!("{:?}", Behaviour::drawn(seed).order))
             .collect();
         assert_eq!(orders.len(), 6);
-        assert!((0..60).all(|seed| !Behaviour::drawn(seed).ignore_filters));
+        assert!((0..60).all(|seed| {
+            let drawn = Behaviour::drawn(seed);
+            !drawn.ignore_filters && !drawn.ignore_pages
+        }));
     }
 }

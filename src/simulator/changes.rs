@@ -61,6 +61,11 @@ impl Tenant {
         })
     }
 
+    /// Whether an account's data is awkward.
+    pub fn is_awkward_account(&self, index: u32) -> bool {
+        self.world(|world| world.awkward_account(index).is_some())
+    }
+
     pub(super) fn change_account(&self, index: u32, how: impl FnOnce(&mut AccountChange)) -> bool {
         let now = self.now();
         let order = self.behaviour().accounts_order;
@@ -320,6 +325,17 @@ impl Tenant {
             };
             books.events.insert(place, event);
             ids::text(people.population.seed, Purpose::EventId, number)
+        })
+    }
+
+    /// Removes an event that was added. False if there is no such event.
+    pub fn remove_event(&self, id: &str) -> bool {
+        self.change(|books, people, _| {
+            let seed = people.population.seed;
+            let before = books.events.len();
+            let is_it = |event: &Added| ids::text(seed, Purpose::EventId, event.number) == id;
+            books.events.retain(|event| !is_it(event));
+            books.events.len() < before
         })
     }
 }

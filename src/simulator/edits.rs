@@ -19,6 +19,10 @@ pub(super) struct Change {
     pub attributes: BTreeMap<String, Option<Box<RawValue>>>,
     /// The grants, if they were edited.
     pub grants: Option<Vec<Grant>>,
+    /// How often the e-mail address changed; shows in it.
+    pub addresses: u32,
+    /// How often the foreign keys changed; shows in which there are.
+    pub keyed: u32,
 }
 
 impl Change {
@@ -38,6 +42,8 @@ pub(super) struct Overlay {
     pub deleted: HashSet<u32>,
     /// Registration seconds of those who came again under the user id of somebody deleted.
     pub recreated: HashMap<u32, u32>,
+    /// The registration shown of those in whose record it was changed, by whatever people do at their consoles; none for those who show none any more.
+    pub redated: HashMap<u32, Option<u32>>,
 }
 
 /// How many edits to make, chosen by the tenant.

@@ -6,6 +6,7 @@ use super::calendar;
 use super::json;
 use super::list::List;
 use super::person::Parts;
+use super::population::MOST_PEOPLE;
 use super::query::Query;
 use super::ranking::{Filter, person};
 use super::routes::Call;
@@ -83,9 +84,12 @@ pub(super) fn wanted<'a>(call: &'a Call<'_>) -> Result<Wanted<'a>, String> {
         filter = Filter::default();
     }
     let (asked, page) = (query.count("rpp")?, query.count("page")?);
-    let rpp = asked
-        .unwrap_or(DEFAULT_RPP)
-        .min(behaviour.rpp_clamp.unwrap_or(u32::MAX));
+    let (rpp, page) = if behaviour.ignore_pages {
+        (MOST_PEOPLE, Some(1))
+    } else {
+        let most = behaviour.rpp_clamp.unwrap_or(u32::MAX);
+        (asked.unwrap_or(DEFAULT_RPP).min(most), page)
+    };
     Ok(Wanted {
         filter,
         parts: Parts {

@@ -4,6 +4,9 @@ use super::awkward::Awkward;
 use super::mix::{Choices, Purpose};
 use super::person::People;
 
+/// Keys in `crm` are this and a number below the other.
+const FIRST_CRM: u64 = 100_000;
+const CRM_SPAN: u64 = 900_000;
 /// Billing keys are this and four times the index on, so that a key leads back to its person.
 const FIRST_BILLING: u64 = 5_000_000;
 /// Keys of a person in `billing` are below this apart.
@@ -22,7 +25,7 @@ pub(super) struct Keys {
 impl Keys {
     pub(super) fn of(seed: u64, index: u32) -> Self {
         let mut choices = Choices::new(seed, Purpose::Person, u64::from(index) | 1 << 40);
-        let crm = 100_000 + choices.below(900_000);
+        let crm = FIRST_CRM + choices.below(CRM_SPAN);
         // One in twenty holds several billing accounts (contract 6.9), a few hold no key at all.
         let billing = match choices.below(20) {
             0 => 3,
@@ -33,6 +36,21 @@ impl Keys {
             crm_number: crm,
             crm: choices.chance(85).then_some(crm),
             billing: (FIRST_BILLING + u64::from(index) * BILLING_SPAN, billing),
+        }
+    }
+
+    /// The keys after so many edits: another number, another count, and each other time none in `crm`.
+    pub(super) fn edited(self, edits: u32) -> Self {
+        if edits == 0 {
+            return self;
+        }
+        let (first, count) = self.billing;
+        let drawn = self.crm_number - FIRST_CRM;
+        let crm_number = FIRST_CRM + (drawn + u64::from(edits)) % CRM_SPAN;
+        Self {
+            crm_number,
+            crm: (edits % 2 == 1).then_some(crm_number),
+            billing: (first, (count + u64::from(edits)) % BILLING_SPAN),
         }
     }
 
@@ -64,9 +82,7 @@ impl People<'_> {
             )
         };
         let mut holders = (0..self.end()).filter(|index| {
-            Keys::of(self.population.seed, *index).has(system, number)
-                && self.is_living(*index)
-                && !keyless(*index)
+            self.keys(*index).has(system, number) && self.is_living(*index) && !keyless(*index)
         });
         let first = holders.next()?;
         holders.next().is_none().then_some(first)

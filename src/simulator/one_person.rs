@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use super::edits::Change;
 use super::json;
 use super::person::People;
 use super::tenant::Tenant;
@@ -73,12 +74,40 @@ impl Tenant {
         index: u32,
         values: impl Iterator<Item = (String, Option<Box<RawValue>>)>,
     ) -> bool {
+        self.change_person(index, |change| change.attributes.extend(values))
+    }
+
+    /// Gives a person another e-mail address, now. False if there is no such person.
+    pub fn readdress(&self, index: u32) -> bool {
+        self.change_person(index, |change| change.addresses += 1)
+    }
+
+    /// Gives a person other foreign keys, now. False if there is no such person.
+    pub fn rekey(&self, index: u32) -> bool {
+        self.change_person(index, |change| change.keyed += 1)
+    }
+
+    /// Has a person show another registration, a second since 1970, or none; now. False if there is no such person, or if theirs cannot be read anyway.
+    pub fn redate(&self, index: u32, registered: Option<u32>) -> bool {
+        let readable = !self.is_awkward(index);
+        readable
+            && self.change_person(index, |_| {})
+            && self.editing(|editing| {
+                let living = editing.people().is_living(index);
+                if living {
+                    editing.redate(index, registered);
+                }
+                living
+            })
+    }
+
+    fn change_person(&self, index: u32, how: impl FnOnce(&mut Change)) -> bool {
         self.run_due_jobs();
         let now = self.now();
         self.editing(|editing| {
             let living = editing.people().is_living(index);
             if living {
-                editing.touch(index, now, |change| change.attributes.extend(values));
+                editing.touch(index, now, how);
             }
             living
         })

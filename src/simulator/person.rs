@@ -54,9 +54,19 @@ impl People<'_> {
 
     /// The second that registration filters see; none for people in no window.
     pub(super) fn registered(&self, index: u32) -> Option<u32> {
-        self.population
-            .is_dated(index)
-            .then(|| self.registration(index))
+        match self.overlay.redated.get(&index) {
+            Some(edited) => *edited,
+            None => self
+                .population
+                .is_dated(index)
+                .then(|| self.registration(index)),
+        }
+    }
+
+    /// The foreign keys as they are now.
+    pub(super) fn keys(&self, index: u32) -> Keys {
+        let change = self.overlay.changes.get(&index);
+        Keys::of(self.population.seed, index).edited(change.map_or(0, |change| change.keyed))
     }
 
     /// The second of the last update.
@@ -177,6 +187,13 @@ impl People<'_> {
         out.push(b'"');
         let registration = self.registration(index);
         match awkward {
+            _ if self.overlay.redated.contains_key(&index) => {
+                if let Some(second) = self.registered(index) {
+                    json::raw(out, ",\"registered\":\"");
+                    calendar::instant(out, second);
+                    out.push(b'"');
+                }
+            }
             _ if self.population.lacks_registered(index) => {}
             Some(Awkward::RegisteredAbsent) => {}
             Some(Awkward::RegisteredNumber) => {
@@ -236,12 +253,21 @@ impl People<'_> {
     fn write_identifiers(&self, out: &mut Vec<u8>, index: u32) {
         let seed = self.population.seed;
         let awkward = self.population.awkward(index);
+        let change = self.overlay.changes.get(&index);
+        let addresses = change.map_or(0, |change| change.addresses);
         let start = out.len();
         match awkward {
             Some(Awkward::NoIdentifier | Awkward::UsernameOnly) => {}
             Some(Awkward::EmailAsNumber) => {
                 json::key(out, "email_address");
                 json::number(out, u64::from(index));
+            }
+            _ if addresses > 0 => {
+                json::raw(out, ",\"email_address\":\"address-");
+                json::number(out, u64::from(addresses));
+                json::raw(out, "-of.");
+                json::number(out, u64::from(index));
+                json::raw(out, "@example.org\"");
             }
             _ if self.overlay.recreated.contains_key(&index) => {
                 json::raw(out, ",\"email_address\":\"somebody.else.");
@@ -284,7 +310,7 @@ impl People<'_> {
     }
 
     fn write_foreign_keys(&self, out: &mut Vec<u8>, index: u32) {
-        let keys = Keys::of(self.population.seed, index);
+        let keys = self.keys(index);
         let awkward = self.population.awkward(index);
         let (form, array) = match awkward {
             Some(Awkward::KeysNull) => return json::raw(out, "null"),

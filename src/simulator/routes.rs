@@ -93,6 +93,14 @@ pub(super) fn pattern(method: &str, path: &str) -> Option<&'static str> {
     Some(pattern)
 }
 
+/// The reading operations of these patterns, a bit for each by its place in the table.
+pub(super) fn reading(patterns: &[&str]) -> u64 {
+    let places = ROUTES.iter().enumerate();
+    let wanted =
+        places.filter(|(_, (method, pattern, _))| *method == "GET" && patterns.contains(pattern));
+    wanted.fold(0, |all, (place, _)| all | 1 << place)
+}
+
 /// Carries out a request.
 pub(super) fn route(tenant: &Tenant, signed: Signed<'_>, content_type: Option<&str>) -> Answer {
     let Signed {
@@ -102,11 +110,14 @@ pub(super) fn route(tenant: &Tenant, signed: Signed<'_>, content_type: Option<&s
         body,
     } = signed;
     let mut known = false;
-    for (wanted, pattern, handler) in ROUTES {
+    for (place, (wanted, pattern, handler)) in ROUTES.iter().enumerate() {
         let Some(params) = fit(pattern, path) else {
             continue;
         };
         known = true;
+        if *wanted == method && tenant.loses(place) {
+            return Answer::error(404, "no such path");
+        }
         if *wanted == method {
             return handler(&Call {
                 tenant,

@@ -52,6 +52,15 @@ impl Editing<'_> {
         self.tenant.touch(self.state, index, second, how);
     }
 
+    /// Has a living person show another registration, or none.
+    pub(super) fn redate(&mut self, index: u32, registered: Option<u32>) {
+        let state = &mut *self.state;
+        let tenant = self.tenant;
+        state.rankings.remove(tenant.people(&state.overlay), index);
+        state.overlay.redated.insert(index, registered);
+        state.rankings.insert(tenant.people(&state.overlay), index);
+    }
+
     /// Removes a living person.
     pub(super) fn expel(&mut self, index: u32) {
         self.tenant.expel(self.state, index);
@@ -141,7 +150,8 @@ impl Tenant {
             .unwrap_or_default()
     }
 
-    pub(super) fn now(&self) -> u32 {
+    /// The tenant's clock, in seconds since 1970.
+    pub fn now(&self) -> u32 {
         u32::try_from(self.time().as_secs()).unwrap_or(u32::MAX)
     }
 
@@ -204,6 +214,20 @@ impl Tenant {
         self.run_due_jobs();
         let state = self.read();
         self.people(&state.overlay).end() - state.overlay.deleted.len() as u32
+    }
+
+    /// The indices of everybody there is, in ascending order: of those who were there at the start, by registration.
+    pub fn everybody(&self) -> Vec<u32> {
+        self.run_due_jobs();
+        self.look(|people| {
+            let all = 0..people.end();
+            all.filter(|index| people.is_living(*index)).collect()
+        })
+    }
+
+    /// Whether a person's data is awkward; those who came after the start are not.
+    pub fn is_awkward(&self, index: u32) -> bool {
+        self.population.awkward(index).is_some()
     }
 
     /// The index behind a shown user id; none for deleted people.
@@ -373,5 +397,6 @@ impl Tenant {
         state.rankings.remove(self.people(&state.overlay), index);
         state.overlay.deleted.insert(index);
         state.overlay.changes.remove(&index);
+        state.overlay.redated.remove(&index);
     }
 }

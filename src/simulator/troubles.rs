@@ -3,6 +3,7 @@
 use std::sync::{PoisonError, RwLockWriteGuard};
 
 use super::list::List;
+use super::routes;
 use super::tenant::Tenant;
 
 /// What is wrong with the tenant at the moment, though nobody was edited.
@@ -14,6 +15,8 @@ pub(super) struct Troubles {
     hides_single_users: bool,
     /// The lists that answer as if they were empty, one bit each.
     hidden_lists: u32,
+    /// The operations that answer 404, one bit for each in the table of operations.
+    lost_operations: u64,
 }
 
 impl Tenant {
@@ -42,6 +45,11 @@ impl Tenant {
         self.troubled().hidden_lists = lists.iter().fold(0, |all, list| all | list.bit());
     }
 
+    /// Makes the reading operations of these patterns, as `/v3/accounts/{}/users`, answer 404 as if there were no such path, and all others be there.
+    pub fn lose_paths(&self, patterns: &[&str]) {
+        self.troubled().lost_operations = routes::reading(patterns);
+    }
+
     fn troubled(&self) -> RwLockWriteGuard<'_, Troubles> {
         self.troubles
             .write()
@@ -54,6 +62,11 @@ impl Tenant {
 
     pub(super) fn hides(&self, list: List) -> bool {
         self.troubles().hidden_lists & list.bit() != 0
+    }
+
+    /// Whether the operation at a place in the table of operations is lost.
+    pub(super) fn loses(&self, place: usize) -> bool {
+        self.troubles().lost_operations & (1 << place) != 0
     }
 
     pub(super) fn shown_until(&self) -> Option<i64> {

@@ -17,6 +17,7 @@ mod daemon;
 mod dbt;
 mod deletions;
 mod demo;
+mod differential;
 mod drift;
 mod endless;
 mod erase;

@@ -166,6 +166,60 @@ async fn whoever_is_edited_moves_in_the_order_of_updates_however_many_at_once() 
 }
 
 #[tokio::test]
+async fn addresses_keys_and_registrations_change_as_updates_of_their_person() {
+    let simulator = Simulator::start(small(30)).await.unwrap();
+    let (client, tenant) = (Client::of(&simulator), simulator.tenant());
+    let user = |index: u32| {
+        let wanted = tenant.user_id(index);
+        let all = truth(&simulator);
+        let found = all.into_iter().find(|item| id(item) == wanted);
+        found.unwrap()["user"].clone()
+    };
+    let before: Vec<Value> = (0..30).map(user).collect();
+    assert!(tenant.readdress(10) && tenant.rekey(11) && tenant.redate(12, None));
+    let second = crate::simulator::FIRST_REGISTRATION + 60;
+    assert!(tenant.redate(13, Some(second)));
+    assert!(tenant.delete(14) && !tenant.readdress(14) && !tenant.redate(14, None));
+
+    let email = |user: &Value| user["identifiers"]["email_address"].clone();
+    assert_ne!(email(&user(10)), email(&before[10]));
+    assert_ne!(user(11)["foreign_keys"], before[11]["foreign_keys"]);
+    assert_eq!(user(12)["registered"], Value::Null);
+    assert_eq!(user(13)["registered"], "2017-03-01T00:01:00Z");
+    let since = client
+        .json("/v3/user-export?rpp=100&since=2025-12-31T00:00:00Z")
+        .await;
+    let expected = sorted((10..14).map(|index| tenant.user_id(index)).collect());
+    assert_eq!(sorted(ids(&items(Envelope::Nested, &since))), expected);
+    // Filters go by the registration that shows.
+    let early = client
+        .json("/v3/user-export?rpp=100&registeredBefore=2017-03-01T00:01:00Z")
+        .await;
+    assert!(ids(&items(Envelope::Nested, &early)).contains(&tenant.user_id(13)));
+    let dated = client
+        .json("/v3/user-export?rpp=100&registeredSince=2000-01-01T00:00:00Z")
+        .await;
+    let dated = ids(&items(Envelope::Nested, &dated));
+    assert_eq!(dated.len(), 28);
+    assert!(!dated.contains(&tenant.user_id(12)));
+    assert_eq!(tenant.everybody().len(), 29);
+}
+
+#[tokio::test]
+async fn paths_can_be_lost_and_come_back() {
+    let simulator = Simulator::start(small(10)).await.unwrap();
+    let (client, tenant) = (Client::of(&simulator), simulator.tenant());
+    tenant.lose_paths(&["/v3/products", "/v3/accounts/{}/users"]);
+    let account = tenant.account_id(0);
+    let members = format!("/v3/accounts/{account}/users");
+    for (path, status) in [("/v3/products", 404), (&members, 404), ("/v3/bundles", 200)] {
+        assert_eq!(client.get(path).await.status(), status, "{path}");
+    }
+    tenant.lose_paths(&[]);
+    assert_eq!(client.get("/v3/products").await.status(), 200);
+}
+
+#[tokio::test]
 async fn truth_is_streamed_whole() {
     let simulator = Simulator::start(small(2000)).await.unwrap();
     let client = Client::of(&simulator);

@@ -262,6 +262,21 @@ async fn filters_can_be_ignored_and_bad_parameters_are_refused() {
 }
 
 #[tokio::test]
+async fn pages_can_be_ignored() {
+    let mut options = small(40);
+    options.behaviour.ignore_pages = true;
+    options.behaviour.rpp_clamp = Some(10);
+    let simulator = Simulator::start(options).await.unwrap();
+    let client = Client::of(&simulator);
+    for page in [1, 2, 9] {
+        let answer = client
+            .json(&format!("/v3/user-export?rpp=5&page={page}"))
+            .await;
+        assert_eq!(items(Envelope::Nested, &answer).len(), 40);
+    }
+}
+
+#[tokio::test]
 async fn duplicates_fill_rows_on_one_page_and_across_pages() {
     let mut options = small(3000);
     options.shape.duplicates = true;

@@ -27,6 +27,16 @@ async fn cluster() -> &'static str {
         .await
 }
 
+async fn on_the_cluster(sql: String) {
+    let mut connection = PgConnection::connect(cluster().await)
+        .await
+        .expect("the cluster answers");
+    connection
+        .execute(AssertSqlSafe(sql.clone()))
+        .await
+        .expect(&sql);
+}
+
 /// One empty database.
 #[derive(Debug)]
 pub struct Mirror {
@@ -37,16 +47,29 @@ pub struct Mirror {
 impl Mirror {
     /// Creates it.
     pub async fn new() -> Self {
+        Self::made("").await
+    }
+
+    /// Another one with the same in it, which takes less than to make that again. Nobody may be connected to this one.
+    pub async fn copied(&self) -> Self {
+        Self::made(&format!("template {}", self.name())).await
+    }
+
+    /// Removes it, whoever is connected: for tests that make hundreds.
+    pub async fn remove(self) {
+        let drop = format!("drop database {} with (force)", self.name());
+        on_the_cluster(drop).await;
+    }
+
+    fn name(&self) -> &str {
+        let (before, _) = self.url.split_once('?').expect("the form of `made`");
+        before.rsplit('/').next().expect("a name")
+    }
+
+    async fn made(from: &str) -> Self {
         let base = cluster().await;
         let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-        let mut connection = PgConnection::connect(base)
-            .await
-            .expect("the cluster answers");
-        let create = format!("create database {name}");
-        connection
-            .execute(AssertSqlSafe(create))
-            .await
-            .expect("a database");
+        on_the_cluster(format!("create database {name} {from}")).await;
         let (server, query) = base
             .split_once("/zephr?")
             .expect("the private cluster's form of URL");

@@ -70,12 +70,26 @@ pub fn expect_equal<'a>(tenant: &'a Tenant, mirror: &'a Mirror) -> impl Future<O
 
 /// What differs: a line for each user and each foreign key, ten of each at most.
 pub async fn differences(tenant: &Tenant, mirror: &Mirror) -> Vec<String> {
+    differences_from(&lines(tenant), Others::AreTooMany, mirror).await
+}
+
+/// What to make of rows of the mirror of which the truth given says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// They should not be there.
+    AreTooMany,
+    /// Nothing: only a part of the truth is given.
+    AreLeftAlone,
+}
+
+/// What differs from these users of the truth, none of them awkward.
+pub async fn differences_from(lines: &[String], others: Others, mirror: &Mirror) -> Vec<String> {
     let mut connection = mirror.connect().await;
     connection
         .execute("create temporary table truth (user_id text primary key, item jsonb)")
         .await
         .expect("a table");
-    for batch in lines(tenant).chunks(BATCH) {
+    for batch in lines.chunks(BATCH) {
         sqlx::query(
             "insert into truth select i #>> '{user,user_id}', i from unnest($1::jsonb[]) i",
         )
@@ -91,6 +105,7 @@ pub async fn differences(tenant: &Tenant, mirror: &Mirror) -> Vec<String> {
     ] {
         let found: Vec<String> = sqlx::query_scalar(sql)
             .bind(TOLD)
+            .bind(others == Others::AreTooMany)
             .fetch_all(&mut connection)
             .await
             .expect("a comparison");

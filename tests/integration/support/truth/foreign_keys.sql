@@ -22,6 +22,7 @@ from (
     select *, 'is missing' as what from (select * from expected except select * from mirrored) missing
     union all
     select *, 'is only in the mirror' from (select * from mirrored except select * from expected) surplus
+    where $2 or user_id in (select user_id from truth)
 ) d
 order by 1
 limit $1

@@ -3,6 +3,7 @@
 use sqlx::{AssertSqlSafe, Executor, Row};
 use zephr_sync::simulator::{List, Tenant};
 
+use super::Others;
 use crate::support::Mirror;
 
 /// Differences told.
@@ -60,15 +61,25 @@ pub fn expect_list<'a>(
 
 /// What differs, ten rows at most.
 pub async fn differences(tenant: &Tenant, mirror: &Mirror, list: List, table: &str) -> Vec<String> {
+    let truth = String::from_utf8(tenant.truth_of(list)).expect("text");
+    let lines: Vec<&str> = truth.lines().collect();
+    differences_from(&lines, Others::AreTooMany, mirror, table).await
+}
+
+/// What differs from these rows of the truth, ten at most.
+pub async fn differences_from(
+    lines: &[&str],
+    others: Others,
+    mirror: &Mirror,
+    table: &str,
+) -> Vec<String> {
     let mut connection = mirror.connect().await;
     connection
         .execute("create temporary table listed (item jsonb)")
         .await
         .expect("a table");
-    let truth = String::from_utf8(tenant.truth_of(list)).expect("text");
-    let lines: Vec<&str> = truth.lines().collect();
     sqlx::query("insert into listed select i from unnest($1::jsonb[]) i")
-        .bind(&lines)
+        .bind(lines)
         .execute(&mut connection)
         .await
         .expect("JSON that Postgres can hold");
@@ -103,9 +114,13 @@ pub async fn differences(tenant: &Tenant, mirror: &Mirror, list: List, table: &s
     let sql = format!(
         "with e as (select distinct {} from listed), m as (select * from {table} where _zephr_deleted_at is null)
          select concat_ws(', ', {}, case when m._zephr_issues is not null then 'has issues' end) as d
-         from e full join m on {} where concat_ws(', ', {}, case when m._zephr_issues is not null then 'has issues' end) <> '' limit $1",
+         from e {} join m on {} where concat_ws(', ', {}, case when m._zephr_issues is not null then 'has issues' end) <> '' limit $1",
         expected.join(", "),
         compared.join(", "),
+        match others {
+            Others::AreTooMany => "full",
+            Others::AreLeftAlone => "left",
+        },
         join.join(" and "),
         compared.join(", "),
     );
