@@ -486,6 +486,7 @@ async fn ends(family: Family, habit: Habit) {
     for drift in [Drift::Still, Drift::Comes, Drift::Goes] {
         let mirror = trial.loaded.copy().await;
         let found = trial.wrong(&mirror, habit, drift, trial.again).await;
+        mirror.remove().await;
         if !found.is_empty() {
             wrong.push(format!(
                 "{drift:?}, a good run before: {}",
@@ -497,6 +498,7 @@ async fn ends(family: Family, habit: Habit) {
         }
         let mirror = trial.empty.copy().await;
         let found = trial.wrong(&mirror, habit, drift, trial.first).await;
+        mirror.remove().await;
         if !found.is_empty() {
             wrong.push(format!("{drift:?}, first load: {}", found.join("; ")));
         }
