@@ -488,6 +488,7 @@ async fn stands(listed: Listed, answers: &[Answer], sizes: &[usize]) {
             server.become_honest(listed.tenant(*rows));
             server.answers(listed.path, answer.canned());
             let found = twice(&listed, &server, &mirror, *answer, *rows, &before).await;
+            mirror.remove().await;
             wrong.extend(
                 found
                     .into_iter()

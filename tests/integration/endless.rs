@@ -292,6 +292,7 @@ impl Trial {
             self.server.become_honest((self.family.tenant)());
             self.server.drifts(self.family.path, drift);
             let took = self.run(&mirror, UNBOUNDED).await;
+            mirror.remove().await;
             let cost = took.expect("an honest server ends").cost;
             costs.push(Cost {
                 of_path: cost.of_path.max(at_rest.of_path),
@@ -509,6 +510,7 @@ async fn ends(family: Family, habit: Habit) {
         let (first, again) = trial.honest_under(drift).await;
         let mirror = trial.loaded.copy().await;
         let found = trial.wrong(&mirror, habit, drift, again).await;
+        mirror.remove().await;
         if !found.is_empty() {
             wrong.push(format!(
                 "{drift:?}, a good run before: {}",
@@ -520,6 +522,7 @@ async fn ends(family: Family, habit: Habit) {
         }
         let mirror = trial.empty.copy().await;
         let found = trial.wrong(&mirror, habit, drift, first).await;
+        mirror.remove().await;
         if !found.is_empty() {
             wrong.push(format!("{drift:?}, first load: {}", found.join("; ")));
         }

@@ -50,8 +50,9 @@ impl Mirror {
         Self::made("").await
     }
 
-    /// Another one with the same in it, which takes less than to make that again. Nobody may be connected to this one.
-    pub async fn copied(&self) -> Self {
+    /// Another one with the same in it, which takes less than to make that again.
+    pub async fn copy(&self) -> Self {
+        self.alone().await;
         Self::made(&format!("template {}", self.name())).await
     }
 
@@ -75,25 +76,6 @@ impl Mirror {
             .expect("the private cluster's form of URL");
         Self {
             url: format!("{server}/{name}?{query}"),
-        }
-    }
-
-    /// Another one with the same content.
-    pub async fn copy(&self) -> Self {
-        self.alone().await;
-        let copy = uuid::Uuid::new_v4().simple().to_string();
-        let (server, rest) = self.url.split_once("/test_").expect("our form of URL");
-        let (name, query) = rest.split_once('?').expect("our form of URL");
-        let mut connection = PgConnection::connect(cluster().await)
-            .await
-            .expect("the cluster answers");
-        let create = format!("create database test_{copy} template test_{name}");
-        connection
-            .execute(AssertSqlSafe(create))
-            .await
-            .expect("a database");
-        Self {
-            url: format!("{server}/test_{copy}?{query}"),
         }
     }
 
