@@ -7,6 +7,7 @@ use super::Source;
 use super::part::{ByPage, Fetched, PartReader, Sightings, Stopped};
 use super::verdict::Proof;
 use super::window::Window;
+use crate::record::Item;
 
 /// How often counts are compared from the start while people come and go.
 const TRIES: usize = 3;
@@ -67,7 +68,9 @@ impl<S: Source> PartReader<S> {
                 dated: self.count(self::dated()).await?,
             };
         }
-        self.agreeing_passes(Window::ALL, |item| item.registered_at.is_none(), pages)
+        // Of one who registered at a number the filter may know nothing, and then they are in no window either.
+        let may_be_in_none = |item: &Item| item.registered_at.is_none() || item.from_number;
+        self.agreeing_passes(Window::ALL, may_be_in_none, pages)
             .await
     }
 

@@ -233,11 +233,14 @@ impl Batch {
         met
     }
 
-    /// Who was sent without a registration date, in whole windows.
+    /// Who was sent where the mirror does not look for them: without a registration date, in whole windows; by page, with one of which the filter may know nothing,
+    /// so that they are missing from the window that they belong to.
     fn undated(&self) -> Vec<String> {
-        let items = self.windows.iter().flat_map(|group| &group.items);
-        items
+        let in_windows = self.windows.iter().flat_map(|group| &group.items);
+        let by_page = self.pages.iter().flat_map(|(items, _)| items);
+        in_windows
             .filter(|item| item.registered_at.is_none())
+            .chain(by_page.filter(|item| item.from_number))
             .map(|item| item.id.clone())
             .collect()
     }
