@@ -200,7 +200,7 @@ async fn empty_mirror() -> Mirror {
         mirror.alone().await;
         mirror
     });
-    made.await.copied().await
+    made.await.copy().await
 }
 
 impl Trial {
