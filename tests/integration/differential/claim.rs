@@ -77,6 +77,8 @@ impl Wrong {
 pub struct Stretch {
     pub began: Snapshot,
     pub ended: Snapshot,
+    /// What the mirror held at the begin: who comes and goes meanwhile may have been read.
+    pub held: Held,
 }
 
 impl Stretch {
@@ -161,7 +163,9 @@ impl Claim<'_> {
     fn lingering(&self, table: &Table, held: &Held) -> Option<Wrong> {
         let is_known_to_be_gone = |name: &str| {
             let twice = self.before.is_some_and(|before| before.lacked(table, name));
-            self.stretch.lacked(table, name) && (table.has_witness || twice)
+            self.stretch.held.lives(table.name, name)
+                && self.stretch.lacked(table, name)
+                && (table.has_witness || twice)
         };
         let lingering: Vec<&str> = held
             .living(table.name)

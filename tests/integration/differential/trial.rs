@@ -50,8 +50,8 @@ pub struct Trial {
 /// What is remembered of a job.
 #[derive(Debug, Default)]
 struct Watched {
-    /// What the tenant held when a full scan began that has not come to its end.
-    began: Option<Snapshot>,
+    /// What the tenant and the mirror held when a full scan began that has not come to its end.
+    began: Option<(Snapshot, Held)>,
     /// The last claim, if it was the last run.
     before: Option<Stretch>,
     /// Whether a full scan claimed everybody, and rightly: only then incremental ones claim the rest.
@@ -79,6 +79,10 @@ impl Run {
         self.status == "succeeded" && matches!(self.verdict.as_deref(), Some("proven" | "agreed"))
     }
 
+    fn is_proven(&self) -> bool {
+        self.verdict.as_deref() == Some("proven")
+    }
+
     fn is_over(&self) -> bool {
         matches!(self.status.as_str(), "succeeded" | "braked" | "failed")
     }
@@ -91,6 +95,13 @@ struct Meets {
     incident: Option<Incident>,
     /// Killed after so many phases.
     killed_after: Option<u32>,
+}
+
+impl Meets {
+    /// Whether a path answers 404 that is there.
+    fn is_lost(&self) -> bool {
+        matches!(self.incident, Some(Incident::Lost(_)))
+    }
 }
 
 /// Something that the API answers wrongly for a while.
@@ -261,7 +272,16 @@ impl Trial {
         if self.scenario.daemons > 0 {
             self.call_helpers().await;
         }
-        // The first load, killed on the way now and then.
+        // The first load: of an answer that is wrong then, no row that was there tells.
+        if self.chance.percent(12) {
+            let incident = Some(Incident::drawn(&self.scenario.jobs, &mut self.chance));
+            let meets = Meets {
+                incident,
+                ..Meets::default()
+            };
+            self.run(&[&["sync", "--full"]], meets).await;
+        }
+        // Killed on the way now and then.
         while self.chance.percent(20) && self.wrong.is_empty() {
             let meets = Meets {
                 killed_after: Some(self.chance.among(1..=30)),
@@ -450,6 +470,7 @@ impl Trial {
         for braked in runs.iter().filter(|run| run.status == "braked") {
             let id = braked.id.to_string();
             let began = self.now();
+            let held = Held::of(&self.mirror, &self.scenario.jobs).await;
             let confirmed = self
                 .run(
                     &[&["sync", braked.job.name(), "--confirm-deletes", &id]],
@@ -463,6 +484,7 @@ impl Trial {
                 let stretch = Stretch {
                     ended: began.clone(),
                     began,
+                    held,
                 };
                 let tables = self
                     .tables()
@@ -543,6 +565,7 @@ impl Trial {
         let stretch = Stretch {
             began,
             ended: self.now(),
+            held: before.clone(),
         };
         let held = Held::of(&self.mirror, &self.scenario.jobs).await;
         let runs = self.new_runs().await;
@@ -552,7 +575,13 @@ impl Trial {
             self.wrong.push(Wrong::new(Kind::Endless, "", words));
             return runs;
         };
-        self.look_at_endings(&meets, &codes, &runs);
+        // A dry run says with its code what a run would have come to, and has no record.
+        if !commands
+            .iter()
+            .any(|command| command.contains(&"--dry-run"))
+        {
+            self.look_at_endings(&meets, &codes, &runs);
+        }
         self.wrong.extend(claim::false_tombstones(
             &self.tables(),
             &before,
@@ -562,7 +591,7 @@ impl Trial {
         self.wrong.extend(claim::orphans(&held));
         for run in &runs {
             self.look_at_brake(run, &before, &held);
-            if run.verdict.as_deref() == Some("proven") && run.is_full() && run.job == Job::Users {
+            if run.is_proven() && run.is_full() && run.job == Job::Users {
                 self.look_at_nothing(&before, &stretch);
             }
         }
@@ -758,19 +787,17 @@ impl Trial {
     /// Looks into what a run claims, and remembers what the next one needs.
     async fn judge(&mut self, run: &Run, meets: &Meets, stretch: &Stretch, is_among_others: bool) {
         let mut watched = self.jobs.remove(&run.job).unwrap_or_default();
-        let unfinished = watched.began.take();
-        let began = unfinished.unwrap_or_else(|| stretch.began.clone());
+        let of_this = (stretch.began.clone(), stretch.held.clone());
+        let began = watched.began.take().unwrap_or_else(|| of_this.clone());
         let before = watched.before.take();
         if run.is_full() && (!run.is_over() || run.status == "failed") {
             // The next may go on where this one stopped.
             watched.began = Some(began.clone());
         }
+        let (began, held) = if run.is_full() { began } else { of_this };
         let stretch = Stretch {
-            began: if run.is_full() {
-                began
-            } else {
-                stretch.began.clone()
-            },
+            began,
+            held,
             ended: stretch.ended.clone(),
         };
         let counts = run.is_full()
@@ -839,6 +866,15 @@ impl Trial {
             watched.before = Some(stretch);
         } else if run.is_full() && may_claim {
             watched.is_loaded = true;
+        } else if run.is_full() && meets.is_lost() && run.claims() && run.is_proven() {
+            // A 404 proves nothing, so nothing is called proven that rests on one.
+            let tables = self.tables().into_iter();
+            let tables = tables.filter(|table| table.job == run.job).collect();
+            let wrong_before = self.wrong.len();
+            self.look_into(tables, false, &stretch, None).await;
+            let of_this = self.wrong.split_off(wrong_before).into_iter();
+            self.wrong
+                .extend(of_this.filter(|wrong| wrong.kind == Kind::Missing));
         }
         self.jobs.insert(run.job, watched);
     }
