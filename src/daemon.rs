@@ -371,7 +371,7 @@ impl Keeper {
             // Somebody adopted the mirror for another tenant meanwhile.
             Err(error @ sync::Error::Tenant(_)) => {
                 tracing::error!({ field::TENANT } = tenant.name, { field::ERROR } = %error.chain(), { field::NOTE } = error.remedy(), "this tenant is not kept");
-                self.not_before = Some(Instant::now() + ready::MENDED);
+                self.not_before = Some(time::later(Instant::now(), ready::MENDED));
             }
             // Another daemon has it.
             Err(sync::Error::Taken | sync::Error::Lease(leases::Error::Busy { .. })) => {}

@@ -179,6 +179,14 @@ impl Plan {
     }
 }
 
+/// A full run that came to its end without being complete is not resumed: what it could not read would be left out, and called read.
+fn begins_anew(plan: Plan) -> Moves {
+    match plan.extent {
+        Amount::Everything { .. } => Moves::Abandoned,
+        Amount::Due | Amount::Sample(_) => Moves::Nothing,
+    }
+}
+
 /// Why a job stopped before its end.
 #[derive(Debug)]
 enum Stop {
@@ -405,6 +413,7 @@ impl Run<'_> {
         let incomplete = read.incomplete();
         if let Some((error, remedy)) = read.failed.into_iter().next() {
             outcome.failure = Some((error, remedy));
+            outcome.moves = begins_anew(plan);
             return Ok((Ending::Failed, outcome));
         }
         if verdict == Verdict::Incomplete {
@@ -412,6 +421,7 @@ impl Run<'_> {
                 format!("something may be missing from the mirror: {incomplete}"),
                 "What was read is kept, and nothing was marked as deleted there. Run the command again later; `zephr-sync api GET <path>` shows the answer itself. If it stays so, ask Zephr's support, or switch the job off.".into(),
             ));
+            outcome.moves = begins_anew(plan);
             return Ok((Ending::Failed, outcome));
         }
         outcome.moves = finished;

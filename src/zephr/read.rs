@@ -342,14 +342,23 @@ impl Reader {
 fn single(answer: &Answer) -> Result<&RawValue, Failure> {
     let root = export::document(answer)?;
     let found = match Fields::of(root) {
-        Some(fields) if fields.names().next().is_some() => return Ok(root),
-        Some(_) => "an empty object".to_owned(),
+        Some(fields) if fields.names().next().is_none() => "an empty object".to_owned(),
+        // A list's envelope without anything in it.
+        Some(fields) if fields.names().all(|name| is_empty_list(&fields, name)) => {
+            "an empty list".to_owned()
+        }
+        Some(_) => return Ok(root),
         None => json::kind(root).to_string(),
     };
     Err(Failure::Unexpected {
         expected: "a single item",
         found,
     })
+}
+
+fn is_empty_list(fields: &Fields<'_>, name: &str) -> bool {
+    let items = fields.get(name).and_then(json::elements);
+    items.is_some_and(|items| items.is_empty())
 }
 
 /// A key as a segment of a path.

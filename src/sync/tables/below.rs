@@ -13,8 +13,9 @@ use crate::record::Reject;
 use crate::resource::{Below, Budgeted, NotFound, Paging};
 use crate::scan::listing::{self, Judgement, Manner};
 use crate::scan::verdict::Verdict;
-use crate::state::visits::{Due, Round, State};
+use crate::state::visits::{self, Due, Round, State};
 use crate::sync::Error;
+use crate::sync::run::Run;
 use crate::table::Row;
 use crate::zephr::row::Rows;
 
@@ -56,8 +57,8 @@ struct Heard {
     asked: usize,
     /// Answers that were lists.
     lists: u64,
-    /// Answers that were a 404, where no rows were known.
-    not_found: u64,
+    /// Parents for which the answer was a 404, where no rows were known, and since when that is so.
+    not_found: Vec<(DateTime<Utc>, String)>,
     /// Answers without any, where rows were known: an empty list, or a 404.
     emptied: u64,
     /// Answers that may not have been all there is.
@@ -113,12 +114,19 @@ impl Work<'_> {
                 }
             }
         }
+        let is_path_known = living > 0 || heard.lists + heard.emptied > 0;
+        if let Store::Merge(run) = &self.store
+            && !self.plan.is_sample()
+            && (is_path_known || below.not_found == NotFound::MeansNone)
+        {
+            heard.note_not_found(run, &below.table.name).await?;
+        }
         let state = {
             let mut connection = self.store.pool().acquire().await?;
             round.state(&mut connection).await?
         };
         read.judged
-            .push(heard.judge(below, state, self.plan.extent));
+            .push(heard.judge(below, state, self.plan.extent, is_path_known));
         if self.plan.is_sample() {
             return Ok(());
         }
@@ -331,7 +339,9 @@ impl Work<'_> {
                     if known.contains_key(&answer.parent) {
                         heard.emptied += 1;
                     } else {
-                        heard.not_found += 1;
+                        // Whether they were asked for is settled when all are: by itself it says nothing.
+                        heard.not_found.push((at, answer.parent));
+                        continue;
                     }
                     (Vec::new(), Vec::new())
                 }
@@ -390,8 +400,33 @@ struct Reading {
 }
 
 impl Heard {
+    /// Notes that those were asked for whose 404 is taken as none.
+    async fn note_not_found(&self, run: &Run<'_>, table: &str) -> Result<(), Stop> {
+        for together in self.not_found.chunks(KNOWN_TOGETHER) {
+            let Some(at) = together.iter().map(|(at, _)| *at).min() else {
+                continue;
+            };
+            let parents: Vec<(&str, Option<&[u8]>)> = together
+                .iter()
+                .map(|(_, parent)| (parent.as_str(), None))
+                .collect();
+            let mut transaction = run.pool.begin().await?;
+            let fenced = run.lease.token().fence(&mut transaction).await;
+            fenced.map_err(Error::from)?;
+            visits::note(&mut *transaction, table, at, &parents).await?;
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+
     /// How far what was read may be believed, and why.
-    fn judge(&self, below: &Below, state: State, extent: Amount) -> (Verdict, String) {
+    fn judge(
+        &self,
+        below: &Below,
+        state: State,
+        extent: Amount,
+        is_path_known: bool,
+    ) -> (Verdict, String) {
         let (name, parents) = (&below.table.name, &below.parents);
         let path = below.path.replace("{}", "{id}");
         let State {
@@ -408,8 +443,8 @@ impl Heard {
             );
             return (Verdict::Incomplete, words);
         }
-        let answered = self.lists + self.emptied;
-        if self.not_found > 0 && answered == 0 && below.not_found == NotFound::MeansNothing {
+        let not_found = self.not_found.len();
+        if not_found > 0 && !is_path_known && below.not_found == NotFound::MeansNothing {
             let words = format!(
                 "{name}: GET {path} answered 404 for all of {asked} {parents}: that shows that something answers, not that they have none"
             );
@@ -423,8 +458,8 @@ impl Heard {
             return (Verdict::Partial, words);
         }
         let mut doubts = String::new();
-        if self.not_found > 0 {
-            doubts = format!("; 404 for {} of them, taken as none", self.not_found);
+        if not_found > 0 {
+            doubts = format!("; 404 for {not_found} of them, taken as none");
         }
         if self.emptied > 0 {
             doubts.push_str(&format!(
