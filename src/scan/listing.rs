@@ -182,7 +182,8 @@ impl Pass {
         self.seen += answer.fresh;
         self.received += answer.items;
         self.next = answer.next;
-        if let Some(growth) = self.expected
+        // One answer has an end, however much it holds.
+        if let (Manner::ByPage { .. }, Some(growth)) = (self.manner, self.expected)
             && self.seen > growth.allowed
         {
             return Some(End::Grown(growth));

@@ -46,14 +46,10 @@ pub enum Found {
 }
 
 /// So many answers in a row, and so many more for each that may be asked at once, may bring nothing that can be kept before a scan is given up: the server says each
-/// time that there is more than it sends. Dividing time into pieces costs an answer for each, and a first guess may be wrong a few times; more is not needed where the
-/// mirror knows how registrations are spread.
-const FRUITLESS: u32 = 24;
-const FRUITLESS_EACH: u32 = 2;
-
-/// The same where nothing is known: each of several crowds may be narrowed down at once, and a century is halved 32 times before it is a second.
-const FRUITLESS_UNKNOWN: u32 = 64;
-const FRUITLESS_EACH_UNKNOWN: u32 = 32;
+/// time that there is more than it sends. A century is halved 32 times before it is a second, and each place may be narrowing down another crowd; dividing time into
+/// pieces costs an answer for each. Where it is known how many there can be, windows that are all too full are noticed sooner: see `check_growth`.
+const FRUITLESS: u32 = 64;
+const FRUITLESS_EACH: u32 = 32;
 
 /// A scan under way. Dropping it gives up what is in flight.
 #[derive(Debug)]
@@ -378,12 +374,10 @@ impl<S: Source> Walk<S> {
     /// Counts an answer that brought nothing, and ends the scan after too many.
     fn brought_nothing(&mut self) {
         self.fruitless += 1;
-        let (least, each) = match self.reader.expected() {
-            Some(_) => (FRUITLESS, FRUITLESS_EACH),
-            None => (FRUITLESS_UNKNOWN, FRUITLESS_EACH_UNKNOWN),
-        };
         let in_flight = u32::try_from(self.in_flight).unwrap_or(u32::MAX);
-        let most = each.saturating_mul(in_flight).saturating_add(least);
+        let most = FRUITLESS_EACH
+            .saturating_mul(in_flight)
+            .saturating_add(FRUITLESS);
         if self.fruitless > most {
             self.give_up(GivenUp::Fruitless(self.fruitless));
         }

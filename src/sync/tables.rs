@@ -17,7 +17,9 @@ use uuid::Uuid;
 use super::progress::Phase;
 use super::run::{Moves, Outcome, Run, interrupted, judged, too_many_rejects};
 use super::scope::Scope;
-use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading, trust, unfit};
+use super::{
+    Ended, Environment, Error, Extent, PAGES_ALLOWED, holder_name, privacy, reading, trust, unfit,
+};
 use crate::attributes;
 use crate::job::Job;
 use crate::load::define;
@@ -91,6 +93,9 @@ pub async fn dry_run(
     let (verdict, reason) = read?.verdict();
     Ok((env.progress.counts(), verdict, reason))
 }
+
+/// Pages that may always come from one parent of which rows are known: there are many parents.
+const PAGES_ALLOWED_BELOW: u64 = 5;
 
 /// How much a run reads, and how it may end.
 #[derive(Debug, Clone, Copy)]
@@ -304,6 +309,21 @@ impl Work<'_> {
     fn growth(&self, known: i64) -> Option<Growth> {
         let known = if self.plan.is_known { known } else { 0 };
         self.env.brakes.growth(known, self.env.rpp)
+    }
+
+    /// How many rows can be expected below one parent of which so many are known; none on a first load. What was read of more is kept, and counts as known next time.
+    fn growth_below(&self, known: u64) -> Option<Growth> {
+        let pages = if known == 0 {
+            PAGES_ALLOWED
+        } else {
+            PAGES_ALLOWED_BELOW
+        };
+        let allowed = self
+            .env
+            .rpp
+            .saturating_mul(pages)
+            .saturating_add(known.saturating_mul(2));
+        self.plan.is_known.then_some(Growth { known, allowed })
     }
 
     /// Whether to go on, asked between two answers.

@@ -54,8 +54,9 @@ async fn run(mirror: &Mirror, one: &Hostile) -> (Scripted, Ended) {
 }
 
 async fn check(cases: Vec<Hostile>) {
-    let mirror = Mirror::new().await;
     for one in cases {
+        // A mirror that holds nothing is anybody's: one that does would first ask whose it is, since each server has an address of its own.
+        let mirror = Mirror::new().await;
         let (server, ended) = run(&mirror, &one).await;
         let head = &one.head;
         match one.end {
@@ -85,6 +86,7 @@ async fn check(cases: Vec<Hostile>) {
             .value("select count(*) from runs where status = 'running'")
             .await;
         assert_eq!((leases, running), (0, 0), "{head}");
+        mirror.remove().await;
     }
 }
 

@@ -239,7 +239,7 @@ impl Work<'_> {
         known: usize,
         manner: Manner,
     ) -> Result<Reading, Error> {
-        let expected = self.growth(known as i64);
+        let expected = self.growth_below(known as u64);
         let mut pass = listing::Pass::new(manner, expected);
         let mut read = Reading {
             rows: Vec::new(),
