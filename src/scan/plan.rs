@@ -50,7 +50,7 @@ const AHEAD: TimeDelta = TimeDelta::seconds(5);
 
 /// How often what has no end may be too large. Each time all that registered until then is read; where as many register as are read this has no end, and who registered
 /// since the scan began is not what it is about: the next run reads them.
-const MOST_ENDS: u32 = 4;
+const MOST_ENDS: u32 = 2;
 
 /// What an answer with too many records showed.
 #[derive(Debug, Clone, Default)]

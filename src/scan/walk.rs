@@ -46,10 +46,10 @@ pub enum Found {
 }
 
 /// So many answers in a row, and so many more for each that may be asked at once, may bring nothing that can be kept before a scan is given up: the server says each
-/// time that there is more than it sends. A century is halved 32 times before it is a second, and each place may be narrowing down another crowd; dividing time into
-/// pieces costs an answer for each. Where it is known how many there can be, windows that are all too full are noticed sooner: see `check_growth`.
+/// time that there is more than it sends. A century is halved 32 times before it is a second, on both sides of a crowd; dividing time into pieces costs an answer for
+/// each, and a first guess how dense each is may be wrong a few times. Where it is known how many there can be, windows that are all too full are noticed sooner: see `check_growth`.
 const FRUITLESS: u32 = 64;
-const FRUITLESS_EACH: u32 = 32;
+const FRUITLESS_EACH: u32 = 8;
 
 /// A scan under way. Dropping it gives up what is in flight.
 #[derive(Debug)]

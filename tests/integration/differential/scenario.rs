@@ -153,7 +153,7 @@ impl Scenario {
         program
             .telling_phases()
             // Histories make tenants of three grow to hundreds, which a brake would stop.
-            .with("ZEPHR_SYNC_MAX_GROWTH_FRACTION", "1000")
+            .with("ZEPHR_SYNC_MAX_GROWTH_FRACTION", "40")
             .with("ZEPHR_SYNC_RPP", self.rpp.to_string())
             .with("ZEPHR_SYNC_MAX_IN_FLIGHT", self.in_flight.to_string())
     }
