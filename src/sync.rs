@@ -153,13 +153,16 @@ impl Brakes {
     /// How many records can be expected in pages of this size where so many are known; none where nothing is.
     pub fn growth(self, known: i64, rpp: u64) -> Option<Growth> {
         let known = u64::try_from(known).ok().filter(|known| *known > 0)?;
+        Some(self.growth_beyond(known, rpp.saturating_mul(PAGES_ALLOWED)))
+    }
+
+    /// The same where so many records may always come, whatever is known.
+    fn growth_beyond(self, known: u64, always: u64) -> Growth {
         let more = (known as f64 * self.max_growth_fraction) as u64;
-        Some(Growth {
+        Growth {
             known,
-            allowed: known
-                .saturating_add(more)
-                .saturating_add(rpp.saturating_mul(PAGES_ALLOWED)),
-        })
+            allowed: known.saturating_add(more).saturating_add(always),
+        }
     }
 }
 

@@ -318,12 +318,9 @@ impl Work<'_> {
         } else {
             PAGES_ALLOWED_BELOW
         };
-        let allowed = self
-            .env
-            .rpp
-            .saturating_mul(pages)
-            .saturating_add(known.saturating_mul(2));
-        self.plan.is_known.then_some(Growth { known, allowed })
+        let always = self.env.rpp.saturating_mul(pages);
+        let growth = self.env.brakes.growth_beyond(known, always);
+        self.plan.is_known.then_some(growth)
     }
 
     /// Whether to go on, asked between two answers.
