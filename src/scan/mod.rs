@@ -2,12 +2,13 @@
 //!
 //! The export is paged by number over people who change while it is read, so paging through it skips some. Here the time line of registrations
 //! is cut into [`window`]s until each answer is whole: one response cannot drift. [`walk`] is a scan under way: [`plan`] says which windows to ask, [`part`]
-//! reads one, [`whole`] tells whether an answer holds all there is, `undated` looks for people in no window, [`together`] says what commits together, and
+//! reads one, [`whole`] tells whether an answer holds all there is, `undated` looks for people in no window, [`sightings`] tells whether answers fit together, [`together`] says what commits together, and
 //! [`verdict`] how far all of it may be believed.
 
 pub mod listing;
 pub mod part;
 pub mod plan;
+pub mod sightings;
 pub mod together;
 mod undated;
 pub mod verdict;

@@ -1,7 +1,5 @@
 //! Reading one part of a scan: a window in one answer, or, where no answer can hold it, by page until two passes agree.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -9,8 +7,9 @@ use tokio::sync::mpsc;
 
 use super::Source;
 use super::plan::Overflow;
+use super::sightings::{Shown, Sightings};
 use super::verdict::{Growth, Proof};
-use super::whole::{Judgement, Learned, Signs, stood_still};
+use super::whole::{Judgement, Learned, Signs};
 use super::window::Window;
 use crate::record::{Item, Page, Query};
 
@@ -94,18 +93,6 @@ pub struct ByPage {
     pub people: Sightings,
     /// Whether a pass was broken off, since more came than can be.
     pub grown: Option<Growth>,
-}
-
-/// Who was seen, eight bytes each: memory stays small where a whole tenant has to be read by page.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sightings(HashSet<u64>);
-
-impl Sightings {
-    /// Whether somebody with this id was seen. Two of a million ids share their eight bytes once in thirty million scans, and then somebody who is gone
-    /// stays until the next one.
-    pub fn contains(&self, id: &str) -> bool {
-        self.0.contains(&short(id))
-    }
 }
 
 /// Why reading stopped.
@@ -288,7 +275,7 @@ impl<S: Source> PartReader<S> {
         while last.grown.is_none() && !last.repeats_unusable() && passes < MAX_PASSES {
             let next = self.pass(window, &belongs, pages).await?;
             passes += 1;
-            everybody.0.extend(&next.people.0);
+            everybody.add(&next.people);
             let agreed = next.people == last.people && next.shows_all() && last.shows_all();
             last = next;
             if agreed {
@@ -358,10 +345,10 @@ impl<S: Source> PartReader<S> {
                 Judgement::Whole => return Ok((Holds::All, page)),
                 Judgement::More => return Ok((Holds::Some, page)),
                 Judgement::SaysMore | Judgement::Unclear => {
-                    let (here, second) = (seen(&page), self.ask(window, asked, 2).await?);
+                    let (here, second) = (Sightings::on(&page), self.ask(window, asked, 2).await?);
                     if !second.is_empty() {
                         // A server that ignores the page number sends the same people again: that says nothing about a full page.
-                        if !seen(&second).is_subset(&here) {
+                        if !Sightings::on(&second).is_subset(&here) {
                             self.known().signs.more(asked, items);
                         } else if judgement == Judgement::SaysMore && items < asked {
                             return Ok((Holds::Unknown, page));
@@ -369,7 +356,9 @@ impl<S: Source> PartReader<S> {
                         return Ok((Holds::Some, page));
                     }
                     let again = self.ask(window, asked, 1).await?;
-                    let still = !again.not_found && stood_still(&here, &seen(&again));
+                    // The empty second page alone proves nothing while people leave: one deletion on a full first page moves somebody from the second page to the
+                    // first. But ids do not come back; if all of the first page is still there after the empty second one, it was all there was.
+                    let still = !again.not_found && here.is_subset(&Sightings::on(&again));
                     page = again;
                     if still {
                         let (mut known, items) = (self.known(), page.len() as u64);
@@ -407,7 +396,8 @@ impl<S: Source> PartReader<S> {
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<Pass, Stopped<S::Error>> {
         let mut pass = Pass::default();
-        let (mut first, mut previous, mut same) = (HashSet::new(), HashSet::new(), 1);
+        let (mut first, mut previous) = (Sightings::default(), Sightings::default());
+        let mut same = 1;
         for number in 1..=MAX_PAGES {
             let mut page = self.ask(window, self.asking.rpp, number).await?;
             if page.is_empty() {
@@ -419,12 +409,9 @@ impl<S: Source> PartReader<S> {
                 };
                 break;
             }
-            let here = seen(&page);
+            let here = Sightings::on(&page);
             // Who is on a page a second time was moved there by somebody who came; but where most of a page was shown before, the server ignores the number.
-            let shown = here
-                .iter()
-                .filter(|id| first.contains(*id) || previous.contains(*id));
-            let shown = shown.count();
+            let shown = here.shared_with([&first, &previous]);
             let is_known = shown * 4 >= here.len() * 3;
             same = if is_known { same + 1 } else { 1 };
             let is_same = here == previous || (number > 2 && here == first);
@@ -444,7 +431,7 @@ impl<S: Source> PartReader<S> {
             pass.usable |= !page.items.is_empty();
             pass.unusable |= page.rejects.iter().any(|reject| reject.id.is_none());
             page.items.retain(|item| belongs(item));
-            pass.people.0.extend(seen(&page));
+            pass.people.add(&Sightings::on(&page));
             pass.rows += page.len() as u64;
             if let Some(growth) = self.asking.expected
                 && pass.received > growth.allowed
@@ -474,6 +461,7 @@ impl<S: Source> PartReader<S> {
                 .filter_map(|item| item.registered_at)
                 .filter(|at| window.contains(*at))
                 .collect(),
+            shown: page.items.iter().filter_map(Shown::of).collect(),
             count: page.envelope.count.filter(|_| known.signs.count_is_total()),
             full_page: known.signs.full_page(self.asking.rpp),
             answered_at: page.answered_at,
@@ -527,22 +515,6 @@ impl Pass {
             PassEnd::BrokenOff => false,
         }
     }
-}
-
-/// Everybody on a page, storable or not: two pages of rejects are different pages.
-fn seen(page: &Page) -> HashSet<u64> {
-    let items = page.items.iter().map(|item| short(item.id.as_str()));
-    let rejects = page.rejects.iter().map(|reject| match &reject.id {
-        Some(id) => short(id.as_str()),
-        None => short(&reject.content_hash),
-    });
-    items.chain(rejects).collect()
-}
-
-fn short(id: &(impl Hash + ?Sized)) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
 }
 
 fn strays(window: Window, page: &Page) -> bool {

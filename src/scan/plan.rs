@@ -13,6 +13,7 @@ mod tests;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::sightings::Shown;
 use super::window::Window;
 use crate::clock::time;
 use neighbours::{Neighbours, Pace};
@@ -57,6 +58,8 @@ const MOST_ENDS: u32 = 2;
 pub struct Overflow {
     /// The registrations on its page, in the order of the page.
     pub dates: Vec<DateTime<Utc>>,
+    /// Who is on its page, where that is known here.
+    pub shown: Vec<Shown>,
     /// How many records the window holds, where that is known.
     pub count: Option<u64>,
     /// How many records a full page holds.

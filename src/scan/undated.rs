@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
 use super::Source;
-use super::part::{ByPage, Fetched, PartReader, Sightings, Stopped};
+use super::part::{ByPage, Fetched, PartReader, Stopped};
+use super::sightings::Sightings;
 use super::verdict::Proof;
 use super::window::Window;
 use crate::record::Item;

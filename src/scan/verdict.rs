@@ -73,7 +73,9 @@ impl fmt::Display for Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GivenUp {
     /// So many answers in a row brought nothing that could be kept.
-    Fruitless(u32),
+    NoProgress(u32),
+    /// Who was shown in answers that were too large was not there when their windows were read, again and again.
+    Contradicted,
     /// More records came than the tenant can be expected to have.
     Grown(Growth),
 }
@@ -179,9 +181,12 @@ impl Parts {
 impl fmt::Display for GivenUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fruitless(answers) => write!(
+            Self::NoProgress(answers) => write!(
                 f,
                 "{answers} answers in a row brought nothing that could be kept: the server says each time that there is more than it sends, so the scan was given up"
+            ),
+            Self::Contradicted => f.write_str(
+                "the answers contradict each other: who was in one that was too large was not there when the same time was asked for again, so the scan was given up"
             ),
             Self::Grown(Growth { known, allowed }) => write!(
                 f,
@@ -223,7 +228,7 @@ mod tests {
                 ..whole
             },
             Parts {
-                given_up: Some(GivenUp::Fruitless(3)),
+                given_up: Some(GivenUp::NoProgress(3)),
                 ..whole
             },
         ] {

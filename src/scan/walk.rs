@@ -6,8 +6,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Source;
-use super::part::{Asking, ByPage, Fetched, PartReader, Reading, Sightings, Stopped};
+use super::part::{Asking, ByPage, Fetched, PartReader, Reading, Stopped};
 use super::plan::{Overflow, Plan};
+use super::sightings::{Explained, Sightings};
 use super::undated::{Counted, dated};
 use super::verdict::{GivenUp, Growth, Parts, Proof, Verdict};
 use super::whole::Learned;
@@ -45,11 +46,14 @@ pub enum Found {
     Nothing,
 }
 
-/// So many answers in a row, and so many more for each that may be asked at once, may bring nothing that can be kept before a scan is given up: the server says each
-/// time that there is more than it sends. A century is halved 32 times before it is a second, on both sides of a crowd; dividing time into pieces costs an answer for
-/// each, and a first guess how dense each is may be wrong a few times. Where it is known how many there can be, windows that are all too full are noticed sooner: see `check_growth`.
-const FRUITLESS: u32 = 64;
-const FRUITLESS_EACH: u32 = 8;
+/// So many answers in a row for each that may be asked at once may bring nothing that can be kept, then one is asked at a time: whatever makes windows too large is
+/// then narrowed down in one place instead of in all.
+const WITHOUT_PROGRESS_EACH: u32 = 2;
+
+/// So many answers in a row, asked one at a time, may bring nothing that can be kept before a scan is given up: the server says each time that there is more than it
+/// sends. A window of half a century is a second after ten, on one side of a crowd: see `stretch::narrower`. Where it is known how many there can be, windows that are
+/// all too full are noticed sooner: see `check_growth`.
+const WITHOUT_PROGRESS_ALONE: u32 = 24;
 
 /// A scan under way. Dropping it gives up what is in flight.
 #[derive(Debug)]
@@ -61,10 +65,15 @@ pub struct Walk<S: Source> {
     undated: Undated,
     /// People in windows that were whole.
     people: u64,
-    /// Answers in a row that brought nothing.
-    fruitless: u32,
+    /// People in windows that were read by page.
+    people_by_page: u64,
+    /// Answers in a row that brought nothing that could be kept.
+    without_progress: u32,
+    /// Those of them that were the only one asked for.
+    alone: u32,
     /// Windows that were too large, none inside another, with how many records each holds at least.
     too_large: Vec<(Window, u64)>,
+    explained: Explained,
     in_flight: usize,
     asked: JoinSet<Answer<S::Error>>,
     /// Windows that somebody else reads.
@@ -111,8 +120,11 @@ impl<S: Source> Walk<S> {
                 Undated::Begun
             },
             people: 0,
-            fruitless: 0,
+            people_by_page: 0,
+            without_progress: 0,
+            alone: 0,
             too_large: Vec::new(),
+            explained: Explained::default(),
             in_flight: in_flight.max(1),
             asked: JoinSet::new(),
             lent: Vec::new(),
@@ -153,7 +165,7 @@ impl<S: Source> Walk<S> {
             Undated::Waiting | Undated::Counting => false,
             Undated::Counted(_) | Undated::Begun => !self.plan.is_uncut(),
         };
-        if !is_begun || self.gave_up_windows() {
+        if !is_begun || self.gave_up_windows() || self.is_stuck() {
             return None;
         }
         let known = self.plan.known_ahead();
@@ -176,7 +188,7 @@ impl<S: Source> Walk<S> {
         };
         self.lent.swap_remove(position);
         match found {
-            Found::Whole(people) => self.whole(window, people),
+            Found::Whole(people) => self.whole(window, people, None),
             Found::TooLarge(overflow) => {
                 let full_page = overflow.full_page.min(self.reader.full_page());
                 let overflow = Overflow {
@@ -198,7 +210,7 @@ impl<S: Source> Walk<S> {
     /// How many windows more could be asked for here if there were any.
     pub fn idle(&mut self, pages: &mpsc::Sender<Fetched>) -> usize {
         self.ask(pages);
-        self.in_flight.saturating_sub(self.asked.len())
+        self.at_once().saturating_sub(self.asked.len())
     }
 
     /// Whether windows were given up: the server does not honour them, or has no end.
@@ -222,7 +234,7 @@ impl<S: Source> Walk<S> {
         let answered = answered.map_err(|_| Stopped::Closed)??;
         let step = match answered {
             Answered::Window(window, Reading::Whole(page)) => {
-                self.whole(window, page.len() as u64);
+                self.whole(window, page.len() as u64, Some(&Sightings::on(&page)));
                 if window == Window::ALL {
                     self.undated_were_among_all();
                 }
@@ -237,12 +249,14 @@ impl<S: Source> Walk<S> {
             }
             Answered::Window(window, Reading::NotFound) => {
                 self.plan.read_by_page(window);
+                self.explained.read(window, None);
                 self.parts.not_found += 1;
                 self.brought_nothing();
                 Step::Learned
             }
             Answered::Window(window, Reading::Hides(page)) => {
                 self.plan.read_by_page(window);
+                self.explained.read(window, None);
                 self.parts.hidden += 1;
                 Step::Read(Fetched {
                     page,
@@ -296,7 +310,7 @@ impl<S: Source> Walk<S> {
         if self.undated == Undated::Counting {
             return;
         }
-        while self.asked.len() < self.in_flight
+        while self.asked.len() < self.at_once()
             && let Some(window) = self.next_window()
         {
             let (reader, pages) = (self.reader.clone(), pages.clone());
@@ -319,7 +333,7 @@ impl<S: Source> Walk<S> {
     }
 
     fn next_window(&mut self) -> Option<Window> {
-        let places = self.in_flight - self.asked.len();
+        let places = self.at_once().saturating_sub(self.asked.len());
         self.returned.pop().or_else(|| self.plan.take(places))
     }
 
@@ -360,6 +374,7 @@ impl<S: Source> Walk<S> {
     /// Has a window cut.
     fn too_large(&mut self, window: Window, overflow: &Overflow) {
         self.answered(window);
+        self.explained.add(overflow.shown.iter().copied());
         self.too_large.push((window, overflow.dates.len() as u64));
         self.plan.cut(window, overflow);
         self.brought_nothing();
@@ -371,16 +386,38 @@ impl<S: Source> Walk<S> {
         self.too_large.retain(|(larger, _)| !larger.holds(window));
     }
 
-    /// Counts an answer that brought nothing, and ends the scan after too many.
-    fn brought_nothing(&mut self) {
-        self.fruitless += 1;
-        let in_flight = u32::try_from(self.in_flight).unwrap_or(u32::MAX);
-        let most = FRUITLESS_EACH
-            .saturating_mul(in_flight)
-            .saturating_add(FRUITLESS);
-        if self.fruitless > most {
-            self.give_up(GivenUp::Fruitless(self.fruitless));
+    /// Ends the scan where what is cut does not hold what was cut.
+    fn check_explained(&mut self, window: Window, seen: Option<&Sightings>) {
+        self.explained.read(window, seen);
+        if self.explained.is_contradicted() {
+            self.give_up(GivenUp::Contradicted);
         }
+    }
+
+    /// Counts an answer that brought nothing that could be kept, and ends the scan after too many.
+    fn brought_nothing(&mut self) {
+        if self.is_stuck() && self.asked.is_empty() && self.lent.is_empty() {
+            self.alone += 1;
+        }
+        self.without_progress += 1;
+        if self.alone > WITHOUT_PROGRESS_ALONE {
+            self.give_up(GivenUp::NoProgress(self.without_progress));
+        }
+    }
+
+    fn brought_something(&mut self) {
+        (self.without_progress, self.alone) = (0, 0);
+    }
+
+    /// Whether nothing could be kept for so long that one is asked at a time.
+    fn is_stuck(&self) -> bool {
+        let in_flight = u32::try_from(self.in_flight).unwrap_or(u32::MAX);
+        self.without_progress >= WITHOUT_PROGRESS_EACH.saturating_mul(in_flight)
+    }
+
+    /// How many windows may be asked for at once.
+    fn at_once(&self) -> usize {
+        if self.is_stuck() { 1 } else { self.in_flight }
     }
 
     /// Ends the scan where more came than can be.
@@ -388,7 +425,8 @@ impl<S: Source> Walk<S> {
         // Windows do not overlap, so there are at least as many as all of them hold.
         let unread: u64 = self.too_large.iter().map(|(_, least)| least).sum();
         let expected = self.reader.expected();
-        let in_windows = expected.filter(|growth| self.people + unread > growth.allowed);
+        let came = self.people + self.people_by_page + unread;
+        let in_windows = expected.filter(|growth| came > growth.allowed);
         if let Some(growth) = grown.or(in_windows) {
             self.give_up(GivenUp::Grown(growth));
         }
@@ -405,6 +443,7 @@ impl<S: Source> Walk<S> {
         self.lent.clear();
         self.returned.clear();
         self.plan.clear();
+        self.explained.clear();
         self.undated = Undated::Begun;
     }
 
@@ -417,11 +456,13 @@ impl<S: Source> Walk<S> {
         self.spawn(async move { Ok(Answered::Everything(reader.everything(&pages).await?)) });
     }
 
-    fn whole(&mut self, window: Window, people: u64) {
+    /// A window is read; none are seen where somebody else did.
+    fn whole(&mut self, window: Window, people: u64, seen: Option<&Sightings>) {
         self.parts.add(Proof::Whole);
         self.answered(window);
+        self.check_explained(window, seen);
         self.people += people;
-        self.fruitless = 0;
+        self.brought_something();
         self.plan.read(window, people);
         self.check_growth(None);
     }
@@ -430,9 +471,11 @@ impl<S: Source> Walk<S> {
         self.parts.add(read.proof);
         if let Part::Window(window) = part {
             self.answered(window);
+            self.check_explained(window, Some(&read.people));
+            self.people_by_page += read.rows;
         }
         if read.rows > 0 {
-            self.fruitless = 0;
+            self.brought_something();
         }
         self.check_growth(read.grown);
         self.by_page.push((part, read));

@@ -3,7 +3,7 @@
 //! Servers differ in what they tell: a link to the next page, a count that is a total or the size of the page, the page size they allow, or nothing.
 //! An answer is believed to be whole only where something has been *seen* to work on this server: a link, a count, or a page that held more.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use crate::record::Envelope;
 
@@ -169,14 +169,6 @@ impl Signs {
     }
 }
 
-/// Whether an answer is whole whose second page was empty: if everybody who was on it is still there afterwards.
-///
-/// The second page alone proves nothing while people leave: one deletion on a full first page moves somebody from the second page to the first, and the second
-/// is empty. But ids do not come back; if all of the first page is still there after the empty second one, it was all there was when the second was asked.
-pub fn stood_still(first: &HashSet<u64>, again: &HashSet<u64>) -> bool {
-    first.is_subset(again)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,12 +281,5 @@ mod tests {
         assert_eq!(signs.judge(500, 100, NEXT), Judgement::SaysMore);
         assert!(signs.contradicts(500, 100));
         assert!(!signs.contradicts(500, 400));
-    }
-
-    #[test]
-    fn an_empty_second_page_proves_nothing_when_somebody_left() {
-        let set = |ids: &[u64]| ids.iter().copied().collect::<HashSet<u64>>();
-        assert!(stood_still(&set(&[1, 2]), &set(&[1, 2, 3])));
-        assert!(!stood_still(&set(&[1, 2]), &set(&[1, 3])));
     }
 }

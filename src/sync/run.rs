@@ -293,7 +293,7 @@ pub(super) fn unfinished(parts: Parts, reason: String, moves: Moves) -> (Ending,
             ),
             "If the tenant really grew so much, raise max_growth_fraction (ZEPHR_SYNC_MAX_GROWTH_FRACTION=10 for one run) and run the command again. If not, ask Zephr's support why the export shows more.".to_owned(),
         ),
-        Some(GivenUp::Fruitless(_)) | None => (
+        Some(GivenUp::NoProgress(_) | GivenUp::Contradicted) | None => (
             Ending::Failed,
             "the scan ended incomplete: somebody may be missing from the mirror".to_owned(),
             "What was read is kept. See verdict_reason; if it names the server, ask Zephr's support.".to_owned(),

@@ -226,8 +226,6 @@ struct Cost {
     of_path: u64,
     in_all: u64,
     kib: u64,
-    /// Requests that may come on top of the bound.
-    narrowing: u64,
 }
 
 /// A run, and what it took.
@@ -300,7 +298,6 @@ impl Trial {
                 of_path: cost.of_path.max(at_rest.of_path),
                 in_all: cost.in_all.max(at_rest.in_all),
                 kib: cost.kib.max(at_rest.kib),
-                narrowing: 0,
             });
         }
         self.server.become_honest((self.family.tenant)());
@@ -355,7 +352,6 @@ impl Trial {
             of_path: self.server.asked(self.family.path),
             in_all: self.server.asked_in_all(),
             kib,
-            narrowing: 0,
         };
         Ok(Took { ended, cost })
     }
@@ -417,6 +413,13 @@ impl Trial {
             return vec![format!("left no record: {:?}", took.ended)];
         };
         let mut wrong = Vec::new();
+        eprintln!(
+            "MEASURE {habit:?} {drift:?} {} of {} honest, {:?} {}",
+            took.cost.of_path,
+            honest.of_path,
+            run["verdict"].as_str(),
+            run["verdict_reason"].as_str().unwrap_or("")
+        );
         for (asked, allowed, what) in [
             (
                 took.cost.of_path,
@@ -492,29 +495,11 @@ const UNBOUNDED: Cost = Cost {
     of_path: 1_000,
     in_all: 1_000,
     kib: 1_000_000,
-    narrowing: 0,
 };
 
-/// A server that fills each window looks like one with a crowd in it until the window is a second: each of the eight places may narrow one down, and read it by page up
-/// to what may come at all.
-const NARROWING: u64 = 600;
-
 impl Cost {
-    /// What an honest server takes, with what it takes to tell this habit from a crowd.
-    fn against(self, habit: Habit, family: Family) -> Self {
-        let fills = matches!(
-            habit,
-            Habit::AlwaysOneMorePage | Habit::WindowsOneMoreThanFits
-        );
-        let is_export = matches!(family.path, USERS | EVENTS);
-        Self {
-            narrowing: if fills && is_export { NARROWING } else { 0 },
-            ..self
-        }
-    }
-
     fn bound(self, requests: u64) -> u64 {
-        requests * TIMES + BEYOND + self.narrowing
+        requests * TIMES + BEYOND
     }
 }
 
@@ -531,8 +516,7 @@ async fn ends(family: Family, habit: Habit) {
     for drift in [Drift::Still, Drift::Comes, Drift::Goes] {
         let (first, again) = trial.honest_under(drift).await;
         let mirror = trial.loaded.copy().await;
-        let honest = again.against(habit, family);
-        let found = trial.wrong(&mirror, habit, drift, honest).await;
+        let found = trial.wrong(&mirror, habit, drift, again).await;
         mirror.remove().await;
         if !found.is_empty() {
             wrong.push(format!(
@@ -544,8 +528,7 @@ async fn ends(family: Family, habit: Habit) {
             continue;
         }
         let mirror = trial.empty.copy().await;
-        let honest = first.against(habit, family);
-        let found = trial.wrong(&mirror, habit, drift, honest).await;
+        let found = trial.wrong(&mirror, habit, drift, first).await;
         mirror.remove().await;
         if !found.is_empty() {
             wrong.push(format!("{drift:?}, first load: {}", found.join("; ")));

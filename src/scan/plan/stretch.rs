@@ -17,6 +17,10 @@ const MILD: f64 = 1.08;
 /// A window that overflowed is asked again at most this wide, whatever else is known.
 const NARROWER: f64 = 0.9;
 
+/// So many windows in a row may overflow that were cut by what is known or guessed. Each one more is asked again at most half, a quarter, an eighth as wide: what
+/// is guessed is far off, or is not so, and from half a century to a second it is ten answers and not thirty.
+const GUESSES: i32 = 2;
+
 /// Where nothing says how many a window holds that overflowed: so many pages.
 const UNKNOWN_PAGES: f64 = 2.0;
 
@@ -67,6 +71,14 @@ impl Towards {
         }
     }
 
+    /// Which of two instants comes first.
+    fn nearer(self, a: DateTime<Utc>, b: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::Later => a.min(b),
+            Self::Earlier => a.max(b),
+        }
+    }
+
     /// The other way.
     fn back(self) -> Self {
         match self {
@@ -102,6 +114,8 @@ pub(super) struct Stretch {
     trend: f64,
     /// What was asked of it last and was too large.
     too_large: Option<TooLarge>,
+    /// How many windows of it were too large since one was not.
+    overflows: i32,
 }
 
 /// A window at the near end of a stretch that held too many.
@@ -165,6 +179,7 @@ impl Stretch {
             guessed: None,
             trend: 1.0,
             too_large: None,
+            overflows: 0,
         };
         stretch.take_back(window, overflow, fill, rhythm);
         stretch
@@ -271,6 +286,7 @@ impl Stretch {
         } else if let Some(width) = width {
             self.pace = people / width;
         }
+        self.overflows = self.overflows.saturating_add(1);
         self.too_large = Some(TooLarge {
             window,
             width,
@@ -347,15 +363,25 @@ impl Stretch {
         rhythm: &Rhythm,
     ) -> Option<Window> {
         let (rest, near) = (self.rest?, self.near()?);
-        let at = match (self.next.take(), self.too_large.take()) {
-            (Some(next), _) => next,
+        let too_large = self.too_large.take();
+        let at = match (self.next.take(), too_large) {
+            (Some(next), None) => next,
+            (Some(next), Some(TooLarge { width, .. })) => match width {
+                Some(width) if self.overflows > GUESSES => {
+                    let narrow =
+                        self.towards
+                            .onwards(near, width * narrower(self.overflows), rhythm);
+                    self.towards.nearer(next, narrow)
+                }
+                Some(_) | None => next,
+            },
             (None, Some(TooLarge { width, pace, .. })) => {
                 let wanted = match (nearby, width) {
                     // Nobody is near, and how dense it is further on is not known.
                     (Some(Pace::Empty(seconds)), None) => seconds * STEPS_GROW,
                     (Some(Pace::Empty(_) | Pace::People(_)) | None, _) => full * fill / pace,
                 };
-                let most = width.map_or(wanted, |width| width * NARROWER);
+                let most = width.map_or(wanted, |width| width * narrower(self.overflows));
                 self.towards.onwards(near, wanted.min(most), rhythm)
             }
             (None, None) => match self.width(full, fill, nearby, rhythm) {
@@ -424,6 +450,7 @@ impl Stretch {
     /// The window that was asked of it held so many people: the part of it that has people at all.
     pub(super) fn read(&mut self, window: Window, people: f64) -> Window {
         self.asked = None;
+        self.overflows = 0;
         self.left = self.left.map(|left| left - people);
         self.learn_trend(people);
         self.populated(window)
@@ -493,6 +520,7 @@ impl Stretch {
                 pieces: Vec::new(),
                 guessed: None,
                 too_large: None,
+                overflows: 0,
                 ..self.clone()
             });
             self.rest = Some(mine);
@@ -549,4 +577,13 @@ fn is_earliest_first(dates: &[DateTime<Utc>]) -> bool {
 
 fn is_latest_first(dates: &[DateTime<Utc>]) -> bool {
     dates.is_sorted_by(|a, b| a >= b)
+}
+
+/// What part of a window that overflowed is asked again at most, after so many overflows in a row.
+fn narrower(overflows: i32) -> f64 {
+    if overflows <= GUESSES {
+        NARROWER
+    } else {
+        0.5_f64.powi(overflows - GUESSES)
+    }
 }

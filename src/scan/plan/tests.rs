@@ -50,6 +50,7 @@ fn run(people: &[i64], rpp: usize, pick: impl Fn(&mut Vec<i64>), count: bool) ->
         answer.truncate(rpp);
         let overflow = Overflow {
             dates: answer.into_iter().map(at).collect(),
+            shown: Vec::new(),
             count: count.then_some(total as u64),
             full_page: rpp as u64,
             answered_at: Some(at(NOW)),
@@ -237,6 +238,7 @@ fn a_scan_ends_though_as_many_register_as_are_read() {
                 seconds.truncate(10);
                 let overflow = Overflow {
                     dates: seconds.into_iter().map(at).collect(),
+                    shown: Vec::new(),
                     count: count.then_some(there.len() as u64),
                     full_page: 10,
                     answered_at: Some(at(now / 10)),
@@ -313,6 +315,7 @@ fn the_beginning_of_time_is_reached_when_fewer_are_left_than_were_counted() {
         }
         let overflow = Overflow {
             dates: (0..100).map(|n| at(NOW - n * 60)).collect(),
+            shown: Vec::new(),
             count: Some(3_000),
             full_page: 100,
             answered_at: Some(at(NOW)),
