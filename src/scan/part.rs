@@ -47,6 +47,9 @@ pub enum Reading {
     TooLarge(Overflow),
     /// It cannot be cut. It was read by page, and the pages were handed on.
     ByPage(ByPage),
+    /// It cannot be cut, and whoever is in it registered since the scan began, which is not what the scan is about: read by page, so many would register meanwhile that
+    /// it might never come to an end.
+    Newer,
     /// Somebody outside the window was in the answer.
     FilterIgnored,
     /// The answer was a 404, twice.
@@ -201,8 +204,18 @@ impl<S: Source> PartReader<S> {
             Look::FilterIgnored => Reading::FilterIgnored,
             Look::NotFound => Reading::NotFound,
             Look::Hides(page) => Reading::Hides(page),
+            Look::Uncuttable if self.is_newer(window) => Reading::Newer,
             Look::Uncuttable => self.uncuttable(window, pages).await?,
         })
+    }
+
+    /// Whether all in a window registered since the scan began, by the API's clock.
+    fn is_newer(&self, window: Window) -> bool {
+        let began = self.first_answer();
+        window
+            .from
+            .zip(began)
+            .is_some_and(|(from, began)| from > began)
     }
 
     /// Asks for a window once, or as often as it takes to know whether the answer is whole.

@@ -45,10 +45,6 @@ const LEAST_SPAN: TimeDelta = TimeDelta::days(1);
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 
-/// So long after an answer begins the window that is asked next for whoever registers later: longer than a second of overlap, the rounding of the API's clock and
-/// the time an answer takes, so that hardly anybody is in it.
-const AHEAD: TimeDelta = TimeDelta::seconds(5);
-
 /// How often what has no end may be too large. Each time all that registered until then is read; where as many register as are read this has no end, and who registered
 /// since the scan began is not what it is about: the next run reads them.
 const MOST_ENDS: u32 = 2;
@@ -223,7 +219,7 @@ impl Plan {
         if window.until.is_some() || window.from.is_none_or(|from| from < began) {
             return (window, None);
         }
-        let (left, to_come) = Towards::Later.split(window, time::after(now, AHEAD));
+        let (left, to_come) = Towards::Later.split(window, now);
         if let Some(stretch) = asked(&mut self.stretches, window) {
             stretch.asked = Some(left);
         }
@@ -231,8 +227,33 @@ impl Plan {
         if self.ends < MOST_ENDS {
             return (left, to_come);
         }
-        self.left_out = to_come;
+        if let Some(from) = to_come.and_then(|to_come| to_come.from) {
+            self.leave_out(from);
+        }
         (left, None)
+    }
+
+    /// Whoever registers from here on is left to the next run.
+    pub fn leave_out(&mut self, from: DateTime<Utc>) {
+        let earlier = self.left_out.and_then(|window| window.from);
+        let from = earlier.map_or(from, |earlier| earlier.min(from));
+        let left_out = Window {
+            from: Some(from),
+            until: None,
+        };
+        let before = |window: Window| {
+            let pieces = window.cut([from]);
+            pieces
+                .first()
+                .copied()
+                .filter(|piece| !left_out.holds(*piece))
+        };
+        self.asks = self.asks.iter().copied().filter_map(before).collect();
+        for stretch in &mut self.stretches {
+            stretch.leave(before);
+        }
+        self.stretches.retain(Stretch::goes_on);
+        self.left_out = Some(left_out);
     }
 
     /// The time after the scan began that it has given up to read, since too many registered meanwhile.

@@ -268,6 +268,15 @@ impl<S: Source> Walk<S> {
                 self.read_by_page(Part::Window(window), read);
                 Step::Learned
             }
+            Answered::Window(window, Reading::Newer) => {
+                self.answered(window);
+                self.explained.read(window, None);
+                self.plan.read_by_page(window);
+                if let Some(from) = window.from {
+                    self.plan.leave_out(from);
+                }
+                Step::Learned
+            }
             Answered::Window(_, Reading::FilterIgnored) => {
                 self.without_filter(pages);
                 Step::Learned
@@ -373,6 +382,9 @@ impl<S: Source> Walk<S> {
 
     /// Has a window cut.
     fn too_large(&mut self, window: Window, overflow: &Overflow) {
+        if self.plan.left_out().is_some_and(|left| left.holds(window)) {
+            return self.plan.read_by_page(window);
+        }
         self.answered(window);
         self.explained.add(overflow.shown.iter().copied());
         self.too_large.push((window, overflow.dates.len() as u64));

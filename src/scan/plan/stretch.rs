@@ -185,6 +185,11 @@ impl Stretch {
         stretch
     }
 
+    /// Leaves out all of what is left that is not before.
+    pub(super) fn leave(&mut self, before: impl Fn(Window) -> Option<Window>) {
+        self.rest = self.rest.and_then(before);
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.asked.is_none() && self.rest.is_some()
     }

@@ -132,6 +132,12 @@ impl Scenario {
         !ignore_filters && !ignore_pages
     }
 
+    /// How many records of the user export an answer holds at most.
+    pub fn records_per_answer(&self) -> u32 {
+        let clamp = self.options.behaviour.rpp_clamp.unwrap_or(self.rpp);
+        self.rpp.min(clamp)
+    }
+
     /// Whether asking for what changed shows each change.
     pub fn shows_changes(&self) -> bool {
         self.options.behaviour.since == Since::Updated && self.is_honest()

@@ -22,6 +22,9 @@ use crate::support::{Mirror, Program, tenant};
 /// Requests of one command beyond which it is taken to ask for ever: a whole sync of the largest tenant here takes some hundreds.
 const MOST_REQUESTS: u64 = 8_000;
 
+/// Records per answer, from which on somebody may come after each answer.
+const FAST: u32 = 8;
+
 /// And the longest time it may take; one request in some dozens that goes wrong costs a second.
 const LONGEST: Duration = Duration::from_secs(90);
 
@@ -429,13 +432,19 @@ impl Trial {
         }
     }
 
-    /// Fewer come than are read, or no scan would ever end.
+    /// Fewer come than are read, or no scan would ever end: each pass by page over one second reads a page for an answer, hundreds come in each second, and there are
+    /// five passes.
     fn drift(&mut self) -> Edits {
+        let reads_fast = self.scenario.records_per_answer() >= FAST;
         let chance = &mut self.chance;
         let business = |chance: &mut Chance| if chance.percent(25) { 1 } else { 0 };
         Edits {
             updates: chance.among(0..=3),
-            creations: if chance.percent(30) { 1 } else { 0 },
+            creations: if chance.percent(30) && reads_fast {
+                1
+            } else {
+                0
+            },
             deletions: if chance.percent(40) { 1 } else { 0 },
             account_changes: business(chance),
             account_deletions: business(chance),
