@@ -198,11 +198,7 @@ impl Run<'_> {
             }
             (Scope::Full { scan_id, .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
                 let committed = self.commit_by_page(scan_id, &scan).await?;
-                if committed.missing > 0 {
-                    let reason = format!(
-                        "{} parts of the scan were read and are not committed: this is a fault of zephr-sync",
-                        committed.missing
-                    );
+                if let Some(reason) = committed.fault() {
                     return Ok(unfinished(parts, reason, Moves::Abandoned));
                 }
                 if committed.rows == 0 && events::about(&mut *self.pool.acquire().await?).await? > 0

@@ -292,6 +292,16 @@ pub(super) struct Committed {
     pub(super) missing: usize,
 }
 
+impl Committed {
+    /// Why nothing is proven, if something was read and not committed.
+    pub(super) fn fault(self) -> Option<String> {
+        let Self { missing, .. } = self;
+        (missing > 0).then(|| {
+            format!("{missing} parts of the scan were read and are not committed: this is a fault of zephr-sync")
+        })
+    }
+}
+
 impl Run<'_> {
     /// Commits the parts that were read by page, once all of their pages are, and says what of the scan is committed then. A scan proves nothing about what it read
     /// and did not commit.

@@ -304,11 +304,7 @@ impl Run<'_> {
     /// What is committed of a scan may weaken what its answers said: nothing is proven about a stretch that was read and not committed, nor by an export that shows
     /// nobody where users are known.
     async fn of_committed(&self, committed: Committed) -> Result<Option<(Verdict, String)>, Error> {
-        if committed.missing > 0 {
-            let reason = format!(
-                "{} parts of the scan were read and are not committed: this is a fault of zephr-sync",
-                committed.missing
-            );
+        if let Some(reason) = committed.fault() {
             return Ok(Some((Verdict::Incomplete, reason)));
         }
         let living = compare::some_living(&mut *self.pool.acquire().await?, 1).await?;

@@ -63,6 +63,8 @@ struct Heard {
     emptied: u64,
     /// Answers that may not have been all there is.
     open: u64,
+    /// Answers that lack known rows and show an item without a key, which may be one of them.
+    undecided: u64,
 }
 
 impl Work<'_> {
@@ -358,16 +360,16 @@ impl Work<'_> {
                 }
             };
             let sent: HashSet<&[String]> = rows.iter().map(|row| row.key.as_slice()).collect();
-            // An item without a key may be one of those that seem to be gone.
-            let gone: Vec<Vec<String>> = if rejects.iter().any(|reject| reject.id.is_none()) {
-                Vec::new()
-            } else {
-                let known = known.get(&answer.parent).into_iter().flatten();
-                known
-                    .filter(|key| !sent.contains(key.as_slice()))
-                    .cloned()
-                    .collect()
-            };
+            let known = known.get(&answer.parent).into_iter().flatten();
+            let mut gone: Vec<Vec<String>> = known
+                .filter(|key| !sent.contains(key.as_slice()))
+                .cloned()
+                .collect();
+            if !gone.is_empty() && rejects.iter().any(|reject| reject.id.is_none()) {
+                // An item without a key may be one of those that seem to be gone.
+                heard.undecided += 1;
+                gone.clear();
+            }
             missed.parents.push(answer.parent.clone());
             if gone.is_empty() {
                 visited.push((answer.parent, None));
@@ -465,6 +467,12 @@ impl Heard {
             doubts.push_str(&format!(
                 "; GET {path} shows none for {} of which rows are known, which proves nothing by itself",
                 self.emptied
+            ));
+        }
+        if self.undecided > 0 {
+            doubts.push_str(&format!(
+                "; {} of them have an item without a key, so nothing that is missing there is marked as deleted",
+                self.undecided
             ));
         }
         let is_all = match extent {

@@ -7,7 +7,6 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::value::RawValue;
 use sqlx::PgPool;
 
-use super::missing::Gone;
 use super::store::{self, Batch, Store, Visits};
 use super::{Amount, Read, Stop, Work};
 use crate::load::rows;
@@ -334,8 +333,7 @@ impl Work<'_> {
         }
         match &list.detail {
             None => {
-                let gone = Gone::of_list(&list.table, &missing);
-                self.miss(gone).await?;
+                self.miss(&list.table, &missing).await?;
                 self.settle(&list.table, living, read).await
             }
             Some(_) if missing.is_empty() => Ok(()),

@@ -9,33 +9,18 @@ use crate::state::notes::{self, Note};
 use crate::sync::Error;
 use crate::table::Table;
 
-/// What a run did not show of a table, among what it has read of it.
-pub(super) struct Gone<'a> {
-    table: &'a Table,
-    keys: Vec<Vec<String>>,
-}
-
-impl<'a> Gone<'a> {
-    /// Of a list that was read as a whole.
-    pub(super) fn of_list(table: &'a Table, keys: &[String]) -> Self {
-        Self {
-            table,
-            keys: keys.iter().map(|key| vec![key.clone()]).collect(),
-        }
-    }
-}
-
 impl Work<'_> {
-    /// Notes what is missing from a list.
-    pub(super) async fn miss(&self, gone: Gone<'_>) -> Result<(), Stop> {
+    /// Notes the keys that are missing from a list that was read as a whole.
+    pub(super) async fn miss(&self, table: &Table, gone: &[String]) -> Result<(), Stop> {
         let Store::Merge(run) = &self.store else {
             return Ok(());
         };
         let mut transaction = run.pool.begin().await?;
         let fenced = run.lease.token().fence(&mut transaction).await;
         fenced.map_err(Error::from)?;
+        let keys: Vec<Vec<String>> = gone.iter().map(|key| vec![key.clone()]).collect();
         let among = Among::Everything;
-        candidates::miss(&mut transaction, gone.table, run.run_id, among, &gone.keys).await?;
+        candidates::miss(&mut transaction, table, run.run_id, among, &keys).await?;
         Ok(transaction.commit().await?)
     }
 

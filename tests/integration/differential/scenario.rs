@@ -3,7 +3,7 @@
 use std::fmt;
 
 use zephr_sync::simulator::{
-    Behaviour, Business, Count, Faults, Options, Order, RetryAfter, Shape, Since,
+    Behaviour, Business, Count, Edits, Faults, Options, Order, RetryAfter, Shape, Since,
 };
 
 use super::chance::Chance;
@@ -25,6 +25,8 @@ pub struct Scenario {
     pub daemons: u32,
     /// Whether people without a registration date are read by page while somebody changes after each answer: what two passes are for.
     pub is_paged_under_drift: bool,
+    /// The server sends the same for each page, and somebody comes after each answer.
+    pub is_deaf: bool,
 }
 
 impl Scenario {
@@ -70,11 +72,21 @@ impl Scenario {
             ignore_pages: chance.percent(4),
             ..Behaviour::drawn(chance.next())
         };
-        let is_paged_under_drift = chance.percent(12);
+        let is_paged_under_drift = chance.percent(20);
         let (shape, behaviour, rpp) = if is_paged_under_drift {
             paged(shape, behaviour, chance)
         } else {
             (shape, behaviour, rpp)
+        };
+        let is_deaf = !is_paged_under_drift && chance.percent(5);
+        let behaviour = if is_deaf {
+            Behaviour {
+                ignore_pages: true,
+                ignore_filters: chance.percent(60),
+                ..behaviour
+            }
+        } else {
+            behaviour
         };
         let mut jobs = vec![Job::Users];
         jobs.extend(Job::ALL.into_iter().skip(1).filter(|_| chance.percent(40)));
@@ -103,6 +115,16 @@ impl Scenario {
             is_unbraked: chance.percent(50),
             daemons,
             is_paged_under_drift,
+            is_deaf,
+        }
+    }
+
+    /// What happens after each answer to the first load, and to most full scans of users after it: what is hardest for such a server.
+    pub fn drift(&self) -> Edits {
+        Edits {
+            updates: u32::from(self.is_paged_under_drift),
+            creations: u32::from(self.is_deaf),
+            ..Edits::NONE
         }
     }
 
