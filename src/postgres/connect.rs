@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
+use super::sockets;
 use crate::state::leases::LEASE;
 
 /// The pair of schemas that a tenant owns: `news` for analysts and `news_sync` for bookkeeping.
@@ -149,7 +150,7 @@ impl Database {
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options)).await
         {
-            Ok(connected) => connected,
+            Ok(connected) => connected.inspect(|_| sockets::send_at_once()),
             Err(_) => Err(sqlx::Error::PoolTimedOut),
         }
     }
@@ -167,6 +168,10 @@ impl Database {
         PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(CONNECT_TIMEOUT)
+            .after_connect(|_, _| {
+                sockets::send_at_once();
+                Box::pin(std::future::ready(Ok(())))
+            })
             .connect_lazy_with(self.options.clone())
     }
 

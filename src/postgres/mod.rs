@@ -4,3 +4,4 @@ pub mod connect;
 pub mod migrate;
 pub mod private;
 pub mod sessions;
+mod sockets;

@@ -467,13 +467,11 @@ impl<S: Source> PartReader<S> {
 
     fn overflow(&self, window: Window, page: &Page) -> Overflow {
         let known = self.known();
+        let registered = page.items.iter().filter_map(|item| item.registered_at);
+        let (dates, outside): (Vec<_>, Vec<_>) = registered.partition(|at| window.contains(*at));
         Overflow {
-            dates: page
-                .items
-                .iter()
-                .filter_map(|item| item.registered_at)
-                .filter(|at| window.contains(*at))
-                .collect(),
+            beside: outside.first().copied().filter(|_| dates.is_empty()),
+            dates,
             shown: page.items.iter().filter_map(Shown::of).collect(),
             count: page.envelope.count.filter(|_| known.signs.count_is_total()),
             full_page: known.signs.full_page(self.asking.rpp),

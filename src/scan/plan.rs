@@ -45,6 +45,9 @@ const LEAST_SPAN: TimeDelta = TimeDelta::days(1);
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 
+/// So far from a crowd beside it a window is cut: further than the second of overlap, and another one where the API counts the end in or rounds it.
+const BESIDE: TimeDelta = TimeDelta::seconds(2);
+
 /// How often what has no end may be too large. Each time all that registered until then is read; where as many register as are read this has no end, and who registered
 /// since the scan began is not what it is about: the next run reads them.
 const MOST_ENDS: u32 = 2;
@@ -54,6 +57,8 @@ const MOST_ENDS: u32 = 2;
 pub struct Overflow {
     /// The registrations on its page, in the order of the page.
     pub dates: Vec<DateTime<Utc>>,
+    /// Somebody on its page who registered just outside of the window, where nobody on it registered inside: the seconds of overlap hold enough to fill a page.
+    pub beside: Option<DateTime<Utc>>,
     /// Who is on its page, where that is known here.
     pub shown: Vec<Shown>,
     /// How many records the window holds, where that is known.
@@ -62,6 +67,21 @@ pub struct Overflow {
     pub full_page: u64,
     /// The API's clock when it answered: nobody registered later, or next to nobody.
     pub answered_at: Option<DateTime<Utc>>,
+}
+
+impl Overflow {
+    /// Where to cut a window off a crowd that is beside it.
+    fn cut_beside(&self, window: Window) -> Option<DateTime<Utc>> {
+        let at = self.beside?;
+        let before = window.until.filter(|until| at >= *until);
+        let after = window.from.filter(|from| at < *from);
+        let cut = match (before, after) {
+            (Some(until), _) => time::before(until, BESIDE),
+            (None, Some(from)) => time::after(from, BESIDE),
+            (None, None) => return None,
+        };
+        (window.cut([cut]).len() == 2).then_some(cut)
+    }
 }
 
 /// The windows still to be asked.
@@ -288,7 +308,10 @@ impl Plan {
     fn begin(&mut self, window: Window, overflow: &Overflow) {
         let page = &overflow.dates;
         let (Some(&first), Some(&last)) = (page.iter().min(), page.iter().max()) else {
-            return self.halve(window);
+            return match overflow.cut_beside(window) {
+                Some(at) => self.asks.extend(window.cut([at]).into_iter().rev()),
+                None => self.halve(window),
+            };
         };
         let pieces = window.cut([first, time::after(first, SECOND)]);
         if first == last {

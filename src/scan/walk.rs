@@ -51,9 +51,9 @@ pub enum Found {
 const WITHOUT_PROGRESS_EACH: u32 = 2;
 
 /// So many answers in a row, asked one at a time, may bring nothing that can be kept before a scan is given up: the server says each time that there is more than it
-/// sends. A window of half a century is a second after ten, on one side of a crowd: see `stretch::narrower`. Where it is known how many there can be, windows that are
-/// all too full are noticed sooner: see `check_growth`.
-const WITHOUT_PROGRESS_ALONE: u32 = 24;
+/// sends. Half a century that is halved again and again is a second after 31; mostly it takes ten, on one side of a crowd: see `stretch::narrower`. Where it is known how
+/// many there can be, windows that are all too full are noticed sooner: see `check_growth`.
+const WITHOUT_PROGRESS_ALONE: u32 = 34;
 
 /// A scan under way. Dropping it gives up what is in flight.
 #[derive(Debug)]

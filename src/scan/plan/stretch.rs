@@ -300,6 +300,7 @@ impl Stretch {
         // What does not cut it is no help.
         self.next = self
             .cut_shown(overflow, full, fill)
+            .or_else(|| overflow.cut_beside(window))
             .filter(|at| window.cut([*at]).len() == 2);
         overflow
             .count

@@ -50,6 +50,7 @@ fn run(people: &[i64], rpp: usize, pick: impl Fn(&mut Vec<i64>), count: bool) ->
         answer.truncate(rpp);
         let overflow = Overflow {
             dates: answer.into_iter().map(at).collect(),
+            beside: None,
             shown: Vec::new(),
             count: count.then_some(total as u64),
             full_page: rpp as u64,
@@ -238,6 +239,7 @@ fn a_scan_ends_though_as_many_register_as_are_read() {
                 seconds.truncate(10);
                 let overflow = Overflow {
                     dates: seconds.into_iter().map(at).collect(),
+                    beside: None,
                     shown: Vec::new(),
                     count: count.then_some(there.len() as u64),
                     full_page: 10,
@@ -315,6 +317,7 @@ fn the_beginning_of_time_is_reached_when_fewer_are_left_than_were_counted() {
         }
         let overflow = Overflow {
             dates: (0..100).map(|n| at(NOW - n * 60)).collect(),
+            beside: None,
             shown: Vec::new(),
             count: Some(3_000),
             full_page: 100,
@@ -322,4 +325,109 @@ fn the_beginning_of_time_is_reached_when_fewer_are_left_than_were_counted() {
         };
         plan.cut(window, &overflow);
     }
+}
+
+#[test]
+fn what_is_left_to_the_next_run_is_not_asked_for() {
+    let mut plan = Plan::without(&[]);
+    plan.cut_at(&[at(100), at(200), at(300)]);
+    plan.leave_out(at(250));
+    plan.leave_out(at(280));
+    let mut bounds = Vec::new();
+    while let Some(window) = plan.take(1) {
+        bounds.push((window.from, window.until));
+        plan.read(window, 0);
+    }
+    let expected = [
+        (None, Some(at(100))),
+        (Some(at(100)), Some(at(200))),
+        (Some(at(200)), Some(at(250))),
+    ];
+    assert_eq!(bounds, expected);
+    assert_eq!(
+        plan.left_out(),
+        Some(Window {
+            from: Some(at(250)),
+            until: None
+        })
+    );
+}
+
+#[test]
+fn a_window_that_is_always_too_large_is_a_second_after_a_dozen_answers() {
+    let (first, last) = (NOW - 50 * 365 * 86_400, NOW);
+    let done = [
+        Window {
+            from: None,
+            until: Some(at(first)),
+        },
+        Window {
+            from: Some(at(last)),
+            until: None,
+        },
+    ];
+    for (latest_first, count) in [
+        (false, None),
+        (true, None),
+        (false, Some(21)),
+        (true, Some(21)),
+    ] {
+        let mut plan = Plan::without(&done);
+        let mut asked = 0;
+        while let Some(window) = plan.take(1)
+            && window.can_be_cut()
+        {
+            asked += 1;
+            assert!(asked < 18, "it still asks for {window:?}");
+            // Twenty who are spread over all of it, and there are more.
+            let from = window.from.map_or(first, |from| from.timestamp());
+            let until = window.until.map_or(last, |until| until.timestamp());
+            let spread = (0..20).map(|n| at(from + (until - from) * n / 20));
+            let mut dates: Vec<_> = spread.collect();
+            if latest_first {
+                dates.reverse();
+            }
+            let overflow = Overflow {
+                dates,
+                count,
+                full_page: 20,
+                answered_at: Some(at(NOW)),
+                ..Overflow::default()
+            };
+            plan.cut(window, &overflow);
+        }
+        assert!(asked > 2);
+    }
+}
+
+#[test]
+fn a_window_is_cut_off_the_crowd_beside_it_at_once() {
+    // Fifty in one second; a page holds one of those who are in the window or in the second beside it, and of those the crowd comes first.
+    let crowd = 1_700_000_000;
+    let mut plan = Plan::without(&[]);
+    let (mut asked, mut in_crowd) = (0, 0);
+    while let Some(window) = plan.take(1) {
+        asked += 1;
+        assert!(asked < 16, "it still asks for {window:?}");
+        let (since, before) = window.asked();
+        let holds = since.is_none_or(|since| since <= at(crowd))
+            && before.is_none_or(|before| at(crowd) <= before);
+        if !holds {
+            plan.read(window, 0);
+        } else if window.can_be_cut() {
+            let inside = window.contains(at(crowd));
+            let overflow = Overflow {
+                dates: if inside { vec![at(crowd)] } else { Vec::new() },
+                beside: (!inside).then_some(at(crowd)),
+                full_page: 1,
+                answered_at: Some(at(NOW)),
+                ..Overflow::default()
+            };
+            plan.cut(window, &overflow);
+        } else {
+            in_crowd += i32::from(window.contains(at(crowd)));
+            plan.read_by_page(window);
+        }
+    }
+    assert_eq!(in_crowd, 1);
 }

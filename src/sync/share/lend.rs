@@ -170,6 +170,7 @@ impl<'a> Lending<'a> {
                 count,
                 answered_at,
             }) => Found::TooLarge(Overflow {
+                beside: None,
                 shown: Vec::new(),
                 dates,
                 count: count.map(i64::unsigned_abs),

@@ -1,0 +1,76 @@
+//! Options of the sockets to Postgres that sqlx 0.9.0 does not set.
+//!
+//! Without `TCP_NODELAY` the small write at the end of each COPY waits for the acknowledgement of the large one before it, which Linux delays by 40 ms: a load over TCP
+//! takes four times as long as over a Unix socket. sqlx sets it again in what follows 0.9.0 (its pull request 4336); with a release that has it, this file can go.
+//! sqlx opens its sockets itself and hands none out, so they are looked for among what this process has open.
+
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use rustix::net::sockopt;
+
+/// Where a system lists what a process has open: Linux, and others.
+const OPEN: [&str; 2] = ["/proc/self/fd", "/dev/fd"];
+
+/// A peer that is silent for so long is asked whether it is still there, then so often with so much time between, and then the session is over: sooner than a
+/// firewall forgets a session that is quiet (some after five minutes).
+const SILENT: Duration = Duration::from_secs(60);
+const BETWEEN: Duration = Duration::from_secs(15);
+const TIMES: u32 = 4;
+
+/// Has all TCP sockets of this process send what is written at once, and notice a peer that is gone. The other ones that a process has (to the API, and of the page) are
+/// served by this too.
+pub(super) fn send_at_once() {
+    for socket in open() {
+        // Only of TCP sockets can it be asked.
+        if matches!(sockopt::tcp_nodelay(&socket), Ok(false)) {
+            let set = sockopt::set_tcp_nodelay(&socket, true)
+                .and_then(|()| sockopt::set_socket_keepalive(&socket, true))
+                .and_then(|()| sockopt::set_tcp_keepidle(&socket, SILENT))
+                .and_then(|()| sockopt::set_tcp_keepintvl(&socket, BETWEEN))
+                .and_then(|()| sockopt::set_tcp_keepcnt(&socket, TIMES));
+            if let Err(error) = set {
+                tracing::debug!(%error, "a socket's options could not be set");
+            }
+        }
+    }
+}
+
+/// What this process has open, each a second time.
+fn open() -> Vec<OwnedFd> {
+    let listed = OPEN.iter().find_map(|place| std::fs::read_dir(place).ok());
+    let names = listed.into_iter().flatten().flatten();
+    names
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok())
+        .filter_map(again)
+        .collect()
+}
+
+#[expect(
+    unsafe_code,
+    reason = "the standard library has no safe way from a number to a descriptor"
+)]
+fn again(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: the number is used for one call, which copies the descriptor. Another thread may have closed it since it was listed: then the call fails, or copies
+    // another descriptor of this process, which is as good.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    borrowed.try_clone_to_owned().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_of_this_process_sends_at_once_and_notices_who_is_gone() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = listener.local_addr().expect("an address");
+        let stream = TcpStream::connect(at).await.expect("a connection");
+        assert!(!stream.nodelay().expect("an option"));
+        send_at_once();
+        assert!(stream.nodelay().expect("an option"));
+        assert!(sockopt::socket_keepalive(&stream).expect("an option"));
+    }
+}
