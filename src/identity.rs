@@ -92,6 +92,16 @@ pub enum Refusal {
         /// How many users of the mirror were asked for.
         asked: usize,
     },
+    /// Another place, which shows other people and no single users.
+    #[error(
+        "this mirror holds the tenant {held}, and the settings name {named}, which shows users whom the mirror does not know and does not tell whether those of the mirror exist there"
+    )]
+    Untold {
+        /// The tenant that the mirror holds.
+        held: Address,
+        /// The one that the settings name.
+        named: Address,
+    },
 }
 
 impl Refusal {
@@ -129,6 +139,8 @@ pub enum Evidence {
     Same,
     /// None of so many of the mirror is there, and others are.
     Strangers(usize),
+    /// It shows users, none of whom the mirror knows, and does not tell whether those of the mirror are there.
+    Untold,
     /// Nothing that says the one or the other: a mirror without users, a tenant that shows none, or keys that may not see them.
     Unknown,
 }
@@ -198,9 +210,14 @@ pub async fn check(
             asked,
         }
         .into()),
+        (Evidence::Untold, Some(held)) if *held != named => Err(Refusal::Untold {
+            held: held.clone(),
+            named,
+        }
+        .into()),
         // It is asked again next time.
-        (Evidence::Unknown, Some(_)) => Ok(()),
-        (Evidence::Same, _) | (Evidence::Unknown, None) => {
+        (Evidence::Unknown | Evidence::Untold, Some(_)) => Ok(()),
+        (Evidence::Same, _) | (Evidence::Unknown | Evidence::Untold, None) => {
             if access == Access::Write {
                 tenant::note(&mut *connection, &named.text).await?;
                 tenant::know(connection, &named.text, &key).await?;
@@ -248,10 +265,12 @@ pub async fn ask(connection: &mut PgConnection, reader: &Reader) -> Result<Evide
             Err(_) => {}
         }
     }
-    Ok(if asked == drawn.len() && !ids.is_empty() {
+    Ok(if ids.is_empty() {
+        Evidence::Unknown
+    } else if asked == drawn.len() {
         Evidence::Strangers(asked)
     } else {
-        Evidence::Unknown
+        Evidence::Untold
     })
 }
 

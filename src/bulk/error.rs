@@ -139,6 +139,7 @@ impl Error {
             Self::Mirror(
                 sync::Error::NothingToConfirm { .. }
                 | sync::Error::Table(_)
+                | sync::Error::Dropped(_)
                 | sync::Error::Taken
                 | sync::Error::Key(_)
                 | sync::Error::Tenant(_),

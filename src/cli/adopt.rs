@@ -86,7 +86,7 @@ async fn adopt(
         evidence: match evidence {
             Evidence::Same => "same",
             Evidence::Strangers(_) => "strangers",
-            Evidence::Unknown => "unknown",
+            Evidence::Unknown | Evidence::Untold => "unknown",
         },
     })
 }

@@ -137,6 +137,7 @@ impl From<sync::Error> for Failure {
             | sync::Error::Database(_)
             | sync::Error::Table(_)
             | sync::Error::Taken
+            | sync::Error::Dropped(_)
             | sync::Error::Stopped => Exit::Failed,
         };
         Self {

@@ -1,6 +1,8 @@
 //! A scan under way: asks for windows, several at once, cuts those that were too large, looks for people in no window, and keeps count of what the verdict
 //! rests on. Windows can be lent to others who read them: what they found is taken in as if it had been read here.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -48,7 +50,7 @@ pub enum Found {
 
 /// So many answers in a row for each that may be asked at once may bring nothing that can be kept, then one is asked at a time: whatever makes windows too large is
 /// then narrowed down in one place instead of in all.
-const WITHOUT_PROGRESS_EACH: u32 = 2;
+const WITHOUT_PROGRESS_EACH: u32 = 1;
 
 /// So many answers in a row, asked one at a time, may bring nothing that can be kept before a scan is given up: the server says each time that there is more than it
 /// sends. Half a century that is halved again and again is a second after 31; mostly it takes ten, on one side of a crowd: see `stretch::narrower`. Where it is known how
@@ -71,6 +73,8 @@ pub struct Walk<S: Source> {
     without_progress: u32,
     /// Those of them that were the only one asked for.
     alone: u32,
+    /// Windows of the plan that were too large, by where they begin. Each costs an answer, and there are as many as were planned.
+    planned_too_large: BTreeMap<Option<DateTime<Utc>>, Window>,
     /// Windows that were too large, none inside another, with how many records each holds at least.
     too_large: Vec<(Window, u64)>,
     explained: Explained,
@@ -123,6 +127,7 @@ impl<S: Source> Walk<S> {
             people_by_page: 0,
             without_progress: 0,
             alone: 0,
+            planned_too_large: BTreeMap::new(),
             too_large: Vec::new(),
             explained: Explained::default(),
             in_flight: in_flight.max(1),
@@ -389,8 +394,18 @@ impl<S: Source> Walk<S> {
         self.explained.add(overflow.shown.iter().copied());
         self.too_large.push((window, overflow.dates.len() as u64));
         self.plan.cut(window, overflow);
-        self.brought_nothing();
+        if self.is_piece(window) {
+            self.brought_nothing();
+        } else {
+            self.planned_too_large.insert(window.from, window);
+        }
         self.check_growth(None);
+    }
+
+    /// Whether a window is a piece of one that was too large.
+    fn is_piece(&self, window: Window) -> bool {
+        let before = self.planned_too_large.range(..=window.from).next_back();
+        before.is_some_and(|(_, larger)| larger.holds(window))
     }
 
     /// What holds this window was cut, so what is known of it is known of its pieces.
@@ -406,7 +421,7 @@ impl<S: Source> Walk<S> {
         }
     }
 
-    /// Counts an answer that brought nothing that could be kept, and ends the scan after too many.
+    /// Counts an answer that brought nothing that could be kept, where another one for the same time had not either, and ends the scan after too many.
     fn brought_nothing(&mut self) {
         if self.is_stuck() && self.asked.is_empty() && self.lent.is_empty() {
             self.alone += 1;

@@ -222,6 +222,33 @@ pub async fn any_rows(connection: &mut PgConnection) -> Result<bool, sqlx::Error
     Ok(!with_rows(connection, &there).await?.is_empty())
 }
 
+/// Gives the living rows of a table this hash, if it has hashes.
+///
+/// # Errors
+/// As sqlx.
+pub async fn take_hashes(
+    connection: &mut PgConnection,
+    table: &str,
+    hash: &[u8],
+) -> Result<(), sqlx::Error> {
+    let is_hashed = sqlx::query_scalar!(
+        r#"select count(*) = 2 as "is_hashed!" from pg_attribute
+           where attrelid = to_regclass(quote_ident($1)) and attname in ('_zephr_hash', '_zephr_deleted_at') and not attisdropped"#,
+        table,
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if is_hashed {
+        let name = quoted(table);
+        let sql = format!("update {name} set _zephr_hash = $1 where _zephr_deleted_at is null");
+        sqlx::query(AssertSqlSafe(sql))
+            .bind(hash)
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
+}
+
 /// Renews the mark on both sides, where they belong together. Last in a transaction: others wait for it.
 ///
 /// # Errors

@@ -259,6 +259,25 @@ pub async fn status_before(
     .await
 }
 
+/// How many rows the runs of a job took in that a brake stopped since its last full run that succeeded: nobody has said yet that they may be there.
+///
+/// # Errors
+/// As sqlx.
+pub async fn inserted_by_braked(
+    executor: impl PgExecutor<'_>,
+    job: &str,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(b.rows_inserted), 0)::bigint as "inserted!" from runs b
+           where b.job = $1 and b.status = 'braked' and not exists (
+               select from runs s where s.job = $1 and s.mode = 'full' and s.status = 'succeeded' and s.started_at > b.started_at
+           )"#,
+        job,
+    )
+    .fetch_one(executor)
+    .await
+}
+
 /// Adds to a run's counters, in the transaction that did what they count.
 ///
 /// # Errors

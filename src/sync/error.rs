@@ -33,6 +33,9 @@ pub enum Error {
     /// The table of a list is not what its job file says.
     #[error("the table cannot be used")]
     Table(#[from] define::Error),
+    /// A table of the mirror is not there any more.
+    #[error("the table {0} of the mirror was dropped")]
+    Dropped(String),
     /// The key of the hashes.
     #[error(transparent)]
     Key(KeyError),
@@ -105,6 +108,7 @@ impl Error {
             Self::Table(define::Error::Different { table, .. }) => format!(
                 "Give the job another table name, or drop the old one: drop table {table}. The next run fills it again."
             ),
+            Self::Dropped(_) => "Single tables are not made again. Restore it from a backup (`pg_restore --table`); or drop both schemas, the one with `_sync` too, and run the command again: everything is read anew.".into(),
             Self::NothingToConfirm { .. } => "`zephr-sync runs` lists the latest runs; a braked one names the command that lets it through.".into(),
             Self::Key(error) => error.remedy(),
             Self::Tenant(_) => identity::Refusal::REMEDY.into(),

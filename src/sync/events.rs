@@ -19,7 +19,7 @@ use crate::record::Resource;
 use crate::scan::part::Asking;
 use crate::scan::verdict::Verdict;
 use crate::state::leases::{self, Holder};
-use crate::state::runs::{Counts, Ending};
+use crate::state::runs::{self, Counts, Ending};
 use crate::state::{checkpoints, erasures};
 use crate::telemetry::field;
 use crate::zephr::read::Events;
@@ -121,7 +121,11 @@ async fn known(pool: &PgPool, job: &str) -> Result<i64, Error> {
     if !checkpoints::is_known(pool, job).await? {
         return Ok(0);
     }
-    Ok(events::about(&mut *pool.acquire().await?).await?)
+    let mut connection = pool.acquire().await?;
+    let there = events::about(&mut connection).await?;
+    // What a braked run took in is no more expected for that.
+    let unexpected = runs::inserted_by_braked(&mut *connection, job).await?;
+    Ok((there - unexpected).max(1))
 }
 
 impl Run<'_> {
@@ -176,7 +180,16 @@ impl Run<'_> {
             Reached::End => {}
             Reached::Limit => return Ok((Ending::Succeeded, Outcome::default())),
             Reached::Interruption => return Ok(interrupted()),
-            Reached::TooManyRejects => return Ok(too_many_rejects(env.brakes.max_rejects)),
+            Reached::TooManyRejects => {
+                return Ok(too_many_rejects(env.brakes.max_rejects, Moves::Nothing));
+            }
+            Reached::RejectsAtEnd => {
+                let moves = match scope {
+                    Scope::Full { .. } => Moves::Abandoned,
+                    Scope::Incremental { .. } | Scope::Sample { .. } => Moves::Nothing,
+                };
+                return Ok(too_many_rejects(env.brakes.max_rejects, moves));
+            }
         }
         env.progress.enter(Phase::ScanRead);
         let (mut verdict, reason) = scan.walk.verdict();

@@ -291,7 +291,7 @@ pub(super) fn unfinished(parts: Parts, reason: String, moves: Moves) -> (Ending,
             format!(
                 "more than {allowed} records came where {known} were known: the run was stopped before the mirror fills with what may not be there"
             ),
-            "If the tenant really grew so much, raise max_growth_fraction (ZEPHR_SYNC_MAX_GROWTH_FRACTION=10 for one run) and run the command again. If not, ask Zephr's support why the export shows more.".to_owned(),
+            growth_remedy(),
         ),
         Some(GivenUp::NoProgress(_) | GivenUp::Contradicted) | None => (
             Ending::Failed,
@@ -307,6 +307,11 @@ pub(super) fn unfinished(parts: Parts, reason: String, moves: Moves) -> (Ending,
     (ending, outcome)
 }
 
+/// What to do where more came than can be expected.
+pub(super) fn growth_remedy() -> String {
+    "If the tenant really grew so much, raise max_growth_fraction (ZEPHR_SYNC_MAX_GROWTH_FRACTION=10 for one run) and run the command again. If not, ask Zephr's support why the export shows more.".to_owned()
+}
+
 pub(super) fn interrupted() -> (Ending, Outcome) {
     let outcome = Outcome {
         failure: Some((
@@ -318,11 +323,13 @@ pub(super) fn interrupted() -> (Ending, Outcome) {
     (Ending::Interrupted, outcome)
 }
 
-pub(super) fn too_many_rejects(allowed: u64) -> (Ending, Outcome) {
+/// How a run ends that rejected more than it may. `moves` says whether the next one has anything to go on with.
+pub(super) fn too_many_rejects(allowed: u64, moves: Moves) -> (Ending, Outcome) {
     let outcome = Outcome {
+        moves,
         failure: Some((
             format!("more than {allowed} records could not be stored: the run was stopped"),
-            "`zephr-sync rejects list` says why each could not. If that is as it should be, raise max_rejects and run the command again: it continues where this run stopped.".into(),
+            "`zephr-sync rejects list` says why each could not. If that is as it should be, raise max_rejects and run the command again: what is stored is not stored again.".into(),
         )),
         ..Outcome::default()
     };

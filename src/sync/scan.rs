@@ -72,6 +72,8 @@ pub(super) enum Reached {
     End,
     Limit,
     TooManyRejects,
+    /// So many were rejected, and nothing is left to be read: there is nothing to go on with.
+    RejectsAtEnd,
     Interruption,
 }
 
@@ -101,6 +103,13 @@ impl Checkpoint<'_> {
     }
 }
 
+/// How many of those whom the mirror knows a window should hold, for pages of this size. The first of the next window is in the second of overlap, and a page that is
+/// just full is taken for one that has more behind it.
+fn per_window(page: u64) -> i64 {
+    let filled = (page as f64 * FILL_KNOWN) as i64;
+    filled.min(page.saturating_sub(2) as i64).max(1)
+}
+
 /// A scan under way.
 pub(super) struct Scan<'a, S: Source<Error = zephr::Error>> {
     env: &'a Environment,
@@ -109,6 +118,8 @@ pub(super) struct Scan<'a, S: Source<Error = zephr::Error>> {
     destination: Destination,
     lending: Option<Lending<'a>>,
     pace: Pace,
+    /// How many records the windows hold that the mirror cut, where it cut any, and where to ask for smaller ones.
+    planned: Option<(i64, PgPool)>,
 }
 
 impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
@@ -144,6 +155,7 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
             destination,
             lending: None,
             pace: Pace::new(env.max_in_flight),
+            planned: None,
         })
     }
 
@@ -154,11 +166,32 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
 
     /// The mirror knows how registrations are spread, and so about how many there are.
     pub(super) async fn cut_by_mirror(&mut self, pool: &PgPool) -> Result<(), Error> {
-        let rows = ((self.env.rpp as f64 * FILL_KNOWN) as i64).max(1);
+        let rows = per_window(self.env.rpp);
+        self.cut_into(rows, pool.clone()).await
+    }
+
+    async fn cut_into(&mut self, rows: i64, pool: PgPool) -> Result<(), Error> {
         let cuts = compare::quantiles(&mut *pool.acquire().await?, rows).await?;
         self.walk.cut_at(&cuts);
         self.env.progress.expect(cuts.len() as i64 * rows);
+        self.planned = Some((rows, pool));
         Ok(())
+    }
+
+    /// A server that sends less at a time than it is asked for shows that with its first full page: what is planned is cut smaller, or each of it would be asked twice.
+    async fn cut_smaller(&mut self) -> Result<(), Error> {
+        let fits = per_window(self.walk.reader().full_page());
+        match self.planned.take() {
+            Some((rows, pool)) if fits < rows => {
+                // Where the old cuts are, new ones are too.
+                let pieces = rows.div_euclid(fits) + i64::from(rows % fits > 0);
+                self.cut_into((rows / pieces).max(1), pool).await
+            }
+            planned => {
+                self.planned = planned;
+                Ok(())
+            }
+        }
     }
 
     /// Reads what is left and waits until it is written.
@@ -177,8 +210,15 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
             (Err(Stopped::Closed), Ok(())) | (Ok(_), Err(_)) | (Err(_), Err(_)) => {
                 Err(writers.take_error().unwrap_or(Error::Stopped))
             }
+            // Only now is it known how many of the last pages could not be stored.
+            (Ok(Reached::End), Ok(())) if self.rejects_too_many() => Ok(Reached::RejectsAtEnd),
             (Ok(reached), Ok(())) => Ok(reached),
         }
+    }
+
+    fn rejects_too_many(&self) -> bool {
+        let rejected = self.env.progress.counts().rejected;
+        rejected.unsigned_abs() > self.env.brakes.max_rejects
     }
 
     async fn fetch(
@@ -234,7 +274,7 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
                                 in_flight: self.env.reader.governor().in_flight,
                             });
                         }
-                        Step::Learned => {}
+                        Step::Learned => self.cut_smaller().await.map_err(Stopped::Source)?,
                     }
                 }
                 // Nothing is lent before the checkpoint is begun: windows are committed under it.
@@ -262,10 +302,10 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
     }
 
     fn stops_here(&self) -> Option<Reached> {
-        let counts = self.env.progress.counts();
-        if counts.rejected.unsigned_abs() > self.env.brakes.max_rejects {
+        if self.rejects_too_many() {
             return Some(Reached::TooManyRejects);
         }
+        let counts = self.env.progress.counts();
         match self.scope {
             Scope::Full { .. } | Scope::Incremental { .. } => None,
             Scope::Sample { limit } => {
@@ -350,6 +390,7 @@ pub(super) async fn strike_seen(
         destination: Destination::Strike(pool.clone(), scan_id),
         lending: None,
         pace: Pace::new(env.max_in_flight),
+        planned: None,
     };
     let reached = scan.read(None).await?;
     Ok((reached, scan.walk.verdict().0))

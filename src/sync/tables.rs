@@ -15,7 +15,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::progress::Phase;
-use super::run::{Moves, Outcome, Run, interrupted, judged, too_many_rejects};
+use super::run::{Moves, Outcome, Run, growth_remedy, interrupted, judged, too_many_rejects};
 use super::scope::Scope;
 use super::{
     Ended, Environment, Error, Extent, PAGES_ALLOWED, holder_name, privacy, reading, trust, unfit,
@@ -107,6 +107,8 @@ struct Plan {
     resumed: bool,
     /// Whether a run of this job has come to its end before, so that what is known is all there was.
     is_known: bool,
+    /// Rows that braked runs took in.
+    unexpected: i64,
 }
 
 /// How much a run reads.
@@ -135,6 +137,7 @@ impl Plan {
             scan_id: Uuid::now_v7(),
             resumed: false,
             is_known: checkpoints::is_known(pool, &job.name).await?,
+            unexpected: runs::inserted_by_braked(pool, &job.name).await?,
         };
         // Where all is budgeted, everything is read only when somebody asks for it.
         let only_asked = job.steps.iter().any(|step| match step {
@@ -307,8 +310,12 @@ impl Work<'_> {
 
     /// How many rows can be expected where so many are known; none on a first load.
     fn growth(&self, known: i64) -> Option<Growth> {
-        let known = if self.plan.is_known { known } else { 0 };
-        self.env.brakes.growth(known, self.env.rpp)
+        if !self.plan.is_known || known == 0 {
+            return None;
+        }
+        // What a braked run took in is no more expected for that.
+        let expected = (known - self.plan.unexpected).max(1);
+        self.env.brakes.growth(expected, self.env.rpp)
     }
 
     /// How many rows can be expected below one parent of which so many are known; none on a first load. What was read of more is kept, and counts as known next time.
@@ -399,7 +406,12 @@ impl Run<'_> {
         let read = work.all().await?;
         match read.stopped {
             Some(Halt::Interruption) => return Ok(interrupted()),
-            Some(Halt::TooManyRejects) => return Ok(too_many_rejects(self.env.brakes.max_rejects)),
+            Some(Halt::TooManyRejects) => {
+                return Ok(too_many_rejects(
+                    self.env.brakes.max_rejects,
+                    Moves::Nothing,
+                ));
+            }
             Some(Halt::Limit) => return Ok((Ending::Succeeded, Outcome::default())),
             None => {}
         }
@@ -432,6 +444,11 @@ impl Run<'_> {
             outcome.failure = Some((error, remedy));
             outcome.moves = begins_anew(plan);
             return Ok((Ending::Failed, outcome));
+        }
+        if read.grown {
+            outcome.failure = Some((incomplete, growth_remedy()));
+            outcome.moves = begins_anew(plan);
+            return Ok((Ending::Braked, outcome));
         }
         if verdict == Verdict::Incomplete {
             outcome.failure = Some((

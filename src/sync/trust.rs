@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 use super::{Environment, Error};
 use crate::job::Job;
 use crate::load::erase;
-use crate::record::Resource;
+use crate::record::{HASH_BYTES, Resource};
 use crate::resource::Step;
 use crate::state::marks::{self, Sign};
 use crate::state::{checkpoints, erasures, traces, visits};
@@ -81,6 +81,14 @@ pub(super) async fn settle(
     }
     let why = said(&signs);
     let is_own = |sign: &Sign| sign.table().is_some_and(|table| own.contains(&table));
+    if let Some(Sign::Gone(table)) = signs
+        .iter()
+        .find(|sign| matches!(sign, Sign::Gone(_)) && !is_own(sign))
+    {
+        // Settled as anything else, nobody would ask for it again.
+        return Err(Error::Dropped(table.clone()));
+    }
+    compare_anew(&mut transaction, &signs).await?;
     if signs.iter().all(is_own) {
         checkpoints::distrust(&mut *transaction, Some(&job.name), &why).await?;
         visits::forget_tables(&mut *transaction, Some(&own)).await?;
@@ -96,6 +104,33 @@ pub(super) async fn settle(
         { field::NOTE } = why,
         "the mirror is not as the last run left it: everything is read again"
     );
+    Ok(())
+}
+
+/// What hangs on a user, and is written with the user.
+const OF_USERS: [&str; 3] = ["users", "user_foreign_keys", "user_grants"];
+
+/// No hash of a record.
+const NO_HASH: [u8; HASH_BYTES] = [0; HASH_BYTES];
+
+/// Rows whose hash is that of the record that comes are not looked at. So where a table is another one, or what hangs on a row is gone, the hashes are taken away: each
+/// row is compared with its record, and completed. Who is the same gets no version for that.
+async fn compare_anew(
+    connection: &mut PgConnection,
+    signs: &BTreeSet<Sign>,
+) -> Result<(), sqlx::Error> {
+    let tables = signs.iter().filter_map(|sign| match sign {
+        Sign::Truncated(table) | Sign::Replaced(table) | Sign::Emptied(table)
+            if OF_USERS.contains(&table.as_str()) =>
+        {
+            Some("users")
+        }
+        Sign::Replaced(table) => Some(table.as_str()),
+        Sign::Truncated(_) | Sign::Emptied(_) | Sign::Gone(_) | Sign::Restored => None,
+    });
+    for table in tables.collect::<BTreeSet<_>>() {
+        marks::take_hashes(connection, table, &NO_HASH).await?;
+    }
     Ok(())
 }
 

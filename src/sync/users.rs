@@ -105,7 +105,11 @@ async fn known(pool: &PgPool, job: &str) -> Result<i64, Error> {
     if !checkpoints::is_known(pool, job).await? {
         return Ok(0);
     }
-    Ok(compare::about_living(&mut *pool.acquire().await?).await?)
+    let mut connection = pool.acquire().await?;
+    let there = compare::about_living(&mut connection).await?;
+    // What a braked run took in is no more expected for that.
+    let unexpected = runs::inserted_by_braked(&mut *connection, job).await?;
+    Ok((there - unexpected).max(1))
 }
 
 impl Run<'_> {
@@ -221,7 +225,16 @@ impl Run<'_> {
             Reached::End => {}
             Reached::Limit => return Ok((Ending::Succeeded, Outcome::default())),
             Reached::Interruption => return Ok(interrupted()),
-            Reached::TooManyRejects => return Ok(too_many_rejects(env.brakes.max_rejects)),
+            Reached::TooManyRejects => {
+                return Ok(too_many_rejects(env.brakes.max_rejects, Moves::Nothing));
+            }
+            Reached::RejectsAtEnd => {
+                let moves = match scope {
+                    Scope::Full { .. } => Moves::Abandoned,
+                    Scope::Incremental { .. } | Scope::Sample { .. } => Moves::Nothing,
+                };
+                return Ok(too_many_rejects(env.brakes.max_rejects, moves));
+            }
         }
         env.progress.enter(Phase::ScanRead);
         let (verdict, reason) = scan.walk.verdict();
@@ -355,8 +368,12 @@ impl Run<'_> {
         Ok(match settled {
             Settled::Done { alive: 0 } => (Ending::Succeeded, judged(verdict, reason)),
             Settled::Done { alive } => {
+                // Whom it did not show, others may be like who are not known.
                 let words = format!("{reason}; {alive} whom it did not show exist by id, and stay");
-                (Ending::Succeeded, judged(verdict, words))
+                (
+                    Ending::Succeeded,
+                    judged(verdict.max(Verdict::Agreed), words),
+                )
             }
             Settled::Interrupted => interrupted(),
             Settled::TooMany { missing, allowed } => (
@@ -398,7 +415,11 @@ impl Run<'_> {
         match scan::strike_seen(self.env, scan_id, since, learned, self.pool).await? {
             (Reached::End, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {}
             (
-                Reached::Limit | Reached::TooManyRejects | Reached::Interruption | Reached::End,
+                Reached::Limit
+                | Reached::TooManyRejects
+                | Reached::RejectsAtEnd
+                | Reached::Interruption
+                | Reached::End,
                 _,
             ) => return Ok(None),
         }

@@ -413,13 +413,6 @@ impl Trial {
             return vec![format!("left no record: {:?}", took.ended)];
         };
         let mut wrong = Vec::new();
-        eprintln!(
-            "MEASURE {habit:?} {drift:?} {} of {} honest, {:?} {}",
-            took.cost.of_path,
-            honest.of_path,
-            run["verdict"].as_str(),
-            run["verdict_reason"].as_str().unwrap_or("")
-        );
         for (asked, allowed, what) in [
             (
                 took.cost.of_path,

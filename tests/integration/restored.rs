@@ -176,6 +176,50 @@ async fn a_table_that_is_not_what_the_last_run_left_is_read_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_hangs_on_users_comes_back_and_nobody_gets_a_version_for_it() {
+    let (simulator, mirror, program) = mirrored().await;
+    let living = "select count(*) from user_foreign_keys where _zephr_deleted_at is null";
+    let keys: i64 = mirror.value(living).await;
+    assert!(keys > 50, "{keys}");
+    for (done, why) in [
+        (
+            "truncate user_foreign_keys",
+            "the table user_foreign_keys was truncated",
+        ),
+        (
+            "delete from user_foreign_keys",
+            "the table user_foreign_keys had rows and is empty",
+        ),
+        (
+            "alter table user_foreign_keys rename to old; create table user_foreign_keys (like old including all);
+             insert into user_foreign_keys select * from old limit 30; update user_foreign_keys set key = 'stale'; drop table old",
+            "the table user_foreign_keys is another one",
+        ),
+    ] {
+        mirror.execute(done).await;
+        let run = users(&program).await;
+        expect_anew(&run, why);
+        assert_eq!(run["rows_updated"], 0, "{run:#}");
+        assert_eq!(mirror.value::<i64>(living).await, keys, "{done}");
+        expect_usual(&users(&program).await);
+    }
+    let versions: i64 = mirror.value("select count(*) from users_history").await;
+    assert_eq!(versions, 0);
+    truth::expect_equal(&simulator.tenant(), &mirror).await;
+
+    mirror.execute("drop table user_foreign_keys").await;
+    for _ in 0..2 {
+        let refused = program.run(&["sync", "users"]).await.expect(1);
+        let said = &refused.stderr;
+        assert!(
+            said.contains("the table user_foreign_keys of the mirror was dropped")
+                && said.contains("backup"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_only_rewritten_is_believed() {
     let (_simulator, mirror, program) = mirrored().await;
     mirror.execute("vacuum full users").await;

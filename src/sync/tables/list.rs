@@ -377,6 +377,13 @@ impl Work<'_> {
         }
         // Everything is decided before the first row is marked.
         let gone = self.without_detail(path, missing).await?;
+        let alive = candidates - gone.len() as i64;
+        if alive > 0 {
+            read.judged.push((
+                Verdict::Agreed,
+                format!("{name}: {alive} that the list did not show exist by id, and stay"),
+            ));
+        }
         Ok(store::tombstone(run, &list.table, &gone).await?)
     }
 
