@@ -96,10 +96,10 @@ async fn expect_true(seeds: Range<u64>, together: usize) {
 // Several tests, so that they run side by side and none for long.
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_are_true_in_scenarios_0_to_3_or_those_asked_for() {
+async fn claims_are_true_in_scenarios_0_to_9_or_those_asked_for() {
     match asked_for() {
         Some(seeds) => expect_true(seeds, TOGETHER).await,
-        None => expect_true(0..4, 1).await,
+        None => expect_true(0..10, 1).await,
     }
 }
 
@@ -110,18 +110,18 @@ async fn unless_others_are_asked_for(seeds: Range<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_are_true_in_scenarios_10_to_13() {
-    unless_others_are_asked_for(10..14).await;
+async fn claims_are_true_in_scenarios_10_to_19() {
+    unless_others_are_asked_for(10..20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_are_true_in_scenarios_20_to_23() {
-    unless_others_are_asked_for(20..24).await;
+async fn claims_are_true_in_scenarios_20_to_29() {
+    unless_others_are_asked_for(20..30).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_are_true_in_scenarios_30_to_33() {
-    unless_others_are_asked_for(30..34).await;
+async fn claims_are_true_in_scenarios_30_to_39() {
+    unless_others_are_asked_for(30..40).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
