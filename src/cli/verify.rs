@@ -198,7 +198,7 @@ async fn watched<T>(
 fn shown(job: &Job, verified: Verified) -> Shown {
     let remedy = (!verified.agrees()).then(|| {
         format!(
-            "Run `zephr-sync sync {0} --full`, then `zephr-sync verify {0}` again.",
+            "Run `zephr-sync sync {0} --full`, then `zephr-sync verify {0}` again. A run compares hashes: what still differs was changed in Postgres, and is written anew by a full run after its _zephr_hash was set to ''.",
             job.name
         )
     });

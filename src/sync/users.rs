@@ -146,7 +146,8 @@ impl Run<'_> {
         self.begin(runs::Mode::Full, Some(scan_id)).await?;
         let settle = async {
             let settled = self.deletions(scan_id).ask_for_each(missing).await?;
-            let reason = format!("the deletions that run {braked} held back were confirmed");
+            let reason =
+                format!("about the deletions that run {braked} held back: each is asked for by id");
             self.settled(settled, Verdict::Proven, reason).await
         };
         let worked = self.watched(settle).await.map(|(ending, mut outcome)| {

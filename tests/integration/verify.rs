@@ -212,7 +212,8 @@ async fn a_tampered_cell_is_named_by_user_and_field() {
         assert!(said.contains(&line), "{line} is not in\n{said}");
     }
     assert!(
-        said.contains("Run `zephr-sync sync users --full`, then `zephr-sync verify users` again."),
+        said.contains("Run `zephr-sync sync users --full`, then `zephr-sync verify users` again.")
+            && said.contains("_zephr_hash"),
         "{said}"
     );
 }

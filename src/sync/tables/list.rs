@@ -467,7 +467,7 @@ fn judged(list: &List, pass: &Pass, judgement: Judgement, living: i64) -> Option
         Judgement::Stale => Some((
             Verdict::Incomplete,
             format!(
-                "{name}: GET {path} does not go by the page number, and shows something else each time"
+                "{name}: GET {path} does not go by the page number: pages show again what others had shown"
             ),
         )),
         Judgement::Grown(growth) => Some((
