@@ -5,6 +5,7 @@
 //! sqlx opens its sockets itself and hands none out, so they are looked for among what this process has open.
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::net::sockopt;
@@ -36,14 +37,23 @@ pub(super) fn send_at_once() {
     }
 }
 
-/// What this process has open, each a second time.
+/// The sockets that this process has open, each a second time.
 fn open() -> Vec<OwnedFd> {
     let listed = OPEN.iter().find_map(|place| std::fs::read_dir(place).ok());
-    let names = listed.into_iter().flatten().flatten();
-    names
+    let entries = listed.into_iter().flatten().flatten();
+    entries
+        .filter(|entry| may_be_socket(&entry.path()))
         .filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok())
         .filter_map(again)
         .collect()
+}
+
+/// Files are left alone where the system tells them apart: a second descriptor would keep a lock on one for as long as it is there.
+fn may_be_socket(entry: &Path) -> bool {
+    match std::fs::read_link(entry) {
+        Ok(target) => target.to_string_lossy().starts_with("socket:"),
+        Err(_) => true,
+    }
 }
 
 #[expect(
