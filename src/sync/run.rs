@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::progress::Phase;
+use super::scope::Scope;
 use super::{Cause, Ended, Environment, Error, Extent, RECORD_TIMEOUT, trust};
 use crate::record::{Resource, Unfit};
 use crate::scan::verdict::{GivenUp, Growth, Parts, Verdict};
@@ -321,6 +322,14 @@ pub(super) fn interrupted() -> (Ending, Outcome) {
         ..Outcome::default()
     };
     (Ending::Interrupted, outcome)
+}
+
+/// What follows where a scan came to its end without being complete.
+pub(super) fn nothing_left(scope: Scope) -> Moves {
+    match scope {
+        Scope::Full { .. } => Moves::Abandoned,
+        Scope::Incremental { .. } | Scope::Sample { .. } => Moves::Nothing,
+    }
 }
 
 /// How a run ends that rejected more than it may. `moves` says whether the next one has anything to go on with.

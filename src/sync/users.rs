@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::deletions::{Deletions, Settled};
 use super::progress::Phase;
-use super::run::{self, Moves, Outcome, Run, interrupted, judged, too_many_rejects, unfinished};
+use super::run::{
+    self, Moves, Outcome, Run, interrupted, judged, nothing_left, too_many_rejects, unfinished,
+};
 use super::scan::{self, Checkpoint, Committed, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::share::Lending;
@@ -230,11 +232,10 @@ impl Run<'_> {
                 return Ok(too_many_rejects(env.brakes.max_rejects, Moves::Nothing));
             }
             Reached::RejectsAtEnd => {
-                let moves = match scope {
-                    Scope::Full { .. } => Moves::Abandoned,
-                    Scope::Incremental { .. } | Scope::Sample { .. } => Moves::Nothing,
-                };
-                return Ok(too_many_rejects(env.brakes.max_rejects, moves));
+                return Ok(too_many_rejects(
+                    env.brakes.max_rejects,
+                    nothing_left(scope),
+                ));
             }
         }
         env.progress.enter(Phase::ScanRead);
