@@ -373,8 +373,12 @@ impl Keeper {
                 tracing::error!({ field::TENANT } = tenant.name, { field::ERROR } = %error.chain(), { field::NOTE } = error.remedy(), "this tenant is not kept");
                 self.not_before = Some(time::later(Instant::now(), ready::MENDED));
             }
-            // Another daemon has it.
-            Err(sync::Error::Taken | sync::Error::Lease(leases::Error::Busy { .. })) => {}
+            Err(sync::Error::Taken | sync::Error::Lease(leases::Error::Busy { .. })) => {
+                tracing::info!(
+                    { field::JOB } = job.name,
+                    "another daemon has this run; nothing was to be done here"
+                );
+            }
             Err(error) => {
                 tracing::error!({ field::JOB } = job.name, { field::ERROR } = %error.chain(), "a run could not be begun or recorded");
             }

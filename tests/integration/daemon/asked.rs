@@ -3,7 +3,7 @@
 use sqlx::{Connection, PgConnection};
 use zephr_sync::simulator::{Options, Shape, Simulator};
 
-use super::{SUCCEEDED, says, start, start_all, stop_all, until};
+use super::{DEADLINE, SUCCEEDED, says, start, start_all, stop_all, until};
 use crate::support::{Mirror, Program, tenant};
 
 /// A small tenant, and daemons that do nothing by themselves.
@@ -66,13 +66,14 @@ async fn three_daemons_answer_a_request_once() {
         says(daemon, &["run starts"]).await;
     }
     holder.close().await.expect("the lease is given up");
-    until(
-        &mirror,
-        "select exists (select from runs where status = 'succeeded')
-             and (select token >= 3 from leases where resource = 'users')",
-    )
-    .await;
+    for daemon in &mut daemons {
+        let answered =
+            |line: &str| line.contains("run ended") || line.contains("another daemon has this run");
+        let answered = tokio::time::timeout(DEADLINE, daemon.until(answered)).await;
+        assert_eq!(answered.ok(), Some(true), "{}", daemon.log());
+    }
     stop_all(daemons).await;
+    until(&mirror, "select every(status = 'succeeded') from runs").await;
     assert_eq!(mirror.value::<i64>(RUNS).await, 1);
     assert_eq!(open(&mirror).await, "0 0");
 }

@@ -218,7 +218,8 @@ impl Claim<'_> {
 }
 
 /// Rows that were marked as gone meanwhile and were there all the while: wrong whatever was claimed. Of a table that had one row at most, an answer without it says
-/// nothing else than that it is gone.
+/// nothing else than that it is gone. What is below a parent goes with it: whether the parent was rightly marked is asked of its own table, and one that came back since
+/// has not been seen by the job of that table yet.
 pub fn false_tombstones(
     tables: &[&Table],
     before: &Held,
@@ -229,9 +230,18 @@ pub fn false_tombstones(
         if before.living(table.name).len() <= 1 {
             return None;
         }
+        let parents = table.below.table();
+        let goes_with_parent = |name: &str| {
+            let parent = before.living(table.name).get(name)?.as_deref()?;
+            Some(!now.lives(parents?, parent))
+        };
         let marked: Vec<&str> = now
             .dead(table.name)
-            .filter(|name| before.lives(table.name, name) && stretch.had(table, name))
+            .filter(|name| {
+                before.lives(table.name, name)
+                    && stretch.had(table, name)
+                    && goes_with_parent(name) != Some(true)
+            })
             .collect();
         Wrong::rows(Kind::FalseTombstone, table, &marked)
     });
