@@ -17,7 +17,7 @@ use futures::FutureExt;
 use rustix::process::{Pid, kill_process};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use zephr_sync::postgres::private::{Durability, PrivateCluster};
+use private_postgres::{Durability, PrivateCluster};
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {

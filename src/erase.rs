@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection};
 use crate::load::erase::{self, By};
 use crate::postgres::connect::Database;
 use crate::privacy::HashKey;
-use crate::record::Resource;
+use record::Resource;
 use crate::state::erasures::{self, Erasure, Removed};
 use crate::state::leases::{self, Holder, Lease};
 use crate::state::{marks, traces};

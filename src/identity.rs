@@ -15,7 +15,7 @@ use reqwest::Url;
 use sqlx::PgConnection;
 
 use crate::load::{people, sample};
-use crate::record::Query;
+use record::Query;
 use crate::remedy::Remedy;
 use crate::state::{marks, tenant};
 use crate::zephr::{self, BaseUrl, Reader};

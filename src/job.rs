@@ -9,9 +9,9 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use crate::privacy::USERS;
-use crate::record::Resource;
+use record::Resource;
 use crate::resource::{self, Step};
-use crate::schedule::{self, Timing, duration, order};
+use schedule::{self, Timing, duration, order};
 use crate::toml_file;
 
 /// The jobs that are there without any file; the repository's own files are the ones built in.

@@ -11,7 +11,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 
 /// At once. Bodies and batches of half a megabyte come and go many times a second: a second's worth of them, which is what is kept otherwise, is twice as much as is
-/// in use. With a delay of only a millisecond memory grew with the tenant, to 83 MiB at eight million users. What is needed again at once is kept by `zephr_sync::memory`.
+/// in use. With a delay of only a millisecond memory grew with the tenant, to 83 MiB at eight million users. What is needed again at once is kept by `record::memory`.
 const PURGED_AFTER_MS: std::ffi::c_long = 0;
 
 fn keep_no_freed_memory() {

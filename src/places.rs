@@ -13,10 +13,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::clock::{Clock, Moment};
+use clock::{Clock, Moment};
 use crate::postgres::connect::Database;
 use crate::state::daemons::{self, Granted, Held};
-use crate::telemetry::field;
+use telemetry::field;
 use crate::zephr::governor::{Ceiling, Governor};
 
 /// How often a daemon beats. Who comes has its part after two beats of the others: they notice, and give way.

@@ -17,7 +17,7 @@ use sqlx::PgPool;
 use crate::load::{compare, sample};
 use crate::postgres::connect::Database;
 use crate::privacy::Rules;
-use crate::record::{Mirrored, Resource};
+use record::{Mirrored, Resource};
 use crate::remedy;
 use crate::state::verifications::{self, Difference, Found, Verification};
 use crate::state::{erasures, rejects};

@@ -34,7 +34,7 @@ use crate::bulk;
 use crate::bulk::plan::Environment as Planning;
 use crate::bulk::progress::Progress;
 use crate::bulk::settings::Wire;
-use crate::clock::Clock;
+use clock::Clock;
 use crate::identity;
 use crate::job::Job;
 use crate::live::Live;

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use serde_json::value::RawValue;
 use zephr_sync::privacy::Rules;
-use zephr_sync::record::User;
+use record::User;
 use zephr_sync::zephr::user;
 
 use super::process::Simulator;

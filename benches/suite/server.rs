@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
-use zephr_sync::postgres::private::PrivateCluster;
+use private_postgres::PrivateCluster;
 
 use super::process::Stat;
 

@@ -10,7 +10,7 @@ use super::tenant::reader;
 use crate::config::Settings;
 use crate::identity::{self, Address, Evidence};
 use crate::lifecycle::Shutdown;
-use crate::record::Resource;
+use record::Resource;
 use crate::state::leases::{self, Lease};
 use crate::sync::{self, holder_name, trust};
 use crate::zephr::Reader;

@@ -1,7 +1,7 @@
 //! The flags of `zephr-sync simulate` that answer the API's open questions.
 
 use super::bulk_behaviour::BulkArgs;
-use crate::simulator::{
+use simulator::{
     AccountsOrder, Behaviour, Boundary, Count, Envelope, EventsFormat, ForeignKeys, Links, Lookup,
     Nothing, Order, Since, Spelling, Wrapping,
 };

@@ -23,13 +23,13 @@ use crate::bulk::progress::{Progress, State};
 use crate::bulk::push::{self, Allowed, Assume, End};
 use crate::bulk::undo::{self, Impossible};
 use crate::bulk::{Error, file};
-use crate::clock::Clock;
+use clock::Clock;
 use crate::config::Settings;
 use crate::lifecycle::Shutdown;
 use crate::state::bulk::plans;
 use crate::state::leases::Subject;
 use crate::state::privacy::Access;
-use crate::telemetry::field;
+use telemetry::field;
 use crate::zephr::Reader;
 use crate::zephr::updates::Writer;
 

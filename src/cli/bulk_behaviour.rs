@@ -1,7 +1,7 @@
 //! The flags of `zephr-sync simulate` that answer the open questions of bulk updates.
 
 use super::behaviour::clamp;
-use crate::simulator::{
+use simulator::{
     BadEntry, Bulk, Details, DetailsId, EmptyValue, JobDate, Nothing, Readable, RowWords,
     StatusWords, Stored, UnknownSlug,
 };

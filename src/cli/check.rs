@@ -8,13 +8,13 @@ use super::exit::{Exit, Failure};
 use super::mirror;
 use super::output::Output;
 use crate::bulk::inbox;
-use crate::clock::Clock;
+use clock::Clock;
 use crate::config::{Mirror, Settings};
 use crate::identity;
 use crate::job::{self, Job};
 use crate::postgres::connect::Database;
 use crate::postgres::{migrate, sessions};
-use crate::schedule::Schedule;
+use schedule::Schedule;
 use crate::sync;
 use crate::zephr::{Client, Reader};
 

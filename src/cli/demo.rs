@@ -16,7 +16,7 @@ use crate::config::Settings;
 use crate::job;
 use crate::lifecycle::Shutdown;
 use crate::postgres::connect::Schemas;
-use crate::simulator::{Edits, Options, Shape, Simulator};
+use simulator::{Edits, Options, Shape, Simulator};
 use crate::state::runs::{self, Run};
 use crate::sync::{Extent, Start};
 use crate::zephr::{BaseUrl, KeyPair, Reader};

@@ -6,9 +6,9 @@ use crate::bulk;
 use crate::config;
 use crate::daemon::Unfit;
 use crate::job;
-use crate::postgres::{migrate, private, sessions};
+use crate::postgres::{migrate, sessions};
 use crate::remedy::chain;
-use crate::simulator;
+
 use crate::state::{leases, privacy};
 use crate::sync;
 use crate::verify;
@@ -240,8 +240,8 @@ impl From<migrate::Error> for Failure {
     }
 }
 
-impl From<private::PrivateError> for Failure {
-    fn from(error: private::PrivateError) -> Self {
+impl From<private_postgres::PrivateError> for Failure {
+    fn from(error: private_postgres::PrivateError) -> Self {
         Self::new(chain(&error), "")
     }
 }

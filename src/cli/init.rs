@@ -15,7 +15,7 @@ use crate::config::{Mirror, Settings};
 use crate::dbt::{self, attributes};
 use crate::job;
 use crate::postgres::migrate;
-use crate::postgres::private;
+
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -99,7 +99,7 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
 /// The columns of the tenant's own attributes, where there is a mirror that tells them. Without it the project works too, and says less.
 async fn tenant_columns(settings: &Settings, output: Output) -> Vec<dbt::Column> {
     match &settings.mirror {
-        Mirror::Private if !private::exists(&settings.data_dir) => return Vec::new(),
+        Mirror::Private if !private_postgres::exists(&settings.data_dir) => return Vec::new(),
         Mirror::Private | Mirror::Given(_) => {}
     }
     let ask = async {

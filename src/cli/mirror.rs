@@ -9,7 +9,7 @@ use crate::config::{Mirror, Settings};
 use crate::identity;
 use crate::postgres::connect::{Database, Schemas};
 use crate::postgres::migrate;
-use crate::postgres::private::PrivateCluster;
+use private_postgres::PrivateCluster;
 use crate::privacy::Policy;
 use crate::state::privacy::{self, Access};
 use crate::sync;

@@ -134,7 +134,7 @@ fn json_is_asked_for() -> bool {
 async fn run(cli: Cli, output: Output) -> Result<Exit, Failure> {
     let loaded = Settings::load(cli.flags)?;
     let any = loaded.any();
-    let telemetry = crate::telemetry::start(&any.log, any.log_format)
+    let telemetry = telemetry::start(&any.log, any.log_format)
         .map_err(|error| Failure::usage(error.to_string(), error.remedy()))?;
     let ended = command(cli.command, &loaded, output).await;
     telemetry.finish().await;

@@ -6,7 +6,7 @@ use super::behaviour::BehaviourArgs;
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use crate::lifecycle::Shutdown;
-use crate::simulator::{
+use simulator::{
     Behaviour, Business, Edits, Faults, Keys, MADE_UP_ACCESS_KEY, MADE_UP_SECRET_KEY, MOST_PEOPLE,
     Options, RetryAfter, Shape, Simulator,
 };

@@ -10,7 +10,7 @@ use super::mirror::{self, Opened};
 use super::output::{Output, table, thousands};
 use crate::config::Settings;
 use crate::job::{self, Job};
-use crate::record::Unfit;
+use crate::unfit::Unfit;
 use crate::resource::Step;
 use crate::state::notes::{self, Note};
 use crate::state::runs::Run;

@@ -16,14 +16,14 @@ use crate::config::Settings;
 use crate::job::{self, Job};
 use crate::lifecycle::Shutdown;
 use crate::places::Registered;
-use crate::scan::verdict::Verdict;
+use scan::verdict::Verdict;
 use crate::state::daemons;
 use crate::state::leases::{Holder, Subject};
 use crate::state::privacy::Access;
 use crate::state::runs::{self, Ending, Run};
 use crate::sync::progress::{Progress, State};
 use crate::sync::{self, Cause, Ended, Environment, Extent, Sharing, Start};
-use crate::telemetry::field;
+use telemetry::field;
 use crate::zephr::Reader;
 
 /// Options of the command.

@@ -1,7 +1,7 @@
 //! The tenant for a command: one client, and so one governor, for all that it asks.
 
 use super::exit::Failure;
-use crate::clock::Clock;
+use clock::Clock;
 use crate::config::Settings;
 use crate::lifecycle::Shutdown;
 use crate::zephr::{BaseUrl, Client, KeyPair, Reader};

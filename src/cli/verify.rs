@@ -13,10 +13,10 @@ use super::tenant::reader;
 use crate::config::Settings;
 use crate::job::{self, Job};
 use crate::lifecycle::Shutdown;
-use crate::record::Resource;
+use record::Resource;
 use crate::state::privacy::Access;
 use crate::state::verifications::{Difference, Verification};
-use crate::telemetry::field;
+use telemetry::field;
 use crate::verify::{self, Environment, Progress, Verified};
 use crate::zephr::{Reader, user};
 

@@ -8,7 +8,7 @@ use super::seen::Seen;
 use super::{Begin, Keeper};
 use crate::state::triggers;
 use crate::sync::{Cause, Extent, Start};
-use crate::telemetry::field;
+use telemetry::field;
 
 impl Keeper {
     /// Starts what people asked for. A request stays written down until a run begins that answers it, so it does not matter what becomes of the one started here.

@@ -3,9 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::seen::Seen;
-use crate::clock::time;
+use clock::time;
 use crate::job::Job;
-use crate::schedule::{
+use schedule::{
     Due, Gate, History, Next, Outcome, SlotRun, Standing, Upstream, follow, wait_for,
 };
 use crate::state::runs::{Attempt, Slot};

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::job::Job;
 use crate::places::Registered;
-use crate::record::Resource;
+use record::Resource;
 use crate::sync::{Assistant, Cause, Error};
-use crate::telemetry::field;
+use telemetry::field;
 
 use super::Work;
 

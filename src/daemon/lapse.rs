@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::clock::time;
+use clock::time;
 
 /// How fast the time of schedules goes.
 #[derive(Debug, Clone, Copy)]

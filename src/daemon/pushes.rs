@@ -15,13 +15,13 @@ use super::Tenant;
 use crate::bulk::Error;
 use crate::bulk::progress::State;
 use crate::bulk::push::{self, Allowed, End};
-use crate::clock::time;
+use clock::time;
 use crate::state::bulk::orders::{self, Order};
 use crate::state::bulk::rows;
 use crate::state::leases::{self, Subject};
 use crate::state::notices::{self, About};
 use crate::sync::{self, holder_name};
-use crate::telemetry::field;
+use telemetry::field;
 
 /// The pause after the first outage; it doubles, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::time;
+use clock::time;
 use crate::identity;
 use crate::lifecycle::Shutdown;
 use crate::live::Live;
@@ -12,7 +12,7 @@ use crate::postgres::{migrate, sessions};
 use crate::remedy::chain;
 use crate::state::privacy::{self, Access, KeyError};
 use crate::sync;
-use crate::telemetry::field;
+use telemetry::field;
 use crate::zephr;
 
 use super::{LONGEST_ABSENCE, TICK, Work};

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::Lapse;
 use crate::job::Job;
-use crate::record::Resource;
+use record::Resource;
 use crate::state::leases;
 use crate::state::runs::{self, Attempt};
 use crate::state::schedules::{self, Stored};

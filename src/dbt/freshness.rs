@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use crate::job::Job;
-use crate::record::Resource;
+use record::Resource;
 use crate::resource::Step;
-use crate::schedule::Schedule;
+use schedule::Schedule;
 
 /// The tables and views that a job fills.
 pub fn filled_by(job: &Job) -> Vec<String> {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use crate::dbt::page;
     use crate::job;
-    use crate::schedule::{Crontab, Every};
+    use schedule::{Crontab, Every};
 
     fn hours(count: u64) -> Age {
         Age {

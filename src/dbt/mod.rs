@@ -19,8 +19,8 @@ use yaml::{Yaml, text};
 
 use crate::job::Job;
 use crate::postgres::connect::Schemas;
-use crate::record::Resource;
-use crate::table::quoted;
+use record::Resource;
+use record::table::quoted;
 
 /// A file of the project.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! here is what the database says, also where no database can be reached.
 
 use crate::resource::{List, Step};
-use crate::table::Table;
+use record::table::Table;
 
 /// The page, as it was when this binary was built.
 const PAGE: &str = include_str!("../../docs/tables.md");

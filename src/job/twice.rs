@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Job;
-use crate::record::Resource;
+use record::Resource;
 use crate::resource::Step;
 
 /// Two jobs of which only one may run.

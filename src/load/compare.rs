@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::record::{HASH_BYTES, Item};
+use record::{HASH_BYTES, Item};
 
 type Hash = [u8; HASH_BYTES];
 
@@ -332,7 +332,7 @@ pub async fn known(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Piece;
+    use record::Piece;
 
     fn item(id: &str, hash: u8) -> Item {
         Item {

@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
-use crate::table::{Kind, Table, quoted};
+use record::table::{Kind, Table, quoted};
 
 /// Why a table cannot be what its job file says.
 #[derive(Debug, thiserror::Error)]

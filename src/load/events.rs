@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use uuid::Uuid;
 
 use super::merge::{self, Failure};
-use crate::record::Event;
+use record::Event;
 use sqlx::Acquire;
 
 /// Names this part of the database to Postgres's advisory locks: one writer at a time makes partitions.

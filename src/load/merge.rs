@@ -13,9 +13,9 @@ use sqlx::{Acquire, PgConnection};
 use uuid::Uuid;
 
 use super::{rows, sample};
-use crate::record::{HASH_BYTES, Mirrored, User};
+use record::{HASH_BYTES, Mirrored, User};
 use crate::resource::grants::USER_GRANTS;
-use crate::table::Row;
+use record::table::Row;
 
 /// What the merge did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::record::{Mirrored, User};
+use record::{Mirrored, User};
 
 /// Which of the two tables of users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

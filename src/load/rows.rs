@@ -11,7 +11,7 @@ use sqlx::{Acquire, AssertSqlSafe, PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::merge::{self, Failure, Merged};
-use crate::table::{Row, Table, quoted};
+use record::table::{Row, Table, quoted};
 
 /// The key's columns, quoted.
 fn key_list(table: &Table) -> String {

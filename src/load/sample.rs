@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use crate::record::Mirrored;
+use record::Mirrored;
 
 /// So many times the sample is drawn by the page before it is drawn by the row: people on one page arrived together, and few of each page are taken then.
 const SPREAD: f64 = 10.0;

@@ -5,8 +5,8 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::record::Unfit;
-use crate::table::quoted;
+use crate::unfit::Unfit;
+use record::table::quoted;
 
 /// Fewer values than this say nothing about a column.
 const LEAST_VALUES: i64 = 10;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::record::Unfit;
+use crate::unfit::Unfit;
 use crate::state::runs::Run;
 
 /// The kinds of events, as `on` names them.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::telemetry::field;
+use telemetry::field;
 
 /// A command and what it may know.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use super::event::Notice;
 use super::send::{Delivery, Sender};
 use super::settings::Receiver;
-use crate::telemetry::field;
+use telemetry::field;
 
 /// Events that may wait for one receiver; more than an hour of them is no news any more.
 const QUEUE: usize = 100;
@@ -109,7 +109,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::clock::Clock;
+    use clock::Clock;
     use crate::notify::Kind;
     use crate::notify::document::tests::{every_kind, notice};
     use crate::notify::send::Pace;

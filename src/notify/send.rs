@@ -10,8 +10,8 @@ use super::document;
 use super::event::Notice;
 use super::settings::{Address, Receiver};
 use super::signature;
-use crate::clock::Clock;
-use crate::telemetry::field;
+use clock::Clock;
+use telemetry::field;
 
 /// How patient a delivery is.
 #[derive(Debug, Clone, Copy)]

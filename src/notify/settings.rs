@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::event::Kind;
 use super::hook::Hook;
-use crate::schedule::duration;
+use schedule::duration;
 
 /// An entry of `[[notify]]`, as the file gives it.
 #[derive(Debug, Deserialize)]

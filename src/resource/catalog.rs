@@ -1,8 +1,8 @@
 //! What is sold and what it grants (contract section 10).
 
 use super::{List, Step};
-use crate::columns;
-use crate::table::{Table, WithoutKey};
+use record::columns;
+use record::table::{Table, WithoutKey};
 
 static COMPANIES: Table = Table::new(
     "companies",

@@ -1,7 +1,7 @@
 //! Grants of users and of accounts: the same item in two places (contract section 8).
 
-use crate::columns;
-use crate::table::{Table, WithoutKey};
+use record::columns;
+use record::table::{Table, WithoutKey};
 
 /// Read from the user export itself.
 pub static USER_GRANTS: Table = Table::new(

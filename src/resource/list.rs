@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Below, Budgeted, List, NotFound, Paging, Step};
-use crate::table::{Column, Kind, Table, WithoutKey};
+use record::table::{Column, Kind, Table, WithoutKey};
 
 /// The keys of a job file that describe a list.
 #[derive(Debug, Default, Deserialize)]

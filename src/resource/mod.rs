@@ -11,7 +11,7 @@ pub mod segments;
 
 use std::borrow::Cow;
 
-use crate::table::Table;
+use record::table::Table;
 
 /// One thing a job does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::Kind;
+    use record::table::Kind;
 
     /// All built-in tables.
     fn tables() -> Vec<Cow<'static, Table>> {

@@ -1,8 +1,8 @@
 //! The tenant's user schema (contract section 7).
 
 use super::{List, Step};
-use crate::columns;
-use crate::table::{Table, WithoutKey};
+use record::columns;
+use record::table::{Table, WithoutKey};
 
 static USER_SCHEMA: Table = Table::new(
     "user_schema",

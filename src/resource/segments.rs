@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::{Below, Budgeted, List, NotFound, Paging, Step};
-use crate::columns;
-use crate::table::{Table, WithoutKey};
+use record::columns;
+use record::table::{Table, WithoutKey};
 
 static SEGMENTS: Table = Table::new(
     "segments",

@@ -6,7 +6,7 @@
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use crate::table::{Table, quoted};
+use record::table::{Table, quoted};
 
 /// What of a table a run has read, so that what it did not show is missing and what it did show is not.
 #[derive(Debug, Clone, Copy)]

@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::clock::{Clock, Moment, time};
-use crate::record::Resource;
+use clock::{Clock, Moment, time};
+use record::Resource;
 
 /// How long a lease lasts without renewal. Long enough for a slow commit, short enough that a stuck holder is not waited for all night.
 pub const LEASE: Duration = Duration::from_secs(30);
@@ -231,7 +231,7 @@ async fn take(
             .await
     {
         // The token fences it all the same.
-        tracing::warn!({ crate::telemetry::field::ERROR } = %error, "could not end the session of a stuck lease holder");
+        tracing::warn!({ telemetry::field::ERROR } = %error, "could not end the session of a stuck lease holder");
     }
     Ok(token)
 }

@@ -10,7 +10,7 @@ use std::fmt;
 
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
 
-use crate::table::quoted;
+use record::table::quoted;
 
 /// The tables that all jobs rest on; those that only a job file knows are their job's business.
 const BUILT_IN: [&str; 17] = [

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use crate::record::{HASH_BYTES, Reject, Resource};
+use record::{HASH_BYTES, Reject, Resource};
 
 /// A reject as it is stored. Field names are column names.
 #[derive(Debug, Clone, Serialize)]

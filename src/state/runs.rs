@@ -7,7 +7,8 @@ use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::record::{Resource, Unfit};
+use crate::unfit::Unfit;
+use record::Resource;
 
 /// How much a run reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
 
-use crate::table::quoted;
+use record::table::quoted;
 
 /// A table whose rows come one parent at a time.
 #[derive(Debug, Clone, Copy)]

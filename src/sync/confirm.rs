@@ -13,7 +13,7 @@ use crate::bulk::says::same;
 use crate::state::bulk::plans;
 use crate::state::bulk::rows::{self, Action, Unconfirmed};
 use crate::state::runs;
-use crate::telemetry::field;
+use telemetry::field;
 
 /// Rows that are looked at in one transaction.
 const BATCH: i64 = 500;

@@ -9,12 +9,12 @@ use super::{Environment, Error};
 use crate::load::compare::{self, Range};
 use crate::load::merge;
 use crate::remedy::Remedy;
-use crate::scan::part::ByPage;
-use crate::scan::walk::Part;
+use ::scan::part::ByPage;
+use ::scan::walk::Part;
 use crate::state::leases::Lease;
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts};
-use crate::telemetry::field;
+use telemetry::field;
 
 /// Candidates that are asked for, and marked, together.
 const BATCH: i64 = 200;

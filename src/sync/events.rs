@@ -14,16 +14,16 @@ use super::scan::{self, Checkpoint, Reached, Scan};
 use super::scope::Scope;
 use super::write::{self, Append, Destination};
 use super::{Ended, Environment, Error, Extent, holder_name, privacy, trust};
-use crate::clock::time;
+use clock::time;
 use crate::job::Job;
 use crate::load::events;
-use crate::record::Resource;
-use crate::scan::part::Asking;
-use crate::scan::verdict::Verdict;
+use record::Resource;
+use ::scan::part::Asking;
+use ::scan::verdict::Verdict;
 use crate::state::leases::{self, Holder};
 use crate::state::runs::{self, Counts, Ending};
 use crate::state::{checkpoints, erasures};
-use crate::telemetry::field;
+use telemetry::field;
 use crate::zephr::read::Events;
 
 /// Events per page, more than users: an event is a third of a user's size.

@@ -10,10 +10,10 @@ use sqlx::{PgConnection, PgPool};
 use super::{Error, reading};
 use crate::load::redact::{self, Place, Versions};
 use crate::privacy::{Action, Policy, Rules, USERS};
-use crate::record::{Mirrored, Resource, User};
+use record::{Mirrored, Resource, User};
 use crate::state::leases::Token;
 use crate::state::{privacy, rejects};
-use crate::zephr::{redact as record, rejoin, user};
+use crate::zephr::{redact as of_record, rejoin, user};
 
 /// Rows that are held at once.
 const BATCH: i64 = 1_000;
@@ -78,7 +78,7 @@ pub(super) async fn follow(
 fn hashed(stored: &str, is_json: bool, policy: &Policy) -> Option<String> {
     let text = if is_json {
         let raw: &RawValue = serde_json::from_str(stored).ok()?;
-        record::text_to_hash(raw)
+        of_record::text_to_hash(raw)
     } else {
         stored.to_owned()
     };
@@ -142,7 +142,7 @@ async fn kept_aside(
         for reject in &kept {
             let raw: Result<&RawValue, _> = serde_json::from_str(&reject.record);
             let text = match raw {
-                Ok(raw) => record::apply(raw, rules, &mut Vec::new()).get().to_owned(),
+                Ok(raw) => of_record::apply(raw, rules, &mut Vec::new()).get().to_owned(),
                 // What cannot be read may hold anything.
                 Err(_) => "null".to_owned(),
             };

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use crate::state::runs::Counts;
-use crate::telemetry::field;
+use telemetry::field;
 use crate::zephr::governor::Snapshot;
 
 /// The named moments of a run. Each is logged at debug level as the field `phase`, so that a run can be followed, and stopped, at each.

@@ -20,12 +20,12 @@ use crate::lifecycle::Shutdown;
 use crate::load::freshness;
 use crate::postgres::connect::Database;
 use crate::privacy::{Erased, Policy, Rules};
-use crate::record::{Item, Resource};
+use record::{Item, Resource};
 use crate::state::leases::{self, Holder, Lease};
 use crate::state::rejects::{self, Kept};
 use crate::state::runs::{self, Counts, Ending, Mode};
 use crate::state::{erasures, marks};
-use crate::telemetry::field;
+use telemetry::field;
 use crate::zephr::user;
 
 /// Rejects that commit together. A record that could not be stored may be a large one.

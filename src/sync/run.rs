@@ -10,14 +10,15 @@ use uuid::Uuid;
 use super::progress::Phase;
 use super::scope::Scope;
 use super::{Cause, Ended, Environment, Error, Extent, RECORD_TIMEOUT, trust};
-use crate::record::{Resource, Unfit};
-use crate::scan::verdict::{GivenUp, Growth, Parts, Verdict};
+use crate::unfit::Unfit;
+use record::Resource;
+use ::scan::verdict::{GivenUp, Growth, Parts, Verdict};
 use crate::state::leases::Lease;
 use crate::state::notices::{self, About};
 use crate::state::runs::{self, Ending, Traffic};
 use crate::state::{checkpoints, marks, notes, offers, triggers};
-use crate::telemetry::field;
-use crate::telemetry::span::{Note, Span};
+use telemetry::field;
+use telemetry::span::{Note, Span};
 
 /// How often the record of a run says what the API was asked and whether it makes us wait.
 const TRAFFIC_INTERVAL: Duration = Duration::from_secs(2);

@@ -12,14 +12,14 @@ use super::share::Lending;
 use super::write::{Destination, Writers};
 use super::{Environment, Error};
 use crate::load::compare;
-use crate::record::{Page, Query};
-use crate::scan::Source;
-use crate::scan::part::{Asking, Fetched, Stopped};
-use crate::scan::plan::FILL_KNOWN;
-use crate::scan::verdict::Proof;
-use crate::scan::walk::{Part, Step, Walk};
-use crate::scan::whole::Learned;
-use crate::scan::window::Window;
+use record::{Page, Query};
+use ::scan::Source;
+use ::scan::part::{Asking, Fetched, Stopped};
+use ::scan::plan::FILL_KNOWN;
+use ::scan::verdict::Proof;
+use ::scan::walk::{Part, Step, Walk};
+use ::scan::whole::Learned;
+use ::scan::window::Window;
 use crate::state::leases::Lease;
 use crate::state::{checkpoints, windows};
 use crate::zephr::read::Events;
@@ -380,7 +380,7 @@ pub(super) async fn strike_seen(
     since: DateTime<Utc>,
     learned: Learned,
     pool: &PgPool,
-) -> Result<(Reached, crate::scan::verdict::Verdict), Error> {
+) -> Result<(Reached, ::scan::verdict::Verdict), Error> {
     // Whatever changed is among those whom the scan before has shown.
     let asking = asking_for_users(env, Some(since), 0);
     let mut scan = Scan {

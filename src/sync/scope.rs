@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Error;
 use super::write::Kept;
-use crate::clock::time;
+use clock::time;
 use crate::job;
 use crate::state::checkpoints;
 use crate::state::runs::Mode;

@@ -24,7 +24,7 @@ pub use assist::{Assistant, Assisted};
 pub(super) use lend::Lending;
 
 use super::Environment;
-use crate::scan::window::Window;
+use ::scan::window::Window;
 use crate::state::offers::{Asked, Bounds};
 
 /// How a run shares its scan, and what others asked for it.

@@ -24,15 +24,15 @@ use crate::attributes;
 use crate::job::Job;
 use crate::load::define;
 use crate::privacy::Erased;
-use crate::record::Resource;
+use record::Resource;
 use crate::remedy::Remedy;
 use crate::resource::{Budgeted, Step};
-use crate::scan::verdict::{Growth, Verdict};
+use ::scan::verdict::{Growth, Verdict};
 use crate::state::leases::{self, Holder};
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending};
 use crate::state::{checkpoints, erasures, marks, readings};
-use crate::telemetry::field;
+use telemetry::field;
 use crate::zephr;
 use store::Store;
 

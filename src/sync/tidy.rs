@@ -5,7 +5,7 @@
 use sqlx::{Executor, PgPool};
 
 use crate::state::runs::Counts;
-use crate::telemetry::field;
+use telemetry::field;
 
 /// Fewer rows than this are no trouble to anybody.
 const LEAST_ROWS: i64 = 1_000;

@@ -9,11 +9,11 @@ use sqlx::{Connection, PgConnection};
 use super::{Environment, Error};
 use crate::job::Job;
 use crate::load::erase;
-use crate::record::{HASH_BYTES, Resource};
+use record::{HASH_BYTES, Resource};
 use crate::resource::Step;
 use crate::state::marks::{self, Sign};
 use crate::state::{checkpoints, erasures, traces, visits};
-use crate::telemetry::field;
+use telemetry::field;
 
 /// The tables that only this job knows.
 pub(super) fn own_tables(job: &Job) -> Vec<&str> {

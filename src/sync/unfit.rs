@@ -3,9 +3,9 @@
 use super::Error;
 use super::run::Run;
 use crate::load::unfit::{self, Place};
-use crate::record::Unfit;
+use crate::unfit::Unfit;
 use crate::state::runs;
-use crate::table::{Kind, Table};
+use record::table::{Kind, Table};
 use crate::zephr::user;
 
 impl Run<'_> {

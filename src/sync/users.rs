@@ -19,15 +19,15 @@ use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading, ti
 use crate::job::Job;
 use crate::load::compare;
 use crate::privacy::USERS;
-use crate::record::Resource;
+use record::Resource;
 use crate::resource::grants::USER_GRANTS;
-use crate::scan::verdict::Verdict;
-use crate::scan::whole::Learned;
+use ::scan::verdict::Verdict;
+use ::scan::whole::Learned;
 use crate::state::leases::{self, Holder};
 use crate::state::notes::{self, Note};
 use crate::state::runs::{self, Counts, Ending};
 use crate::state::{checkpoints, erasures};
-use crate::telemetry::field;
+use telemetry::field;
 use crate::zephr::Reader;
 
 /// Runs a job that mirrors the users. `waiting` is told when somebody else holds the lease.

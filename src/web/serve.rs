@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::telemetry::field;
+use telemetry::field;
 
 /// Connections at once: a page has six at most, and there are few who look.
 const CONNECTIONS: usize = 256;

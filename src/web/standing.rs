@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::job::Job;
-use crate::schedule::{Due, History};
+use schedule::{Due, History};
 use crate::state::runs::Attempt;
 use crate::state::schedules::Stored;
 

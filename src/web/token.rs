@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, TryAcquireError};
 
-use crate::clock::Clock;
+use clock::Clock;
 
 /// The cookie's name.
 pub const COOKIE: &str = "zephr_sync_session";

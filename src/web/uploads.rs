@@ -18,7 +18,7 @@ use crate::bulk::document::Document;
 use crate::bulk::plan::{self, Options, Origin};
 use crate::bulk::progress::Progress;
 use crate::bulk::{self, file::Reading};
-use crate::telemetry::field;
+use telemetry::field;
 use directory::Directory;
 
 /// Files that are planned at once; each takes a session or two of Postgres and a core.

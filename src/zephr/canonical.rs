@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use super::json::{Text, quote};
 use super::lexer::Lexer;
-use crate::memory::Spare;
-use crate::record::{HASH_BYTES, Issue, Piece, Whole};
+use record::memory::Spare;
+use record::{HASH_BYTES, Issue, Piece, Whole};
 
 /// Objects and arrays nested deeper than this stay as they were sent: sorting them is not worth a recursion that a record could drive.
 const MAX_DEPTH: usize = 48;

@@ -23,12 +23,12 @@ use super::error::{Error, Failure, Said};
 use super::governor::{Governor, Limits, Outcome, Snapshot};
 use super::json::{self, Fields};
 use super::signing::{KeyPair, Signed};
-use crate::clock::Clock;
+use clock::Clock;
 use crate::lifecycle::Shutdown;
-use crate::memory::Spare;
+use record::memory::Spare;
 use crate::remedy::Remedy;
-use crate::telemetry::field;
-use crate::telemetry::span::{Note, Span, Work};
+use telemetry::field;
+use telemetry::span::{Note, Span, Work};
 
 /// Cloudflare in front of the API turns away clients without one; a stable name also lets Zephr's support find our requests.
 const USER_AGENT: &str = concat!("zephr-sync/", env!("CARGO_PKG_VERSION"));

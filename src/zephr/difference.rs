@@ -9,7 +9,7 @@ use super::canonical::canonical;
 use super::json::{self, Fields, Kind};
 use super::{redact, rejoin, timestamp};
 use crate::privacy::Rules;
-use crate::record::Mirrored;
+use record::Mirrored;
 
 /// What came of comparing one user, by the paths of its fields.
 #[derive(Debug, Default, PartialEq, Eq)]

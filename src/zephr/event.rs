@@ -12,7 +12,7 @@ use super::json::{self, Fields, Kind};
 use super::key::{self, MAX_KEY_BYTES};
 use super::{redact, timestamp};
 use crate::privacy::{Policy, Rules};
-use crate::record::{Event, Issue, Item, Page, Reject};
+use record::{Event, Issue, Item, Page, Reject};
 
 /// What the columns are called that are needed, without case and punctuation.
 const ID_NAMES: [&str; 3] = ["eventid", "id", "eventkey"];

@@ -10,9 +10,9 @@ use super::error::Failure;
 use super::json::{self, Fields, Kind};
 use super::lexer::Lexer;
 use super::user;
-use crate::memory::Spare;
+use record::memory::Spare;
 use crate::privacy::Rules;
-use crate::record::{Envelope, Item, Page, Reject};
+use record::{Envelope, Item, Page, Reject};
 
 /// Reads a page; the records of users go into this spare memory.
 ///

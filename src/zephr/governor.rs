@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::clock::{Clock, Moment, time};
+use clock::{Clock, Moment, time};
 
 /// In flight at the start: as many as a browser would send, and no burst. It grows from there.
 const INITIAL_IN_FLIGHT: f64 = 4.0;

@@ -18,10 +18,10 @@ use super::json::{self, Fields};
 use super::list::{self, Listed};
 use super::reread::Parts;
 use super::{timestamp, user};
-use crate::clock::time;
-use crate::memory::Spare;
+use clock::time;
+use record::memory::Spare;
 use crate::privacy::{Policy, Rules};
-use crate::record::{Envelope, Page, Query};
+use record::{Envelope, Page, Query};
 
 /// Reads a tenant.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::canonical::canonical;
 use super::json::{self, Kind};
 use crate::privacy::{Action, Rule, Rules};
-use crate::record::Issue;
+use record::Issue;
 
 /// The record as it may be kept. Where something else than an object stands around a place that has a rule, it is dropped: what is in it cannot be told. That is
 /// added to the issues.

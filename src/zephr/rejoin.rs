@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::json::{self, Fields};
 use super::timestamp;
-use crate::record::Mirrored;
+use record::Mirrored;
 
 /// The item from which the row was made, as JSON text.
 pub fn record(row: &Mirrored) -> String {

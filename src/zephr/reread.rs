@@ -14,7 +14,7 @@ use super::json::{self, Fields, Kind};
 use super::user::{self, FOREIGN_KEY_FIELDS, GRANTS_FIELD};
 use super::{difference, rejoin};
 use crate::privacy::Rules;
-use crate::record::{Mirrored, User};
+use record::{Mirrored, User};
 
 /// Names all apps in `appIds` (contract section 5.2).
 const ALL_APPS: &str = "all";

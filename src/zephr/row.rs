@@ -8,8 +8,8 @@ use super::json::{self, Fields, Kind as Sent, Text};
 use super::key::{self, Keyless};
 use super::{redact, timestamp};
 use crate::privacy::{Policy, Rules};
-use crate::record::{HASH_BYTES, Issue, Reject};
-use crate::table::{Column, Kind, Row, Table, WithoutKey};
+use record::{HASH_BYTES, Issue, Reject};
+use record::table::{Column, Kind, Row, Table, WithoutKey};
 
 /// Makes the rows of one table.
 #[derive(Debug, Clone)]
@@ -291,7 +291,7 @@ fn is_number(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columns;
+    use record::columns;
 
     static THINGS: Table = Table::new(
         "things",

@@ -7,7 +7,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, SecondsFormat, TimeDelta,
 use serde_json::value::RawValue;
 
 use super::json::{self, Kind};
-use crate::clock::time;
+use clock::time;
 
 /// A timestamp that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

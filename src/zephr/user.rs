@@ -12,9 +12,9 @@ use super::key::{self, Keyless, MAX_KEY_BYTES};
 use super::row::Rows;
 use super::{redact, timestamp};
 use crate::privacy::{Policy, Rules, USERS};
-use crate::record::{ForeignKey, HASH_BYTES, Issue, Item, Reject, User};
+use record::{ForeignKey, HASH_BYTES, Issue, Item, Reject, User};
 use crate::resource::grants::USER_GRANTS;
-use crate::table;
+use record::table;
 
 /// The column is indexed too; an address has 254 characters at most (RFC 5321), so nothing real is lost.
 const MAX_EMAIL_BYTES: usize = 2_000;

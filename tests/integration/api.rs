@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use zephr_sync::simulator::{Faults, Options, Shape};
+use simulator::{Faults, Options, Shape};
 
 use crate::support::{Mirror, Program, people, tenant, truth};
 

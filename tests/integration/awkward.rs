@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use zephr_sync::simulator::{Options, Shape, Simulator};
+use simulator::{Options, Shape, Simulator};
 
 use crate::support::{Ended, Mirror, Program, tenant, truth};
 

@@ -1,7 +1,7 @@
 //! Whatever the API's undocumented answers turn out to be, everybody is found: awkward people, people listed twice, people without a date, a crowd in one
 //! second.
 
-use zephr_sync::simulator::{Behaviour, Count, Envelope, Links, Options, Shape, Simulator};
+use simulator::{Behaviour, Count, Envelope, Links, Options, Shape, Simulator};
 
 use crate::support::{Mirror, Program, tenant, truth};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use zephr_sync::simulator::{List, Options, PLANTED_EMAILS, PLANTED_PHONES};
+use simulator::{List, Options, PLANTED_EMAILS, PLANTED_PHONES};
 
 use crate::support::bulk::{Bench, Person, csv_rows, plan_id};
 use crate::support::{Mirror, Program, people};

@@ -1,7 +1,7 @@
 //! What became of each row of a plan: every row of the file once, in its order, whatever it came to.
 
 use serde_json::{Value, json};
-use zephr_sync::simulator::Options;
+use simulator::Options;
 
 use crate::support::bulk::{Bench, csv_rows, plan_id};
 

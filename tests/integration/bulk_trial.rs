@@ -7,7 +7,7 @@ mod file;
 mod run;
 mod wrong;
 
-use zephr_sync::simulator::Stored;
+use simulator::Stored;
 
 use wrong::Kind;
 

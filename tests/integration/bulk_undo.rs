@@ -1,7 +1,7 @@
 //! The way back: what a plan changed is what it was before, and what cannot be taken back is said.
 
 use serde_json::{Value, json};
-use zephr_sync::simulator::{Behaviour, Bulk, Options, Stored};
+use simulator::{Behaviour, Bulk, Options, Stored};
 
 use crate::support::bulk::{Bench, Person, csv_rows, plan_id};
 

@@ -1,7 +1,7 @@
 //! `check` tells before the night what would fail in it.
 
 use serde_json::Value;
-use zephr_sync::simulator::Options;
+use simulator::Options;
 
 use crate::support::{Ended, Mirror, Program, people, tenant};
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
 use tokio::process::Command;
-use zephr_sync::simulator::{Business, Options, Shape};
+use simulator::{Business, Options, Shape};
 
 use crate::support::{Mirror, Program, tenant};
 

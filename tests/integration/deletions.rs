@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use zephr_sync::simulator::{Edits, FIRST_REGISTRATION, LAST_REGISTRATION, Simulator};
+use simulator::{Edits, FIRST_REGISTRATION, LAST_REGISTRATION, Simulator};
 
 use crate::support::{Ended, Mirror, Program, people, truth};
 
@@ -290,7 +290,7 @@ async fn a_sample_marks_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_ignores_the_filter_marks_nobody() {
     use crate::support::tenant;
-    use zephr_sync::simulator::{Behaviour, Options, Shape};
+    use simulator::{Behaviour, Options, Shape};
     let options = Options {
         shape: Shape {
             people: 1_200,

@@ -1,6 +1,6 @@
 //! The demo, on a machine where nothing is configured.
 
-use zephr_sync::postgres::private::{Durability, PrivateCluster};
+use private_postgres::{Durability, PrivateCluster};
 
 use crate::support::{Mirror, Program};
 

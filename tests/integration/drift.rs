@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use zephr_sync::clock::Clock;
-use zephr_sync::record::Query;
-use zephr_sync::simulator::{
+use clock::Clock;
+use record::Query;
+use simulator::{
     Behaviour, Boundary, Count, Edits, Envelope, Links, Options, Order, Shape, Simulator,
 };
 use zephr_sync::zephr::{BaseUrl, Client, KeyPair, Limits, Reader};

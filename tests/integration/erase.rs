@@ -1,7 +1,7 @@
 //! Somebody who was erased is nowhere, stays away whatever is synced, and is not missed by anything.
 
 use serde_json::{Value, json};
-use zephr_sync::simulator::{Options, PLANTED_EMAILS, PLANTED_PHONES, Shape, Simulator};
+use simulator::{Options, PLANTED_EMAILS, PLANTED_PHONES, Shape, Simulator};
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::{Mirror, Program, people, tenant};

@@ -1,7 +1,7 @@
 //! A bad network and a troubled API cost time and nothing else; what no retry mends is said at once, with what to do.
 
 use serde_json::Value;
-use zephr_sync::simulator::{Fault, Faults, Options, Shape};
+use simulator::{Fault, Faults, Options, Shape};
 
 use crate::support::{Ended, Mirror, Program, people, tenant, truth};
 

@@ -1,6 +1,6 @@
 //! Grants and extended profiles come with the users when the job asks, in each of the forms they are seen in.
 
-use zephr_sync::simulator::{Behaviour, Grants, List, Options, Shape};
+use simulator::{Behaviour, Grants, List, Options, Shape};
 
 use crate::support::truth::lists::expect_list;
 use crate::support::{Mirror, Program, tenant, truth};

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::Row;
-use zephr_sync::simulator::Edits;
+use simulator::Edits;
 
 use crate::support::{Mirror, Program, people};
 

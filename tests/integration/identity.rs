@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use zephr_sync::simulator::{Keys, Options, Shape, Simulator};
+use simulator::{Keys, Options, Shape, Simulator};
 
 use crate::support::{Ended, Mirror, Program, people, tenant};
 

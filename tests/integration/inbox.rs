@@ -5,7 +5,7 @@ mod odd;
 mod office;
 
 use rustix::process::Signal;
-use zephr_sync::simulator::Does;
+use simulator::Does;
 
 use office::{DEADLINE, Office, csv_rows};
 

@@ -1,6 +1,6 @@
 //! Incremental runs: one request for what changed, and a full scan that says what they did not see.
 
-use zephr_sync::simulator::{Behaviour, Edits, Options, Shape, Since};
+use simulator::{Behaviour, Edits, Options, Shape, Since};
 
 use crate::support::{Mirror, Program, people, tenant, truth};
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use rustix::process::Signal;
 use sqlx::Row;
-use zephr_sync::simulator::{Edits, ExportRequest, Faults, Options, Shape, Simulator};
+use simulator::{Edits, ExportRequest, Faults, Options, Shape, Simulator};
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::content::{assert_same, of_undisturbed_sync};

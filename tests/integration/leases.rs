@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 use sqlx::Row;
-use zephr_sync::simulator::{Faults, Options, Shape};
+use simulator::{Faults, Options, Shape};
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::{Mirror, Program, tenant};

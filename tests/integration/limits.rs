@@ -1,6 +1,6 @@
 //! What holds a run back: the API's own limits, and a budget for records that cannot be stored.
 
-use zephr_sync::simulator::{Edits, Faults, Options, RetryAfter, Shape};
+use simulator::{Edits, Faults, Options, RetryAfter, Shape};
 
 use crate::support::{Mirror, Program, people, tenant, truth};
 

@@ -1,6 +1,6 @@
 //! Lists that only a job file knows: the examples that are shipped, changes of a description, and files that cannot be used.
 
-use zephr_sync::simulator::{Business, List, Options, Shape, Simulator};
+use simulator::{Business, List, Options, Shape, Simulator};
 
 use crate::support::truth::lists::expect_list;
 use crate::support::{Mirror, Program, tenant};

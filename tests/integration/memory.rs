@@ -1,6 +1,6 @@
 //! Memory is bounded by pages in flight, not by the size of the tenant.
 
-use zephr_sync::simulator::{Business, Options, Shape};
+use simulator::{Business, Options, Shape};
 
 use crate::support::{Mirror, Program, people, tenant};
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 use zephr_sync::load::merge;
-use zephr_sync::record::User;
+use record::User;
 
 use crate::support::{Mirror, Program};
 

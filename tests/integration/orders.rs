@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use rustix::process::Signal;
 use zephr_sync::bulk::progress::Phase;
-use zephr_sync::simulator::Faults;
+use simulator::Faults;
 
 use crate::bulk_push::desk::{Desk, outcome};
 use crate::support::bulk::Bench;
@@ -219,7 +219,7 @@ async fn two_daemons_carry_each_of_many_orders_through_once_and_tell_it_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_outlives_an_outage_of_postgres() {
-    let mut options = zephr_sync::simulator::Options::default();
+    let mut options = simulator::Options::default();
     options.shape.people = 300;
     options.behaviour.bulk.delay_ms = 200;
     let simulator = tenant(options).await;

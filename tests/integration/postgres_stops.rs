@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use zephr_sync::simulator::{Faults, Options, Shape};
+use simulator::{Faults, Options, Shape};
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::content::{assert_same, of_undisturbed_sync};

@@ -1,6 +1,6 @@
 //! Runs that only look: `--dry-run` writes nothing at all, `--limit` reads a sample and moves nothing.
 
-use zephr_sync::simulator::Edits;
+use simulator::Edits;
 
 use crate::support::{Mirror, Program, people, truth};
 

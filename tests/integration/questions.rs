@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Datelike, Days, Utc};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor, Row};
-use zephr_sync::simulator::{Business, Edits, List, Options, Shape, Simulator, Tenant};
+use simulator::{Business, Edits, List, Options, Shape, Simulator, Tenant};
 
 use crate::support::{Mirror, Program, tenant};
 

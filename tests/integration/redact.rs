@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 use sqlx::Row;
 use zephr_sync::privacy::HashKey;
 use zephr_sync::privacy::tables::{Kind, TABLES};
-use zephr_sync::simulator::{Options, PLANTED_EMAILS, PLANTED_PHONES, Shape, Simulator};
+use simulator::{Options, PLANTED_EMAILS, PLANTED_PHONES, Shape, Simulator};
 
 use crate::support::{Ended, Mirror, Program, people, tenant};
 

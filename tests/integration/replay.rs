@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sqlx::Row;
-use zephr_sync::simulator::{Options, Shape, Simulator};
+use simulator::{Options, Shape, Simulator};
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::{Mirror, Program, people, tenant, truth};

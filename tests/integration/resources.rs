@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use zephr_sync::simulator::{Business, Edits, List, Options, Shape, Simulator};
+use simulator::{Business, Edits, List, Options, Shape, Simulator};
 
 use crate::support::truth::lists::expect_list;
 use crate::support::{Mirror, Program, status_of, tenant};

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use zephr_sync::simulator::{Edits, Options, Shape, Simulator};
+use simulator::{Edits, Options, Shape, Simulator};
 
 use crate::support::truth;
 use crate::support::{Mirror, Program, people, tenant};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use zephr_sync::simulator::{Behaviour, Business, Edits, Options, Shape, Simulator};
+use simulator::{Behaviour, Business, Edits, Options, Shape, Simulator};
 
 use crate::support::{Mirror, Program, tenant};
 

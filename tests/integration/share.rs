@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use sqlx::Row;
-use zephr_sync::simulator::{Edits, Faults, Options, Shape, Simulator};
+use simulator::{Edits, Faults, Options, Shape, Simulator};
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::running::Running;

@@ -1,6 +1,6 @@
 //! A full run over a tenant that has not changed writes no row, and next to nothing to Postgres's log.
 
-use zephr_sync::postgres::private::{Durability, PrivateCluster};
+use private_postgres::{Durability, PrivateCluster};
 
 use crate::support::{Mirror, Program, people, truth};
 

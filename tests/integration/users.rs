@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sqlx::Row;
-use zephr_sync::simulator::{Edited, Edits, Simulator};
+use simulator::{Edited, Edits, Simulator};
 
 use crate::support::{Ended, Mirror, Program, people, truth};
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use zephr_sync::simulator::{
+use simulator::{
     Behaviour, Count, Edits, Options, PLANTED_EMAILS, PLANTED_PHONES, Shape, Simulator,
 };
 use zephr_sync::sync::progress::Phase;

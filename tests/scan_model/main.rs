@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use zephr_sync::record::Query;
-use zephr_sync::scan::Source;
-use zephr_sync::scan::verdict::Verdict;
+use record::Query;
+use scan::Source;
+use scan::verdict::Verdict;
 
 use mirror::{Manner, Mirror, Writing};
 use tenant::{Count, Drift, Endless, Habits, Order, Says, Server, at, name};

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
-use zephr_sync::record::Item;
-use zephr_sync::scan::part::{Asking, Fetched, Stopped};
-use zephr_sync::scan::together::{Batch, Together};
-use zephr_sync::scan::verdict::{Proof, Verdict};
-use zephr_sync::scan::walk::{Part, Step, Walk};
-use zephr_sync::scan::whole::Learned;
-use zephr_sync::scan::window::Window;
+use record::Item;
+use scan::part::{Asking, Fetched, Stopped};
+use scan::together::{Batch, Together};
+use scan::verdict::{Proof, Verdict};
+use scan::walk::{Part, Step, Walk};
+use scan::whole::Learned;
+use scan::window::Window;
 
 use super::tenant::{Endless, Server};
 

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use zephr_sync::record::{Envelope, HASH_BYTES, Item, Page, Piece, Query};
-use zephr_sync::scan::Source;
+use record::{Envelope, HASH_BYTES, Item, Page, Piece, Query};
+use scan::Source;
 
 /// In which order a server lists people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

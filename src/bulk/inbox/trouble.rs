@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::bulk::Error;
-use crate::telemetry::field;
+use telemetry::field;
 
 /// Something that may be better at the next look.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use super::lost::Still;
 use super::{Pause, Push, Step};
 use crate::bulk::Error;
 use crate::bulk::progress::Phase;
-use crate::clock::time;
+use clock::time;
 use crate::state::bulk::chunks::{self, Chunk};
 use crate::state::bulk::rows::{self, Outcome, Row, State};
-use crate::telemetry::field;
+use telemetry::field;
 use crate::zephr::updates::Job;
 use crate::zephr::updates::details::{Told, told};
 

@@ -9,7 +9,7 @@ use super::decide::{Seen, see};
 use super::{Pause, Push, Step};
 use crate::bulk::Error;
 use crate::bulk::progress::Phase;
-use crate::clock::time;
+use clock::time;
 use crate::state::bulk::chunks::Chunk;
 use crate::state::bulk::jobs;
 use crate::state::bulk::rows::{self, Action, Outcome, Row, State};

@@ -8,9 +8,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::Push;
 use crate::bulk::Error;
-use crate::clock::time;
+use clock::time;
 use crate::load::people;
-use crate::record::Query;
+use record::Query;
 use crate::state::bulk::rows::Row;
 use crate::zephr::person::{Person, person};
 

@@ -6,12 +6,12 @@ use super::decide::{Decision, decide};
 use super::{Push, Step};
 use crate::bulk::Error;
 use crate::bulk::progress::Phase;
-use crate::clock::time;
+use clock::time;
 use crate::remedy::Remedy;
 use crate::state::bulk::chunks::{self, Chunk};
 use crate::state::bulk::jobs;
 use crate::state::bulk::rows::{self, Action, Outcome, Row, State};
-use crate::telemetry::field;
+use telemetry::field;
 use crate::zephr::updates::Submitted;
 use crate::zephr::updates::body::{Update, body};
 

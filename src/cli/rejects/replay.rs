@@ -9,7 +9,7 @@ use super::super::sync::{waiting, watched};
 use super::super::tenant::reader;
 use crate::config::Settings;
 use crate::lifecycle::Shutdown;
-use crate::record::Resource;
+use record::Resource;
 use crate::state::privacy::Access;
 use crate::state::rejects;
 use crate::state::runs::{self, Ending, Run};

@@ -9,7 +9,7 @@ use sqlx::postgres::PgCopyIn;
 use uuid::Uuid;
 
 use super::Extracted;
-use crate::record::HASH_BYTES;
+use record::HASH_BYTES;
 
 const USERS: &str = "copy users (
     user_id, email, username, email_verified, tracking_id, registered_at, registration_tenant, attributes, extra,

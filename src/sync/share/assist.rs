@@ -15,13 +15,13 @@ use super::super::write::{Kept, Merge, WRITERS};
 use super::super::{Environment, Error, reading};
 use super::{settings, window};
 use crate::places::Registered;
-use crate::record::Resource;
-use crate::scan::part::{Asking, Fetched, Look, PartReader, Stopped};
-use crate::scan::window::Window;
+use record::Resource;
+use ::scan::part::{Asking, Fetched, Look, PartReader, Stopped};
+use ::scan::window::Window;
 use crate::state::erasures;
 use crate::state::leases::{self, Token};
 use crate::state::offers::{self, Asked, Claim, Shared, Unread};
-use crate::telemetry::span::{Span, Work};
+use telemetry::span::{Span, Work};
 use crate::zephr::Reader;
 
 /// How often claims are renewed: three times before they would end.

@@ -9,14 +9,14 @@ use super::list::now;
 use super::store::{self, Batch, Missed, Store, Visits};
 use super::{Amount, Read, Stop, Work};
 use crate::load::rows;
-use crate::record::Reject;
+use record::Reject;
 use crate::resource::{Below, Budgeted, NotFound, Paging};
-use crate::scan::listing::{self, Judgement, Manner};
-use crate::scan::verdict::Verdict;
+use ::scan::listing::{self, Judgement, Manner};
+use ::scan::verdict::Verdict;
 use crate::state::visits::{self, Due, Round, State};
 use crate::sync::Error;
 use crate::sync::run::Run;
-use crate::table::Row;
+use record::table::Row;
 use crate::zephr::row::Rows;
 
 /// Parents whose answers commit together.

@@ -10,13 +10,13 @@ use sqlx::PgPool;
 use super::store::{self, Batch, Store, Visits};
 use super::{Amount, Read, Stop, Work};
 use crate::load::rows;
-use crate::record::Reject;
+use record::Reject;
 use crate::resource::{List, NotFound, Paging};
-use crate::scan::listing::{self, Judgement, Manner};
-use crate::scan::verdict::{GivenUp, Verdict};
+use ::scan::listing::{self, Judgement, Manner};
+use ::scan::verdict::{GivenUp, Verdict};
 use crate::state::visits;
 use crate::sync::Error;
-use crate::table::Row;
+use record::table::Row;
 use crate::zephr::list::Listed;
 use crate::zephr::row::{self, Rows};
 
@@ -35,7 +35,7 @@ pub(super) struct Pass {
     /// The keys of its items; what an identifier costs in memory, and lists are thousands and not millions.
     keys: HashSet<String>,
     /// Items that have no key, by content.
-    keyless: HashSet<[u8; crate::record::HASH_BYTES]>,
+    keyless: HashSet<[u8; record::HASH_BYTES]>,
     /// Items of the list whose detail was a 404.
     without_detail: HashSet<String>,
     pages: u64,

@@ -3,11 +3,11 @@
 
 use super::store::{self, Store};
 use super::{Read, Stop, Work};
-use crate::scan::verdict::Verdict;
+use ::scan::verdict::Verdict;
 use crate::state::candidates::{self, Among};
 use crate::state::notes::{self, Note};
 use crate::sync::Error;
-use crate::table::Table;
+use record::table::Table;
 
 impl Work<'_> {
     /// Notes the keys that are missing from a list that was read as a whole.

@@ -9,13 +9,13 @@ use super::super::{Environment, Error};
 use crate::load::merge::Failure;
 use crate::load::rows::{self, Known};
 use crate::privacy::Erased;
-use crate::record::Reject;
+use record::Reject;
 use crate::resource::Below;
 use crate::state::candidates::{self, Among};
 use crate::state::runs::{self, Counts};
 use crate::state::{rejects, visits};
-use crate::table::{Row, Table};
-use crate::telemetry::span::{Span, Work};
+use record::table::{Row, Table};
+use telemetry::span::{Span, Work};
 
 /// Rows per statement.
 const STATEMENT: usize = 500;

@@ -12,7 +12,7 @@ use super::{Answered, Batch, STATEMENT, once_each};
 use crate::load::events;
 use crate::load::merge::Failure;
 use crate::privacy::Erased;
-use crate::record::{Event, Resource};
+use record::{Event, Resource};
 use crate::state::leases::Token;
 use crate::state::runs::{self, Counts};
 use crate::state::{rejects, windows};

@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Answered, Batch, STATEMENT, next_batch, once_each};
-use crate::clock::time;
+use clock::time;
 use crate::load::compare;
 use crate::load::merge::{self, Extracted, Failure};
 use crate::privacy::Erased;
-use crate::record::{Mirrored, Reject, Resource, User};
-use crate::scan::part::Fetched;
-use crate::scan::together::{self, Batch as _, Together};
+use record::{Mirrored, Reject, Resource, User};
+use ::scan::part::Fetched;
+use ::scan::together::{self, Batch as _, Together};
 use crate::state::leases::Token;
 use crate::state::notes::{self, Note};
 use crate::state::offers::{self, Asked, Claim};
@@ -23,7 +23,7 @@ use crate::state::runs::{self, Counts};
 use crate::state::{erasures, rejects, windows};
 use crate::sync::Error;
 use crate::sync::progress::{Phase, Progress};
-use crate::telemetry::span::{Span, Work};
+use telemetry::span::{Span, Work};
 use crate::zephr::reread::Reading;
 use crate::zephr::user;
 

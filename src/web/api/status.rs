@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{asked, id};
 use crate::job::Job;
-use crate::record::Unfit;
+use crate::unfit::Unfit;
 use crate::state::daemons::{self, Daemon};
 use crate::state::notes::{self, Note};
 use crate::state::rejects::Stored;

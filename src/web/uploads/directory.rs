@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
-use crate::telemetry::field;
+use telemetry::field;
 
 /// How the names of these directories begin, in `TMPDIR`.
 const PREFIX: &str = "zephr-sync-upload-";

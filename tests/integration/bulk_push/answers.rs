@@ -1,6 +1,6 @@
 //! Whatever the API answers, and however it says it.
 
-use zephr_sync::simulator::{BadEntry, Behaviour, Bulk, Details, Faults, Readable, StatusWords};
+use simulator::{BadEntry, Behaviour, Bulk, Details, Faults, Readable, StatusWords};
 
 use super::Desk;
 use super::desk::{CHUNK, outcome};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use zephr_sync::bulk::progress::Phase;
-use zephr_sync::simulator::Faults;
+use simulator::Faults;
 
 use super::Desk;
 use super::desk::outcome;

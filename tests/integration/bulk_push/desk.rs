@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use zephr_sync::simulator::{Does, Options, Outcome, Shape, Simulator};
+use simulator::{Does, Options, Outcome, Shape, Simulator};
 
 use crate::support::{Ended, Mirror, Program, tenant};
 

@@ -1,7 +1,7 @@
 //! People who change, vanish, come back as others, or work on the same thing.
 
 use serde_json::value::RawValue;
-use zephr_sync::simulator::Faults;
+use simulator::Faults;
 
 use super::Desk;
 use super::desk::{id, outcome};

@@ -1,7 +1,7 @@
 //! What a sync says of what was pushed before it.
 
 use serde_json::value::RawValue;
-use zephr_sync::simulator::{Since, Stored};
+use simulator::{Since, Stored};
 
 use super::Desk;
 use super::desk::{id, outcome};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
-use zephr_sync::simulator::{Applied, Does, Outcome, Stored, Tenant};
+use simulator::{Applied, Does, Outcome, Stored, Tenant};
 
 use super::file::{Fate, File};
 use crate::support::bulk::Person;

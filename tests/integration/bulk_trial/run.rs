@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
-use zephr_sync::simulator::{Behaviour, Bulk, Options};
+use simulator::{Behaviour, Bulk, Options};
 
 use super::check;
 use super::expected::{Expected, Step, check_actions};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use zephr_sync::simulator::{Faults, Options, Shape};
+use simulator::{Faults, Options, Shape};
 
 use super::{SUCCEEDED, says, start, stop_all, until};
 use crate::support::cluster::Cluster;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Pid;
-use zephr_sync::simulator::{Options, Shape};
+use simulator::{Options, Shape};
 
 use super::{start, stop_all, until};
 use crate::support::{Mirror, Program, tenant};

@@ -1,6 +1,6 @@
 //! A daemon that is told to stop while the API keeps it waiting. It does not use up the time it may take: what it waits for will not come.
 
-use zephr_sync::simulator::{Faults, Options, Shape};
+use simulator::{Faults, Options, Shape};
 
 use super::{start_all, stop_all, until};
 use crate::stopping::{asks_to_wait, says_nothing, trouble};

@@ -1,11 +1,11 @@
 //! Slots that came while no daemon was there, and jobs that come after others.
 
-use zephr_sync::simulator::{Options, Shape};
+use simulator::{Options, Shape};
 
 use super::{start, stop_all, until};
 use crate::support::{Mirror, Program, people, tenant};
 
-async fn program(mirror: &Mirror) -> (zephr_sync::simulator::Simulator, Program) {
+async fn program(mirror: &Mirror) -> (simulator::Simulator, Program) {
     let simulator = tenant(Options {
         shape: Shape {
             people: 20,

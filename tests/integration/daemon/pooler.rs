@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use super::DEADLINE;
 use crate::support::{Mirror, Program, tenant};
-use zephr_sync::simulator::Options;
+use simulator::Options;
 
 /// A PgBouncer before the mirror's Postgres, in transaction mode.
 struct Pooler {

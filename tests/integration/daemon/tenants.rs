@@ -1,6 +1,6 @@
 //! Several tenants in one daemon: one tenant's trouble does not touch another's runs.
 
-use zephr_sync::simulator::{Options, Shape, Simulator};
+use simulator::{Options, Shape, Simulator};
 
 use super::{start, stop_all, until};
 use crate::support::{Mirror, Program, tenant};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
-use zephr_sync::simulator::{Options, Shape};
+use simulator::{Options, Shape};
 
 use super::{DEADLINE, start, start_all, stop_all, until};
 use crate::support::running::Running;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use zephr_sync::simulator::{Edits, FIRST_REGISTRATION, LAST_REGISTRATION, List, Tenant};
+use simulator::{Edits, FIRST_REGISTRATION, LAST_REGISTRATION, List, Tenant};
 
 use super::chance::Chance;
 use super::scenario::Scenario;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use zephr_sync::simulator::{
+use simulator::{
     Behaviour, Business, Count, Edits, Faults, Options, Order, RetryAfter, Shape, Since,
 };
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::Row;
-use zephr_sync::simulator::{List, Tenant};
+use simulator::{List, Tenant};
 
 use crate::support::{Mirror, truth};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::Row;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
-use zephr_sync::simulator::{
+use simulator::{
     Edits, FIRST_REGISTRATION, Faults, LAST_REGISTRATION, List, Nothing, Simulator,
 };
 

@@ -1,7 +1,7 @@
 //! A mirrored tenant to push files of people to: the files, and what the program says of them.
 
 use serde_json::Value;
-use zephr_sync::simulator::{Options, Shape, Simulator};
+use simulator::{Options, Shape, Simulator};
 
 use super::{Ended, Mirror, Program, tenant};
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
-use zephr_sync::postgres::private::PrivateCluster;
+use private_postgres::PrivateCluster;
 
 use super::Mirror;
 

@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::{Mirror, Program, tenant};
-use zephr_sync::simulator::Options;
+use simulator::Options;
 
 /// The rows as text, without what differs from run to run: our own columns, and `seq-no`, which differs with the position on a page.
 const ROWS: &str = "

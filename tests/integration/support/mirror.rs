@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use std::str::FromStr;
 use std::time::Duration;
 use tokio::sync::OnceCell;
-use zephr_sync::postgres::private::{Durability, PrivateCluster};
+use private_postgres::{Durability, PrivateCluster};
 
 /// The cluster of a test run started by `make test`, or one of this process's own for a test run by hand.
 async fn cluster() -> &'static str {

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
-use zephr_sync::simulator::Simulator;
+use simulator::Simulator;
 
 /// The program with its settings.
 #[derive(Debug)]

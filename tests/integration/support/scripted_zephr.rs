@@ -17,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use zephr_sync::clock::Clock;
+use clock::Clock;
 
 use super::{Mirror, Program};
 

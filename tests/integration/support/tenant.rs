@@ -1,6 +1,6 @@
 //! A simulated tenant.
 
-use zephr_sync::simulator::{Options, Shape, Simulator};
+use simulator::{Options, Shape, Simulator};
 
 /// Starts a simulator on a free port.
 pub async fn start(options: Options) -> Simulator {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::{Executor, Row};
-use zephr_sync::simulator::Tenant;
+use simulator::Tenant;
 
 use super::Mirror;
 

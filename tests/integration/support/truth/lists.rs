@@ -1,7 +1,7 @@
 //! The tables beside the users against the simulator's truth, cell by cell, compared by Postgres.
 
 use sqlx::{AssertSqlSafe, Executor, Row};
-use zephr_sync::simulator::{List, Tenant};
+use simulator::{List, Tenant};
 
 use super::Others;
 use crate::support::Mirror;

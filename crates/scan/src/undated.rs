@@ -1,0 +1,98 @@
+//! People without a registration date: they are in no window, so it takes counts, or a pass by page, to know that nobody was left out.
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+
+use super::Source;
+use super::part::{ByPage, Fetched, PartReader, Stopped};
+use super::sightings::Sightings;
+use super::verdict::Proof;
+use super::window::Window;
+use record::Item;
+
+/// How often counts are compared from the start while people come and go.
+const TRIES: usize = 3;
+
+/// Comparisons that must all be equal when the tenant stood still while it was read: everybody, then the dated, then everybody.
+const COMPARISONS_AT_REST: u64 = 2;
+
+/// Comparisons that must all be equal when it did not. One could be equal by chance, if just as many people came between two answers as lack a date; eight in
+/// a row would take as many to come and to leave again, in turn, four times.
+const MOST_COMPARISONS: u64 = 8;
+
+/// One comparison more for so many pages: few beside what the scan costs anyway.
+const PAGES_PER_COMPARISON: u64 = 32;
+
+/// What was counted while the windows were read; none where the server's counts mean nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Everybody, before the first window.
+    pub everybody: Option<u64>,
+    /// Everybody with a date, after that.
+    pub dated: Option<u64>,
+}
+
+/// Everybody with a date, as one open window. Nobody registered earlier; somebody whose date says so is looked for as if there were none.
+pub fn dated() -> Window {
+    Window {
+        from: DateTime::<Utc>::from_timestamp(-2_208_988_800, 0),
+        until: None,
+    }
+}
+
+impl<S: Source> PartReader<S> {
+    /// Looks for people without a registration date, once all windows are read, which held so many people.
+    ///
+    /// # Errors
+    /// As the source.
+    pub async fn undated(
+        &self,
+        counted: Counted,
+        read: u64,
+        pages: &mpsc::Sender<Fetched>,
+    ) -> Result<ByPage, Stopped<S::Error>> {
+        let mut counted = counted;
+        for _ in 0..TRIES {
+            let (Some(everybody), Some(dated)) = (counted.everybody, counted.dated) else {
+                break;
+            };
+            if everybody == dated && self.stays_equal(everybody, read).await? {
+                return Ok(ByPage {
+                    proof: Proof::Whole,
+                    rows: 0,
+                    people: Sightings::default(),
+                    grown: None,
+                });
+            }
+            counted = Counted {
+                everybody: self.count(Window::ALL).await?,
+                dated: self.count(self::dated()).await?,
+            };
+        }
+        // Of one who registered at a number the filter may know nothing, and then they are in no window either.
+        let may_be_in_none = |item: &Item| item.registered_at.is_none() || item.from_number;
+        self.agreeing_passes(Window::ALL, may_be_in_none, pages)
+            .await
+    }
+
+    /// Whether the counts of everybody and of everybody with a date, which were equal once, are so as often as is needed.
+    async fn stays_equal(&self, everybody: u64, read: u64) -> Result<bool, Stopped<S::Error>> {
+        let comparisons = if read == everybody {
+            COMPARISONS_AT_REST
+        } else {
+            let pages = everybody / self.full_page();
+            (pages / PAGES_PER_COMPARISON).clamp(COMPARISONS_AT_REST, MOST_COMPARISONS)
+        };
+        for comparison in 1..comparisons {
+            let window = if comparison % 2 == 0 {
+                dated()
+            } else {
+                Window::ALL
+            };
+            if self.count(window).await? != Some(everybody) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
