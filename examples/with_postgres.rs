@@ -14,10 +14,10 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 
 use futures::FutureExt;
+use private_postgres::{Durability, PrivateCluster};
 use rustix::process::{Pid, kill_process};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use private_postgres::{Durability, PrivateCluster};
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {

@@ -13,15 +13,14 @@ use serde::Deserialize;
 use crate::bulk;
 use crate::job;
 use crate::notify;
-use crate::postgres::connect::{Database, SchemaError, Schemas, UrlError};
-use crate::privacy::{self, Choices, HashKey};
-use schedule;
 use crate::sync::Brakes;
-use telemetry::LogFormat;
-use crate::toml_file;
 use crate::web;
-use crate::zephr::{BaseUrl, BaseUrlError, KeyPair, Limits};
+use mirror::postgres::connect::{Database, SchemaError, Schemas, UrlError};
 use place::{Named, Place};
+use privacy::{self, Choices, HashKey};
+use telemetry::LogFormat;
+use toml_file;
+use zephr::{BaseUrl, BaseUrlError, KeyPair, Limits};
 
 /// The settings file, in the current directory unless a flag says otherwise.
 pub const FILE: &str = "zephr-sync.toml";

@@ -34,22 +34,22 @@ use uuid::Uuid;
 
 use crate::bulk::inbox::Inbox;
 use crate::bulk::push;
-use clock::time;
 use crate::job::Job;
 use crate::live::Live;
 use crate::notify::{Hook, Outbox};
 use crate::places::Registered;
-use record::Resource;
-use crate::remedy::chain;
-use crate::state::notices::{self, About};
-use crate::state::{leases, schedules};
 use crate::sync::{self, Cause, Ended, Extent};
-use telemetry::field;
+use clock::time;
 use decide::{Decision, Late, Settled, decide};
 pub use lapse::Lapse;
+use mirror::state::notices::{self, About};
+use mirror::state::{leases, schedules};
 use pushes::Pushes;
 pub use ready::{Company, Unfit};
+use record::Resource;
+use remedy::chain;
 use seen::Seen;
+use telemetry::field;
 use telling::Telling;
 pub use work::Work;
 

@@ -8,14 +8,15 @@
 
 use sqlx::{Connection, PgConnection};
 
-use crate::load::erase::{self, By};
-use crate::postgres::connect::Database;
-use crate::privacy::HashKey;
-use record::Resource;
-use crate::state::erasures::{self, Erasure, Removed};
-use crate::state::leases::{self, Holder, Lease};
-use crate::state::{marks, traces};
 use crate::sync::{Error, holder_name};
+use mirror::load::erase;
+use mirror::postgres::connect::Database;
+use mirror::state::erasures::{self, Erasure, Removed};
+use mirror::state::leases::{self, Holder, Lease};
+use mirror::state::{marks, traces};
+use privacy::HashKey;
+use record::By;
+use record::Resource;
 
 /// The resources whose runs write rows about people: an erasure waits until none of them is under way, since such a run has looked before who was erased.
 const WRITERS: [Resource; 5] = [

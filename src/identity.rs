@@ -14,11 +14,11 @@ use std::fmt;
 use reqwest::Url;
 use sqlx::PgConnection;
 
-use crate::load::{people, sample};
+use mirror::load::{people, sample};
+use mirror::state::{marks, tenant};
 use record::Query;
-use crate::remedy::Remedy;
-use crate::state::{marks, tenant};
-use crate::zephr::{self, BaseUrl, Reader};
+use remedy::Remedy;
+use zephr::{self, BaseUrl, Reader};
 
 /// Users of the mirror that are asked for, and users that are looked at: one that both sides have is enough, and five in a row are not gone by chance.
 const SAMPLE: i64 = 5;

@@ -8,11 +8,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use crate::privacy::USERS;
+use privacy::USERS;
 use record::Resource;
-use crate::resource::{self, Step};
+use resource::{self, Step};
 use schedule::{self, Timing, duration, order};
-use crate::toml_file;
+use toml_file;
 
 /// The jobs that are there without any file; the repository's own files are the ones built in.
 const BUILT_IN: [(&str, &str); 6] = [

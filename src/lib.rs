@@ -30,7 +30,6 @@
 // that they may: those overflow in tests, and wrap in a release.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
-pub mod attributes;
 pub mod bulk;
 pub mod cli;
 pub mod config;
@@ -39,20 +38,10 @@ pub mod dbt;
 pub mod erase;
 pub mod identity;
 pub mod job;
-pub mod lifecycle;
 pub mod live;
-pub mod load;
 pub mod notify;
 pub mod places;
-pub mod postgres;
-pub mod privacy;
-pub mod remedy;
-pub mod resource;
-pub mod state;
 pub mod supervisor;
 pub mod sync;
-pub mod toml_file;
-pub mod unfit;
 pub mod verify;
 pub mod web;
-pub mod zephr;

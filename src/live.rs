@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::state::bulk::rows::Outcomes;
-use crate::state::runs::Run;
 use crate::sync::progress::{Progress, State as Standing};
+use mirror::state::bulk::rows::Outcomes;
+use mirror::state::runs::Run;
 
 /// Durations of runs that are told apart, in seconds: an incremental run takes seconds, the first full scan of a large tenant hours.
 pub const BOUNDS: [f64; 9] = [

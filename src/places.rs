@@ -14,10 +14,10 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use clock::{Clock, Moment};
-use crate::postgres::connect::Database;
-use crate::state::daemons::{self, Granted, Held};
+use mirror::postgres::connect::Database;
+use mirror::state::daemons::{self, Granted, Held};
 use telemetry::field;
-use crate::zephr::governor::{Ceiling, Governor};
+use zephr::governor::{Ceiling, Governor};
 
 /// How often a daemon beats. Who comes has its part after two beats of the others: they notice, and give way.
 const BEAT: Duration = Duration::from_secs(1);

@@ -14,15 +14,14 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use sqlx::PgPool;
 
-use crate::load::{compare, sample};
-use crate::postgres::connect::Database;
-use crate::privacy::Rules;
+use mirror::load::{compare, sample};
+use mirror::postgres::connect::Database;
+use mirror::state::verifications::{self, Difference, Found, Verification};
+use mirror::state::{erasures, rejects};
+use privacy::Rules;
 use record::{Mirrored, Resource};
-use crate::remedy;
-use crate::state::verifications::{self, Difference, Found, Verification};
-use crate::state::{erasures, rejects};
-use crate::zephr::difference::{self, Compared};
-use crate::zephr::{self, Reader};
+use zephr::difference::{self, Compared};
+use zephr::{self, Reader};
 
 /// Rows of the mirror that are held at once.
 const ROWS_HELD: usize = 100;

@@ -34,20 +34,20 @@ use crate::bulk;
 use crate::bulk::plan::Environment as Planning;
 use crate::bulk::progress::Progress;
 use crate::bulk::settings::Wire;
-use clock::Clock;
 use crate::identity;
 use crate::job::Job;
 use crate::live::Live;
-use crate::postgres::connect::Database;
-use crate::privacy::{Choices, HashKey};
-use crate::state::privacy::{self, Access, KeyError};
 use crate::sync;
-use crate::zephr::Reader;
+use ::privacy::{Choices, HashKey};
 use answer::Problem;
 pub use api::describe;
+use clock::Clock;
+use mirror::postgres::connect::Database;
+use mirror::state::privacy::{self, Access, KeyError};
 pub use settings::Settings;
 use token::Gate;
 use uploads::Uploads;
+use zephr::Reader;
 
 /// Sessions that the page has in Postgres at most, for each tenant.
 const SESSIONS: u32 = 4;

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use zephr_sync::zephr::KeyPair;
-use zephr_sync::zephr::signing::Signed;
+use zephr::KeyPair;
+use zephr::signing::Signed;
 
 use super::process::Simulator;
 

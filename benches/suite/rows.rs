@@ -2,10 +2,10 @@
 
 use std::error::Error;
 
-use serde_json::value::RawValue;
-use zephr_sync::privacy::Rules;
+use privacy::Rules;
 use record::User;
-use zephr_sync::zephr::user;
+use serde_json::value::RawValue;
+use zephr::user;
 
 use super::process::Simulator;
 

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use private_postgres::PrivateCluster;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use super::process::Stat;
 

@@ -6,11 +6,11 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Error;
-use super::complaint::Complaint;
 use super::plan::Planned;
 use super::undo::Impossible;
-use crate::state::bulk::plans::{self, Plan};
-use crate::state::bulk::rows::{self, Outcomes, Reported};
+use csv_intake::complaint::Complaint;
+use mirror::state::bulk::plans::{self, Plan};
+use mirror::state::bulk::rows::{self, Outcomes, Reported};
 
 /// Plans that are listed.
 pub const LISTED: i64 = 20;

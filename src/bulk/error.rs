@@ -4,13 +4,11 @@ use std::path::PathBuf;
 
 use uuid::Uuid;
 
-use super::complaint::Complaint;
-use super::file;
 use crate::identity;
-use crate::remedy::{self, Remedy};
-use crate::state::leases;
 use crate::sync;
-use crate::zephr;
+use csv_intake::complaint::Complaint;
+use mirror::state::leases;
+use remedy::{self, Remedy};
 
 /// What stopped it.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +21,7 @@ pub enum Error {
     Mirror(#[from] sync::Error),
     /// The file as a whole.
     #[error(transparent)]
-    File(#[from] file::Error),
+    File(#[from] csv_intake::Error),
     /// Columns of the file that mean nothing, or nothing that can be done.
     #[error("{} cannot be planned: {}", .path.display(), said(.complaints))]
     Header {

@@ -21,29 +21,29 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::bulk::Error;
 use crate::bulk::plan::{self, Planned};
 use crate::bulk::progress::Progress;
 use crate::bulk::results::Results;
 use crate::bulk::settings::Wire;
-use crate::bulk::{Error, file};
-use clock::time;
-use crate::lifecycle::Shutdown;
-use crate::postgres::connect::Database;
-use crate::privacy::{Choices, HashKey};
-use crate::remedy::chain;
-use crate::state::bulk::orders::{self, Order};
-use crate::state::bulk::plans::{self, Plan};
-use crate::state::bulk::rows;
-use crate::state::privacy::{self, Access};
-use telemetry::field;
-use crate::zephr::Reader;
+use ::privacy::{Choices, HashKey};
 use case::Case;
+use clock::time;
 use complete::Watched;
 use directory::Directory;
 use job::Job;
+use lifecycle::Shutdown;
+use mirror::postgres::connect::Database;
+use mirror::state::bulk::orders::{self, Order};
+use mirror::state::bulk::plans::{self, Plan};
+use mirror::state::bulk::rows;
+use mirror::state::privacy::{self, Access};
+use remedy::chain;
 use sqlx::PgConnection;
 use summary::Verdict;
+use telemetry::field;
 use trouble::{Trouble, Troubles};
+use zephr::Reader;
 
 pub use directory::Where;
 
@@ -381,15 +381,17 @@ impl Inbox {
 fn is_about_the_file(error: &Error) -> bool {
     match error {
         // The system's trouble, and not the file's.
-        Error::File(file::Error::Unreadable { .. } | file::Error::Unwritable { .. }) => false,
         Error::File(
-            file::Error::Empty { .. }
-            | file::Error::NotCsv { .. }
-            | file::Error::Delimiter { .. }
-            | file::Error::Header { .. }
-            | file::Error::OpenQuote { .. }
-            | file::Error::LongRow { .. }
-            | file::Error::OverInput { .. },
+            csv_intake::Error::Unreadable { .. } | csv_intake::Error::Unwritable { .. },
+        ) => false,
+        Error::File(
+            csv_intake::Error::Empty { .. }
+            | csv_intake::Error::NotCsv { .. }
+            | csv_intake::Error::Delimiter { .. }
+            | csv_intake::Error::Header { .. }
+            | csv_intake::Error::OpenQuote { .. }
+            | csv_intake::Error::LongRow { .. }
+            | csv_intake::Error::OverInput { .. },
         )
         | Error::Header { .. }
         | Error::NotKept(_)

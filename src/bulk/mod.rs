@@ -8,11 +8,9 @@
 //! stored plan and cannot write to the tenant, [`push`] carries it through, [`undo`] plans the way back, [`results`] tells of each row. [`inbox`] takes the files that people
 //! drop into a directory. [`says`] decides when two values are the same, [`wire`] how one is sent.
 
-pub mod complaint;
 pub mod document;
 pub mod error;
 pub mod field;
-pub mod file;
 pub mod inbox;
 pub mod plan;
 pub mod progress;

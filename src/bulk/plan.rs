@@ -24,21 +24,22 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::complaint::Complaint;
 use super::error::Error;
 use super::field::Fields;
-use super::file::{self, By, Header, Intake, Reading, Rejects, Row};
 use super::progress::Progress;
 use super::settings::Wire;
 use crate::identity::{self, Access};
-use crate::load::people;
-use crate::postgres::connect::Database;
-use crate::privacy::{Action, Policy};
-use crate::state::bulk::plans::{self, New as NewPlan, Sums};
-use crate::state::bulk::rows;
-use crate::zephr::Reader;
 use compare::Compare;
+use csv_intake::complaint::Complaint;
+use csv_intake::{Header, Intake, Reading, Rejects, Row};
 use look::Look;
+use mirror::load::people;
+use mirror::postgres::connect::Database;
+use mirror::state::bulk::plans::{self, New as NewPlan, Sums};
+use mirror::state::bulk::rows;
+use privacy::{Action, Policy};
+use record::By;
+use zephr::Reader;
 
 /// Batches that wait between two parts.
 const WAITING: usize = 2;
@@ -187,7 +188,7 @@ pub async fn plan(env: &Environment, path: &Path, options: &Options) -> Result<P
         let rejects = options
             .rejects
             .clone()
-            .unwrap_or_else(|| file::default_rejects_path(path));
+            .unwrap_or_else(|| csv_intake::default_rejects_path(path));
         Some(
             write_rejects(
                 &mut transaction,
@@ -304,7 +305,7 @@ async fn rows_into(
     plan_id: Uuid,
     intake: Intake,
     fields: Fields,
-) -> Result<(Sums, Vec<Complaint>, file::Digest), Error> {
+) -> Result<(Sums, Vec<Complaint>, csv_intake::Digest), Error> {
     let by = intake.header().identifier.by.clone();
     let column = intake.header().name(intake.header().identifier.column);
     let names = names_are_kept(&env.policy, &by)?;
@@ -355,7 +356,7 @@ async fn write_rejects(
     path: &Path,
     reading: &Reading,
     target: PathBuf,
-    digest: file::Digest,
+    digest: csv_intake::Digest,
 ) -> Result<PathBuf, Error> {
     let mut intake = Intake::open(path, reading)?;
     let mut rejects = Rejects::create(&target, path, intake.header())?;

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::state::bulk::rows::{self, Outcome, Outcomes};
+use mirror::state::bulk::rows::{self, Outcome, Outcomes};
 use telemetry::field;
 
 /// The named moments of a push. Each is logged at debug level as the field `phase`, so that a push can be followed, and stopped, at each.

@@ -21,25 +21,24 @@ use uuid::Uuid;
 
 use super::Error;
 use super::field::Fields;
-use super::file;
 use super::progress::{Phase, Progress};
 use super::settings::Settings;
+use crate::identity::{self, Access};
+use crate::sync::holder_name;
 use clock::Clock;
 use clock::time;
-use crate::identity::{self, Access};
-use crate::lifecycle::Shutdown;
-use crate::load::people;
-use crate::postgres::connect::Database;
-use crate::state::bulk::chunks;
-use crate::state::bulk::jobs;
-use crate::state::bulk::plans::{self, Plan};
-use crate::state::bulk::rows::{self, Outcome, Outcomes, Row, State};
-use crate::state::leases::{self, Holder, Lease, Subject};
-use crate::sync::holder_name;
-use telemetry::span::{Span, Work};
-use crate::zephr::Reader;
-use crate::zephr::updates::{Job, Writer};
 pub use decide::EMAIL;
+use lifecycle::Shutdown;
+use mirror::load::people;
+use mirror::postgres::connect::Database;
+use mirror::state::bulk::chunks;
+use mirror::state::bulk::jobs;
+use mirror::state::bulk::plans::{self, Plan};
+use mirror::state::bulk::rows::{self, Outcome, Row, State};
+use mirror::state::leases::{self, Holder, Lease, Subject};
+use telemetry::span::{Span, Work};
+use zephr::Reader;
+use zephr::updates::{Job, Writer};
 
 /// So many deletions pass the brake whatever their share is (design section 3.3).
 const FEW_DELETIONS: i64 = 10;
@@ -208,7 +207,7 @@ async fn may_be_applied(env: &Environment, plan: &Plan, allowed: Allowed) -> Res
     if let (Some(path), Some(hash), false) = (&plan.file_path, &plan.file_hash, allowed.changes) {
         let path = std::path::Path::new(path);
         // A file that is not there any more has not changed: the plan holds all that is needed of it.
-        if path.exists() && file::digest(path)?[..] != hash[..] {
+        if path.exists() && csv_intake::digest(path)?[..] != hash[..] {
             return Err(Error::FileChanged(path.to_owned()));
         }
     }
@@ -500,7 +499,7 @@ impl Push<'_> {
     async fn listed(&self) -> Result<Option<Vec<Job>>, Error> {
         match self.env.reader.update_jobs().await {
             Ok(listed) => Ok(listed),
-            Err(error) if matches!(error.failure, crate::zephr::Failure::Forbidden) => Ok(None),
+            Err(error) if matches!(error.failure, zephr::Failure::Forbidden) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -511,12 +510,5 @@ impl Push<'_> {
             () = tokio::time::sleep(pause) => Ok(Step::On),
             () = self.env.shutdown.requested() => Ok(Step::Stop),
         }
-    }
-}
-
-impl Outcomes {
-    /// Rows that have an outcome.
-    pub fn settled(&self) -> i64 {
-        self.succeeded + self.failed + self.unknown
     }
 }

@@ -6,9 +6,9 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::file::Writer;
 use super::says;
-use crate::state::bulk::rows::{self, Action, Reported};
+use csv_intake::Writer;
+use mirror::state::bulk::rows::{self, Action, Reported};
 
 /// Rows that are fetched at once.
 const BATCH: i64 = 2_000;

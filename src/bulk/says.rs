@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::field::Fields;
-use crate::zephr::json::{self, Kind};
+use zephr::json::{self, Kind};
 
 /// A value as it is to be sent, as text.
 pub fn text(wire: &RawValue) -> String {

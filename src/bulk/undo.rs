@@ -10,9 +10,9 @@ use super::field::Fields;
 use super::says;
 use super::settings::Wire;
 use super::wire;
-use crate::postgres::connect::Database;
-use crate::state::bulk::plans::{self, New as NewPlan, Plan, Sums};
-use crate::state::bulk::rows::{self, Action, New, Row, State, Values};
+use mirror::postgres::connect::Database;
+use mirror::state::bulk::plans::{self, New as NewPlan, Plan, Sums};
+use mirror::state::bulk::rows::{self, Action, New, Row, State, Values};
 
 /// Rows that are held at once.
 const BATCH: i64 = 1_000;

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::field::{Fields, Typed};
 use super::settings::Wire;
-use crate::zephr::json::{self, Kind};
+use zephr::json::{self, Kind};
 
 /// A value of an attribute as it is to be sent, where there is this one now.
 pub fn value(

@@ -3,17 +3,17 @@
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::mirror::{self, Opened};
+use super::opened::{self, Opened};
 use super::output::Output;
 use super::sync::waiting;
 use super::tenant::reader;
 use crate::config::Settings;
 use crate::identity::{self, Address, Evidence};
-use crate::lifecycle::Shutdown;
-use record::Resource;
-use crate::state::leases::{self, Lease};
 use crate::sync::{self, holder_name, trust};
-use crate::zephr::Reader;
+use lifecycle::Shutdown;
+use mirror::state::leases::{self, Lease};
+use record::Resource;
+use zephr::Reader;
 
 /// Everything that writes to the mirror: a run of the tenant before would go on writing its rows.
 const WRITERS: [Resource; 7] = [
@@ -54,7 +54,7 @@ struct Document {
 pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exit, Failure> {
     let shutdown = Shutdown::on_signals()?;
     let reader = reader(settings, settings.api()?, &shutdown)?;
-    let mirror = mirror::open(settings).await?;
+    let mirror = opened::open(settings).await?;
     let adopted = adopt(&mirror, &reader, args, output).await;
     mirror.close().await?;
     let document = adopted?;

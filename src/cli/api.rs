@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure};
 use super::output;
 use super::tenant::client;
 use crate::config::Settings;
-use crate::zephr::{Request, list};
+use zephr::{Request, list};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]

@@ -10,28 +10,28 @@ use indicatif::ProgressBar;
 use uuid::Uuid;
 
 use super::exit::{Exit, Failure};
-use super::mirror::{self, Opened};
+use super::opened::{self, Opened};
 use super::operator::whose;
 use super::output::{Output, thousands};
 use super::sync::waiting;
 use super::tenant::client;
 use super::watch;
+use crate::bulk::Error;
 use crate::bulk::document::{Document, Documents, LISTED};
-use crate::bulk::file::Reading;
 use crate::bulk::plan::{self, Empty};
 use crate::bulk::progress::{Progress, State};
 use crate::bulk::push::{self, Allowed, Assume, End};
 use crate::bulk::undo::{self, Impossible};
-use crate::bulk::{Error, file};
-use clock::Clock;
 use crate::config::Settings;
-use crate::lifecycle::Shutdown;
-use crate::state::bulk::plans;
-use crate::state::leases::Subject;
-use crate::state::privacy::Access;
+use clock::Clock;
+use csv_intake::Reading;
+use lifecycle::Shutdown;
+use mirror::state::bulk::plans;
+use mirror::state::leases::Subject;
+use mirror::state::privacy::Access;
 use telemetry::field;
-use crate::zephr::Reader;
-use crate::zephr::updates::Writer;
+use zephr::Reader;
+use zephr::updates::Writer;
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -64,7 +64,7 @@ pub struct PlanArgs {
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     empty: Empty,
     /// What stands between cells: comma, semicolon, tab [default: as the first line says]
-    #[arg(long, value_name = "NAME", value_parser = file::delimiter)]
+    #[arg(long, value_name = "NAME", value_parser = csv_intake::delimiter)]
     delimiter: Option<u8>,
     /// Columns that mean nothing, by name
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -139,7 +139,7 @@ fn assume(text: &str) -> Result<Assume, String> {
 /// # Errors
 /// As what it does.
 pub async fn run(settings: &Settings, command: &Command, output: Output) -> Result<Exit, Failure> {
-    let mirror = mirror::open(settings).await?;
+    let mirror = opened::open(settings).await?;
     let desk = Desk {
         settings,
         mirror: &mirror,

@@ -5,18 +5,18 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::mirror;
+use super::opened;
 use super::output::Output;
 use crate::bulk::inbox;
-use clock::Clock;
 use crate::config::{Mirror, Settings};
 use crate::identity;
 use crate::job::{self, Job};
-use crate::postgres::connect::Database;
-use crate::postgres::{migrate, sessions};
-use schedule::Schedule;
 use crate::sync;
-use crate::zephr::{Client, Reader};
+use clock::Clock;
+use mirror::postgres::connect::Database;
+use mirror::postgres::{migrate, sessions};
+use schedule::Schedule;
+use zephr::{Client, Reader};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -229,7 +229,7 @@ fn clock_check(theirs: Option<DateTime<Utc>>, ours: DateTime<Utc>) -> Check {
 
 /// Whether Postgres is fit, and whether the mirror in it is this tenant's, where there is one.
 async fn postgres(settings: &Settings) -> (Vec<Check>, Option<Check>) {
-    let mirror = match mirror::open(settings).await {
+    let mirror = match opened::open(settings).await {
         Ok(mirror) => mirror,
         Err(failure) => return (vec![Check::bad("postgres", failure)], None),
     };

@@ -7,23 +7,23 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::exit::{Exit, Failure};
-use super::mirror::{self, Opened};
+use super::opened::{self, Opened};
 use super::operator::whose;
 use super::tenant::client;
 use crate::bulk::inbox::{self, Inbox};
 use crate::bulk::push;
-use clock::Clock;
 use crate::config::{Loaded, Settings};
 use crate::daemon::{self, Company, Lapse, Tenant, Unfit, Work};
 use crate::job;
-use crate::lifecycle::Shutdown;
 use crate::live::Live;
 use crate::notify::{Outbox, Pace, Sender};
 use crate::supervisor::Supervisor;
-use telemetry::field;
 use crate::web;
-use crate::zephr::updates::Writer;
-use crate::zephr::{Client, Reader};
+use clock::Clock;
+use lifecycle::Shutdown;
+use telemetry::field;
+use zephr::updates::Writer;
+use zephr::{Client, Reader};
 
 /// How long a drained daemon waits for answers of its page that are under way.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -146,7 +146,7 @@ impl<'a> Desk<'a> {
             jobs: jobs.into_iter().filter(|job| job.enabled).collect(),
             inbox_jobs: inbox::job::all(&settings.jobs_dir)?,
             client: client(settings, settings.api()?)?.until(shutdown.clone()),
-            mirror: mirror::open(settings).await?,
+            mirror: opened::open(settings).await?,
             live: Arc::default(),
         })
     }

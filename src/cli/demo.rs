@@ -7,20 +7,20 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use uuid::Uuid;
 
 use super::exit::{Exit, Failure};
-use super::mirror::{self, Opened};
+use super::opened::{self, Opened};
 use super::output::{Output, table, thousands};
 use super::sync::{Night, summary};
 use super::tenant::client;
 use crate::bulk::document::Document;
 use crate::config::Settings;
 use crate::job;
-use crate::lifecycle::Shutdown;
-use crate::postgres::connect::Schemas;
-use simulator::{Edits, Options, Shape, Simulator};
-use crate::state::runs::{self, Run};
 use crate::sync::{Extent, Start};
-use crate::zephr::{BaseUrl, KeyPair, Reader};
+use lifecycle::Shutdown;
+use mirror::postgres::connect::Schemas;
+use mirror::state::runs::{self, Run};
 use push::Push;
+use simulator::{Edits, Options, Shape, Simulator};
+use zephr::{BaseUrl, KeyPair, Reader};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -78,7 +78,7 @@ pub async fn run(settings: &Settings, args: Args, output: Output) -> Result<Exit
     .await?;
     let schemas = Schemas::named("zephr").map_err(|error| Failure::new(error.to_string(), ""))?;
     // Beside the operator's own cluster, never in it: the demo begins with an empty database each time.
-    let mirror = mirror::open_private(&settings.data_dir.join("demo"), &schemas).await?;
+    let mirror = opened::open_private(&settings.data_dir.join("demo"), &schemas).await?;
     let shown = show(settings, &args, &simulator, &mirror, &shutdown, output).await;
     let closed = mirror.close().await;
     simulator.stop().await;

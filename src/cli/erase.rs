@@ -3,17 +3,17 @@
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::mirror::{self, Opened};
+use super::opened::{self, Opened};
 use super::operator::operator;
 use super::output::{Output, table, thousands};
 use super::sync::waiting;
 use crate::config::Settings;
 use crate::erase::{self, Environment};
-use crate::load::erase::By;
-use crate::privacy::{Action, Choices, HashKey};
-use crate::state::erasures::{self, Erasure, Removed};
-use crate::state::marks;
-use crate::state::privacy::Access;
+use mirror::state::erasures::{self, Erasure, Removed};
+use mirror::state::marks;
+use mirror::state::privacy::Access;
+use privacy::{Action, Choices, HashKey};
+use record::By;
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -69,7 +69,7 @@ struct Listed {
 /// # Errors
 /// An unknown person, a lease that somebody holds, or a database that cannot be reached.
 pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exit, Failure> {
-    let mirror = mirror::open(settings).await?;
+    let mirror = opened::open(settings).await?;
     let done = match (&args.user, &args.forget) {
         (Some(user), _) => erase(settings, args, user, &mirror, output).await,
         (None, Some(user_id)) => forget(settings, user_id, &mirror, output).await,

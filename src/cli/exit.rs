@@ -6,14 +6,13 @@ use crate::bulk;
 use crate::config;
 use crate::daemon::Unfit;
 use crate::job;
-use crate::postgres::{migrate, sessions};
-use crate::remedy::chain;
+use mirror::postgres::{migrate, sessions};
+use remedy::chain;
 
-use crate::state::{leases, privacy};
 use crate::sync;
 use crate::verify;
 use crate::web;
-use crate::zephr;
+use mirror::state::{leases, privacy};
 
 /// Exit codes (design section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

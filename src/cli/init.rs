@@ -9,13 +9,12 @@ use serde::Serialize;
 use sqlx::Connection;
 
 use super::exit::{Exit, Failure};
-use super::mirror;
+use super::opened;
 use super::output::Output;
 use crate::config::{Mirror, Settings};
 use crate::dbt::{self, attributes};
 use crate::job;
-use crate::postgres::migrate;
-
+use mirror::postgres::migrate;
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -103,7 +102,7 @@ async fn tenant_columns(settings: &Settings, output: Output) -> Vec<dbt::Column>
         Mirror::Private | Mirror::Given(_) => {}
     }
     let ask = async {
-        let opened = mirror::open(settings).await?;
+        let opened = opened::open(settings).await?;
         let columns = async {
             let mut connection = opened.database.connect().await?;
             let columns = attributes::read(&mut connection).await?;

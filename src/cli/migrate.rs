@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::mirror;
+use super::opened;
 use super::output::Output;
 use crate::config::Settings;
 
@@ -21,7 +21,7 @@ struct Migrated {
 /// # Errors
 /// The database cannot be reached or refuses.
 pub async fn run(settings: &Settings, output: Output) -> Result<Exit, Failure> {
-    let mirror = mirror::open(settings).await?;
+    let mirror = opened::open(settings).await?;
     let result = mirror.migrate(output).await;
     let database = mirror.database.place();
     mirror.close().await?;

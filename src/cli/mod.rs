@@ -14,7 +14,7 @@ pub mod exit;
 pub mod init;
 pub mod man;
 pub mod migrate;
-pub mod mirror;
+pub mod opened;
 pub mod operator;
 pub mod output;
 pub mod rejects;

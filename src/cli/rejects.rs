@@ -7,10 +7,10 @@ use std::io;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::mirror::{self, Opened};
+use super::opened::{self, Opened};
 use super::output::{Output, table, thousands};
 use crate::config::Settings;
-use crate::state::rejects::{self, Stored};
+use mirror::state::rejects::{self, Stored};
 
 /// What to do with them.
 #[derive(Debug, clap::Subcommand)]
@@ -42,7 +42,7 @@ const PAGE: i64 = 500;
 /// # Errors
 /// The database cannot be reached, stdout cannot be written, or somebody else holds the lease that a replay needs.
 pub async fn run(settings: &Settings, command: &Command, output: Output) -> Result<Exit, Failure> {
-    let mirror = mirror::open(settings).await?;
+    let mirror = opened::open(settings).await?;
     let done = match (command, output.is_json()) {
         (Command::List { last }, _) => list(&mirror, *last, output).await.map(|()| Exit::Done),
         (Command::Export, true) => list(&mirror, i64::MAX, output).await.map(|()| Exit::Done),

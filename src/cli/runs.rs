@@ -4,10 +4,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::exit::{Exit, Failure};
-use super::mirror::{self, Opened};
+use super::opened::{self, Opened};
 use super::output::{Output, table, thousands};
 use crate::config::Settings;
-use crate::state::runs::{self, Run};
+use mirror::state::runs::{self, Run};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub struct Document {
 /// # Errors
 /// The database cannot be reached, or there is no such run.
 pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exit, Failure> {
-    let mirror = mirror::open(settings).await?;
+    let mirror = opened::open(settings).await?;
     let found = find(&mirror, args, output).await;
     mirror.close().await?;
     let runs = found?;

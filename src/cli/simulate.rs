@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::behaviour::BehaviourArgs;
 use super::exit::{Exit, Failure};
 use super::output::Output;
-use crate::lifecycle::Shutdown;
+use lifecycle::Shutdown;
 use simulator::{
     Behaviour, Business, Edits, Faults, Keys, MADE_UP_ACCESS_KEY, MADE_UP_SECRET_KEY, MOST_PEOPLE,
     Options, RetryAfter, Shape, Simulator,

@@ -6,17 +6,17 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::exit::{Exit, Failure};
-use super::mirror::{self, Opened};
+use super::opened::{self, Opened};
 use super::output::{Output, table, thousands};
 use crate::config::Settings;
 use crate::job::{self, Job};
-use crate::unfit::Unfit;
-use crate::resource::Step;
-use crate::state::notes::{self, Note};
-use crate::state::runs::Run;
-use crate::state::verifications::{self, Verification};
-use crate::state::visits::Round;
-use crate::state::{checkpoints, leases, readings, rejects, runs};
+use mirror::state::notes::{self, Note};
+use mirror::state::runs::Run;
+use mirror::state::verifications::{self, Verification};
+use mirror::state::visits::Round;
+use mirror::state::{checkpoints, leases, readings, rejects, runs};
+use mirror::unfit::Unfit;
+use resource::Step;
 
 #[derive(Debug, Serialize)]
 struct Document {
@@ -82,7 +82,7 @@ struct HeldBack {
 /// The database cannot be reached.
 pub async fn run(settings: &Settings, output: Output) -> Result<Exit, Failure> {
     let jobs = job::all(&settings.jobs_dir)?;
-    let mirror = mirror::open(settings).await?;
+    let mirror = opened::open(settings).await?;
     let looked = look(&jobs, &mirror, output).await;
     let psql = mirror.psql();
     mirror.close().await?;

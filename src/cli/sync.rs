@@ -7,24 +7,24 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::exit::{Exit, Failure};
-use super::mirror::{self, Opened};
+use super::opened::{self, Opened};
 use super::output::{Output, thousands};
 use super::runs::{Document, details};
 use super::tenant::reader;
 use super::watch;
 use crate::config::Settings;
 use crate::job::{self, Job};
-use crate::lifecycle::Shutdown;
 use crate::places::Registered;
-use scan::verdict::Verdict;
-use crate::state::daemons;
-use crate::state::leases::{Holder, Subject};
-use crate::state::privacy::Access;
-use crate::state::runs::{self, Ending, Run};
 use crate::sync::progress::{Progress, State};
 use crate::sync::{self, Cause, Ended, Environment, Extent, Sharing, Start};
+use lifecycle::Shutdown;
+use mirror::state::daemons;
+use mirror::state::leases::{Holder, Subject};
+use mirror::state::privacy::Access;
+use mirror::state::runs::{self, Ending, Run};
+use scan::verdict::Verdict;
 use telemetry::field;
-use crate::zephr::Reader;
+use zephr::Reader;
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -77,7 +77,7 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
     let jobs = job::chosen(job::all(&settings.jobs_dir)?, &args.jobs)?;
     let shutdown = Shutdown::on_signals()?;
     let reader = reader(settings, settings.api()?, &shutdown)?;
-    let mirror = mirror::open(settings).await?;
+    let mirror = opened::open(settings).await?;
     let night = Night {
         settings,
         reader: &reader,
@@ -320,7 +320,7 @@ impl Night<'_> {
     async fn dry_run(&self, args: &Args, jobs: &[Job]) -> Result<Exit, Failure> {
         self.mirror.refuse_others().await?;
         let mut connection = self.mirror.session().await?;
-        if !crate::postgres::migrate::is_current(&mut connection).await? {
+        if !mirror::postgres::migrate::is_current(&mut connection).await? {
             return Err(Failure::new(
                 "there is no up-to-date mirror to compare with",
                 "Run `zephr-sync migrate` first: a dry run writes nothing, not even the schema.",

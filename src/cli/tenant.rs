@@ -1,10 +1,10 @@
 //! The tenant for a command: one client, and so one governor, for all that it asks.
 
 use super::exit::Failure;
-use clock::Clock;
 use crate::config::Settings;
-use crate::lifecycle::Shutdown;
-use crate::zephr::{BaseUrl, Client, KeyPair, Reader};
+use clock::Clock;
+use lifecycle::Shutdown;
+use zephr::{BaseUrl, Client, KeyPair, Reader};
 
 /// Speaks to the tenant.
 ///

@@ -6,19 +6,19 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::mirror;
+use super::opened;
 use super::output::{self, Output, printable, thousands};
 use super::sync::Night;
 use super::tenant::reader;
 use crate::config::Settings;
 use crate::job::{self, Job};
-use crate::lifecycle::Shutdown;
-use record::Resource;
-use crate::state::privacy::Access;
-use crate::state::verifications::{Difference, Verification};
-use telemetry::field;
 use crate::verify::{self, Environment, Progress, Verified};
-use crate::zephr::{Reader, user};
+use lifecycle::Shutdown;
+use mirror::state::privacy::Access;
+use mirror::state::verifications::{Difference, Verification};
+use record::Resource;
+use telemetry::field;
+use zephr::{Reader, user};
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]
@@ -86,7 +86,7 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
     jobs.retain(|job| job.resource == Resource::Users);
     let shutdown = Shutdown::on_signals()?;
     let reader = reader(settings, settings.api()?, &shutdown)?;
-    let mirror = mirror::open(settings).await?;
+    let mirror = opened::open(settings).await?;
     let night = Night {
         settings,
         reader: &reader,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::output::Output;
-use crate::postgres::migrate;
+use mirror::postgres::migrate;
 
 /// What the binary knows of itself.
 #[derive(Debug, Serialize)]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Error, File, KEYS, variable};
-use crate::toml_file;
+use toml_file;
 
 /// What is one tenant's own, and would mix two of them up if it stood above all.
 const OWN: [&str; 7] = [

@@ -6,8 +6,8 @@ use sqlx::PgConnection;
 
 use super::seen::Seen;
 use super::{Begin, Keeper};
-use crate::state::triggers;
 use crate::sync::{Cause, Extent, Start};
+use mirror::state::triggers;
 use telemetry::field;
 
 impl Keeper {

@@ -3,12 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::seen::Seen;
-use clock::time;
 use crate::job::Job;
-use schedule::{
-    Due, Gate, History, Next, Outcome, SlotRun, Standing, Upstream, follow, wait_for,
-};
-use crate::state::runs::{Attempt, Slot};
+use clock::time;
+use mirror::state::runs::{Attempt, Slot};
+use schedule::{Due, Gate, History, Next, Outcome, SlotRun, Standing, Upstream, follow, wait_for};
 
 /// How far back a slot of another job is looked for: a week, and a day for the clocks.
 const BACK: TimeDelta = TimeDelta::days(8);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::job::Job;
 use crate::places::Registered;
-use record::Resource;
 use crate::sync::{Assistant, Cause, Error};
+use record::Resource;
 use telemetry::field;
 
 use super::Work;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Tenant;
 use crate::notify::Success;
-use crate::state::runs::{self, Run};
+use mirror::state::runs::{self, Run};
 
 /// Does what follows the end of a run.
 ///

@@ -15,12 +15,12 @@ use super::Tenant;
 use crate::bulk::Error;
 use crate::bulk::progress::State;
 use crate::bulk::push::{self, Allowed, End};
-use clock::time;
-use crate::state::bulk::orders::{self, Order};
-use crate::state::bulk::rows;
-use crate::state::leases::{self, Subject};
-use crate::state::notices::{self, About};
 use crate::sync::{self, holder_name};
+use clock::time;
+use mirror::state::bulk::orders::{self, Order};
+use mirror::state::bulk::rows;
+use mirror::state::leases::{self, Subject};
+use mirror::state::notices::{self, About};
 use telemetry::field;
 
 /// The pause after the first outage; it doubles, up to [`LONGEST_PAUSE`].

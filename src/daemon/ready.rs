@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use clock::time;
 use crate::identity;
-use crate::lifecycle::Shutdown;
 use crate::live::Live;
 use crate::places::Registered;
-use crate::postgres::connect::is_away;
-use crate::postgres::{migrate, sessions};
-use crate::remedy::chain;
-use crate::state::privacy::{self, Access, KeyError};
 use crate::sync;
+use clock::time;
+use lifecycle::Shutdown;
+use mirror::postgres::connect::is_away;
+use mirror::postgres::{migrate, sessions};
+use mirror::state::privacy::{self, Access, KeyError};
+use remedy::chain;
 use telemetry::field;
-use crate::zephr;
 
 use super::{LONGEST_ABSENCE, TICK, Work};
 

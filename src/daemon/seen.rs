@@ -7,10 +7,10 @@ use sqlx::PgConnection;
 
 use super::Lapse;
 use crate::job::Job;
+use mirror::state::leases;
+use mirror::state::runs::{self, Attempt};
+use mirror::state::schedules::{self, Stored};
 use record::Resource;
-use crate::state::leases;
-use crate::state::runs::{self, Attempt};
-use crate::state::schedules::{self, Stored};
 
 /// How the jobs stand at one moment.
 #[derive(Debug)]

@@ -11,11 +11,11 @@ use uuid::Uuid;
 use super::Tenant;
 use crate::job::Job;
 use crate::notify::{Bulk, Event, Notice};
-use crate::unfit::Unfit;
+use mirror::state::bulk::rows;
+use mirror::state::notices::{self, About, Stored};
+use mirror::state::runs::{self, Run};
+use mirror::unfit::Unfit;
 use schedule::{Next, Outcome};
-use crate::state::bulk::rows;
-use crate::state::notices::{self, About, Stored};
-use crate::state::runs::{self, Run};
 
 /// What this daemon tells at present.
 #[derive(Debug)]

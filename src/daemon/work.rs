@@ -6,13 +6,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::job::Job;
-use crate::lifecycle::Shutdown;
-use crate::postgres::connect::Database;
-use crate::privacy::{Choices, HashKey};
-use crate::state::privacy::{self, Access, KeyError};
 use crate::sync::progress::Progress;
 use crate::sync::{self, Brakes, Cause, Environment, Sharing};
-use crate::zephr::Reader;
+use ::privacy::{Choices, HashKey};
+use lifecycle::Shutdown;
+use mirror::postgres::connect::Database;
+use mirror::state::privacy::{self, Access, KeyError};
+use zephr::Reader;
 
 /// The settings of a tenant, as far as runs need them.
 #[derive(Debug)]

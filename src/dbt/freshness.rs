@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::job::Job;
 use record::Resource;
-use crate::resource::Step;
+use resource::Step;
 use schedule::Schedule;
 
 /// The tables and views that a job fills.

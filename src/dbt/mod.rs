@@ -18,7 +18,7 @@ use page::Relation;
 use yaml::{Yaml, text};
 
 use crate::job::Job;
-use crate::postgres::connect::Schemas;
+use mirror::postgres::connect::Schemas;
 use record::Resource;
 use record::table::quoted;
 

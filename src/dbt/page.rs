@@ -1,8 +1,8 @@
 //! What the tables are and mean, read from `docs/tables.md`: that page is written from the comments in the database and a test compares the two, so what is read
 //! here is what the database says, also where no database can be reached.
 
-use crate::resource::{List, Step};
 use record::table::Table;
+use resource::{List, Step};
 
 /// The page, as it was when this binary was built.
 const PAGE: &str = include_str!("../../docs/tables.md");

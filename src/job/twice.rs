@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Job;
 use record::Resource;
-use crate::resource::Step;
+use resource::Step;
 
 /// Two jobs of which only one may run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

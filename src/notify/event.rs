@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::unfit::Unfit;
-use crate::state::runs::Run;
+use mirror::state::runs::Run;
+use mirror::unfit::Unfit;
 
 /// The kinds of events, as `on` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

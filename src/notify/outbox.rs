@@ -109,11 +109,11 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use clock::Clock;
     use crate::notify::Kind;
     use crate::notify::document::tests::{every_kind, notice};
     use crate::notify::send::Pace;
     use crate::notify::settings::Settings;
+    use clock::Clock;
 
     #[tokio::test]
     async fn a_receiver_that_never_answers_holds_nobody_up() {

@@ -320,7 +320,7 @@ mod tests {
             ("url = 'https://a/hidden'\non = []", "tells nothing"),
         ] {
             let error = receiver(text).unwrap_err();
-            let message = crate::remedy::chain(&error);
+            let message = remedy::chain(&error);
             assert!(message.contains(part), "{message}");
             assert!(
                 !format!("{message}{error:?}").contains("hidden"),

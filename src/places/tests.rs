@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::*;
-use crate::state::daemons::{Other, Settled, TERM, USE, divide};
-use crate::zephr::governor::{Limits, Outcome, Permit};
+use mirror::state::daemons::{Other, Settled, TERM, USE, divide};
+use zephr::governor::{Limits, Outcome, Permit};
 
 const CEILING: usize = 5;
 

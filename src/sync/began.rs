@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Error;
 use super::run::Run;
 use clock::time;
-use crate::state::runs;
+use mirror::state::runs;
 
 /// The API may be so much ahead of Postgres: clocks are not quite equal, and the first answer of a large export takes minutes.
 const AHEAD: TimeDelta = TimeDelta::minutes(5);

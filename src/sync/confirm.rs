@@ -10,9 +10,9 @@ use super::Error;
 use super::run::Run;
 use crate::bulk::field::Fields;
 use crate::bulk::says::same;
-use crate::state::bulk::plans;
-use crate::state::bulk::rows::{self, Action, Unconfirmed};
-use crate::state::runs;
+use mirror::state::bulk::plans;
+use mirror::state::bulk::rows::{self, Action, Unconfirmed};
+use mirror::state::runs;
 use telemetry::field;
 
 /// Rows that are looked at in one transaction.

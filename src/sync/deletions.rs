@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use super::progress::Phase;
 use super::{Environment, Error};
-use crate::load::compare::{self, Range};
-use crate::load::merge;
-use crate::remedy::Remedy;
 use ::scan::part::ByPage;
 use ::scan::walk::Part;
-use crate::state::leases::Lease;
-use crate::state::notes::{self, Note};
-use crate::state::runs::{self, Counts};
+use mirror::load::compare::{self, Range};
+use mirror::load::merge;
+use mirror::state::leases::Lease;
+use mirror::state::notes::{self, Note};
+use mirror::state::runs::{self, Counts};
+use remedy::Remedy;
 use telemetry::field;
 
 /// Candidates that are asked for, and marked, together.

@@ -1,11 +1,9 @@
 //! Why a run did not come to its end, and what to do.
 
 use crate::identity;
-use crate::load::define;
-use crate::remedy;
-use crate::state::leases;
-use crate::state::privacy::KeyError;
-use crate::zephr;
+use mirror::load::define;
+use mirror::state::leases;
+use mirror::state::privacy::KeyError;
 
 /// What stopped a run.
 #[derive(Debug, thiserror::Error)]

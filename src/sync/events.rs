@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::exports::EventExport;
 use super::progress::Phase;
 use super::run::{
     self, Moves, Outcome, Run, interrupted, judged, nothing_left, too_many_rejects, unfinished,
@@ -14,17 +15,17 @@ use super::scan::{self, Checkpoint, Reached, Scan};
 use super::scope::Scope;
 use super::write::{self, Append, Destination};
 use super::{Ended, Environment, Error, Extent, holder_name, privacy, trust};
-use clock::time;
 use crate::job::Job;
-use crate::load::events;
-use record::Resource;
 use ::scan::part::Asking;
 use ::scan::verdict::Verdict;
-use crate::state::leases::{self, Holder};
-use crate::state::runs::{self, Counts, Ending};
-use crate::state::{checkpoints, erasures};
+use clock::time;
+use mirror::load::events;
+use mirror::state::leases::{self, Holder};
+use mirror::state::runs::{self, Counts, Ending};
+use mirror::state::{checkpoints, erasures};
+use record::Resource;
 use telemetry::field;
-use crate::zephr::read::Events;
+use zephr::read::Events;
 
 /// Events per page, more than users: an event is a third of a user's size.
 const RPP_FACTOR: u64 = 4;
@@ -94,7 +95,7 @@ fn reading(
     scope: Scope,
     keeps_since: Option<DateTime<Utc>>,
     known: i64,
-) -> (Events, Asking) {
+) -> (EventExport, Asking) {
     let rpp = env.rpp.saturating_mul(RPP_FACTOR);
     let asking = Asking {
         rpp,
@@ -102,7 +103,10 @@ fn reading(
         may_be_undated: false,
         expected: env.brakes.growth(known, rpp),
     };
-    (Events::new(env.reader.clone(), &env.privacy), asking)
+    (
+        EventExport(Events::new(env.reader.clone(), &env.privacy)),
+        asking,
+    )
 }
 
 /// Events older than this are not kept, by Postgres's clock.

@@ -8,12 +8,12 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
 
 use super::{Error, reading};
-use crate::load::redact::{self, Place, Versions};
-use crate::privacy::{Action, Policy, Rules, USERS};
+use ::privacy::{Action, Policy, Rules, USERS};
+use mirror::load::redact::{self, Place, Versions};
+use mirror::state::leases::Token;
+use mirror::state::{privacy, rejects};
 use record::{Mirrored, Resource, User};
-use crate::state::leases::Token;
-use crate::state::{privacy, rejects};
-use crate::zephr::{redact as of_record, rejoin, user};
+use zephr::{redact as of_record, rejoin, user};
 
 /// Rows that are held at once.
 const BATCH: i64 = 1_000;
@@ -47,7 +47,7 @@ pub(super) async fn follow(
             .flat_map(|(target, _)| target.inside)
             .collect();
         let all = new.choices().of("users.attributes") != Action::Keep;
-        crate::state::traces::drop_images(&mut transaction, &attributes, all).await?;
+        mirror::state::traces::drop_images(&mut transaction, &attributes, all).await?;
     }
     for (target, action) in new
         .choices()
@@ -142,7 +142,9 @@ async fn kept_aside(
         for reject in &kept {
             let raw: Result<&RawValue, _> = serde_json::from_str(&reject.record);
             let text = match raw {
-                Ok(raw) => of_record::apply(raw, rules, &mut Vec::new()).get().to_owned(),
+                Ok(raw) => of_record::apply(raw, rules, &mut Vec::new())
+                    .get()
+                    .to_owned(),
                 // What cannot be read may hold anything.
                 Err(_) => "null".to_owned(),
             };

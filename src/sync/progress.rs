@@ -4,9 +4,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use crate::state::runs::Counts;
+use mirror::state::runs::Counts;
 use telemetry::field;
-use crate::zephr::governor::Snapshot;
+use zephr::governor::Snapshot;
 
 /// The named moments of a run. Each is logged at debug level as the field `phase`, so that a run can be followed, and stopped, at each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

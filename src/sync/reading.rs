@@ -7,11 +7,11 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::Error;
-use crate::privacy::{Action, Choices, Policy, USERS};
-use crate::state::leases::Token;
-use crate::state::readings::{self, Part};
-use crate::zephr::reread::{Parts, Reading};
-use crate::zephr::{Reader, user};
+use ::privacy::{Action, Choices, Policy, USERS};
+use mirror::state::leases::Token;
+use mirror::state::readings::{self, Part};
+use zephr::reread::{Parts, Reading};
+use zephr::{Reader, user};
 
 /// The names of parts in `readings`.
 const GRANTS: &str = "grants";

@@ -16,17 +16,17 @@ use uuid::Uuid;
 use super::progress::{Phase, Progress};
 use super::write::Merge;
 use super::{Error, RECORD_TIMEOUT, holder_name, privacy, reading};
-use crate::lifecycle::Shutdown;
-use crate::load::freshness;
-use crate::postgres::connect::Database;
-use crate::privacy::{Erased, Policy, Rules};
+use ::privacy::{Erased, Policy, Rules};
+use lifecycle::Shutdown;
+use mirror::load::freshness;
+use mirror::postgres::connect::Database;
+use mirror::state::leases::{self, Holder, Lease};
+use mirror::state::rejects::{self, Kept};
+use mirror::state::runs::{self, Counts, Ending, Mode};
+use mirror::state::{erasures, marks};
 use record::{Item, Resource};
-use crate::state::leases::{self, Holder, Lease};
-use crate::state::rejects::{self, Kept};
-use crate::state::runs::{self, Counts, Ending, Mode};
-use crate::state::{erasures, marks};
 use telemetry::field;
-use crate::zephr::user;
+use zephr::user;
 
 /// Rejects that commit together. A record that could not be stored may be a large one.
 const BATCH: i64 = 200;

@@ -5,14 +5,13 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::exports::UserExport;
 use super::pace::{Handed, Pace};
 use super::run::Run;
 use super::scope::Scope;
 use super::share::Lending;
 use super::write::{Destination, Writers};
 use super::{Environment, Error};
-use crate::load::compare;
-use record::{Page, Query};
 use ::scan::Source;
 use ::scan::part::{Asking, Fetched, Stopped};
 use ::scan::plan::FILL_KNOWN;
@@ -20,37 +19,12 @@ use ::scan::verdict::Proof;
 use ::scan::walk::{Part, Step, Walk};
 use ::scan::whole::Learned;
 use ::scan::window::Window;
-use crate::state::leases::Lease;
-use crate::state::{checkpoints, windows};
-use crate::zephr::read::Events;
-use crate::zephr::{self, Reader};
+use mirror::load::compare;
+use mirror::state::leases::Lease;
+use mirror::state::{checkpoints, windows};
 
 /// Pages that wait for a writer. A few keep both sides busy; each costs a page of memory.
 const PAGES_WAITING: usize = 2;
-
-impl Source for Reader {
-    type Error = zephr::Error;
-
-    fn endpoint(&self) -> &'static str {
-        "GET /v3/user-export"
-    }
-
-    async fn page(&self, query: Query) -> Result<Page, zephr::Error> {
-        self.export(query).await
-    }
-}
-
-impl Source for Events {
-    type Error = zephr::Error;
-
-    fn endpoint(&self) -> &'static str {
-        "GET /v4/user-export"
-    }
-
-    async fn page(&self, query: Query) -> Result<Page, zephr::Error> {
-        self.page(query).await
-    }
-}
 
 /// What users are asked for, all through a scan. So many are known before it.
 pub(super) fn asking_for_users(
@@ -386,7 +360,12 @@ pub(super) async fn strike_seen(
     let mut scan = Scan {
         env,
         scope: Scope::Incremental { since },
-        walk: Walk::new(env.reader.clone(), asking, learned, env.max_in_flight),
+        walk: Walk::new(
+            UserExport(env.reader.clone()),
+            asking,
+            learned,
+            env.max_in_flight,
+        ),
         destination: Destination::Strike(pool.clone(), scan_id),
         lending: None,
         pace: Pace::new(env.max_in_flight),

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::Error;
 use super::write::Kept;
-use clock::time;
 use crate::job;
-use crate::state::checkpoints;
-use crate::state::runs::Mode;
+use clock::time;
+use mirror::state::checkpoints;
+use mirror::state::runs::Mode;
 
 /// What to do with a full scan that was begun and has not finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

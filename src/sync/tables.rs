@@ -20,21 +20,20 @@ use super::scope::Scope;
 use super::{
     Ended, Environment, Error, Extent, PAGES_ALLOWED, holder_name, privacy, reading, trust, unfit,
 };
-use crate::attributes;
 use crate::job::Job;
-use crate::load::define;
-use crate::privacy::Erased;
-use record::Resource;
-use crate::remedy::Remedy;
-use crate::resource::{Budgeted, Step};
+use ::privacy::Erased;
 use ::scan::verdict::{Growth, Verdict};
-use crate::state::leases::{self, Holder};
-use crate::state::notes::{self, Note};
-use crate::state::runs::{self, Counts, Ending};
-use crate::state::{checkpoints, erasures, marks, readings};
-use telemetry::field;
-use crate::zephr;
+use mirror::attributes;
+use mirror::load::define;
+use mirror::state::leases::{self, Holder};
+use mirror::state::notes::{self, Note};
+use mirror::state::runs::{self, Counts, Ending};
+use mirror::state::{checkpoints, erasures, marks, readings};
+use record::Resource;
+use remedy::Remedy;
+use resource::{Budgeted, Step};
 use store::Store;
+use telemetry::field;
 
 /// Runs the steps of a job. `waiting` is told when somebody else holds the lease.
 ///

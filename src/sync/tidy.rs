@@ -4,7 +4,7 @@
 
 use sqlx::{Executor, PgPool};
 
-use crate::state::runs::Counts;
+use mirror::state::runs::Counts;
 use telemetry::field;
 
 /// Fewer rows than this are no trouble to anybody.

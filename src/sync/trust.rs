@@ -8,11 +8,11 @@ use sqlx::{Connection, PgConnection};
 
 use super::{Environment, Error};
 use crate::job::Job;
-use crate::load::erase;
+use mirror::load::erase;
+use mirror::state::marks::{self, Sign};
+use mirror::state::{checkpoints, erasures, traces, visits};
 use record::{HASH_BYTES, Resource};
-use crate::resource::Step;
-use crate::state::marks::{self, Sign};
-use crate::state::{checkpoints, erasures, traces, visits};
+use resource::Step;
 use telemetry::field;
 
 /// The tables that only this job knows.

@@ -2,11 +2,11 @@
 
 use super::Error;
 use super::run::Run;
-use crate::load::unfit::{self, Place};
-use crate::unfit::Unfit;
-use crate::state::runs;
+use mirror::load::unfit::{self, Place};
+use mirror::state::runs;
+use mirror::unfit::Unfit;
 use record::table::{Kind, Table};
-use crate::zephr::user;
+use zephr::user;
 
 impl Run<'_> {
     /// Looks at these tables; where this run changed nothing, what the last one saw is still so.

@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::deletions::{Deletions, Settled};
+use super::exports::UserExport;
 use super::progress::Phase;
 use super::run::{
     self, Moves, Outcome, Run, interrupted, judged, nothing_left, too_many_rejects, unfinished,
@@ -17,18 +18,17 @@ use super::share::Lending;
 use super::write::{self, Destination, Merge};
 use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading, tidy, trust, unfit};
 use crate::job::Job;
-use crate::load::compare;
-use crate::privacy::USERS;
-use record::Resource;
-use crate::resource::grants::USER_GRANTS;
+use ::privacy::USERS;
 use ::scan::verdict::Verdict;
 use ::scan::whole::Learned;
-use crate::state::leases::{self, Holder};
-use crate::state::notes::{self, Note};
-use crate::state::runs::{self, Counts, Ending};
-use crate::state::{checkpoints, erasures};
+use mirror::load::compare;
+use mirror::state::leases::{self, Holder};
+use mirror::state::notes::{self, Note};
+use mirror::state::runs::{self, Counts, Ending};
+use mirror::state::{checkpoints, erasures};
+use record::Resource;
+use resource::grants::USER_GRANTS;
 use telemetry::field;
-use crate::zephr::Reader;
 
 /// Runs a job that mirrors the users. `waiting` is told when somebody else holds the lease.
 ///
@@ -87,7 +87,7 @@ pub async fn dry_run(
     let asking = asking_for_users(env, scope.since(), known);
     let mut scan = Scan::new(
         env,
-        env.reader.clone(),
+        UserExport(env.reader.clone()),
         asking,
         &job.name,
         scope,
@@ -192,7 +192,7 @@ impl Run<'_> {
         let asking = asking_for_users(env, scope.since(), known);
         let mut scan = Scan::new(
             env,
-            env.reader.clone(),
+            UserExport(env.reader.clone()),
             asking,
             self.job,
             scope,
@@ -256,7 +256,7 @@ impl Run<'_> {
     async fn settle(
         &self,
         scope: Scope,
-        scan: &Scan<'_, Reader>,
+        scan: &Scan<'_, UserExport>,
         began: DateTime<Utc>,
         verdict: Verdict,
         reason: String,
@@ -326,11 +326,7 @@ impl Run<'_> {
         if committed.rows > 0 || living.is_empty() {
             return Ok(None);
         }
-        let again = self
-            .env
-            .reader
-            .export(crate::zephr::read::ONE_RECORD)
-            .await?;
+        let again = self.env.reader.export(zephr::read::ONE_RECORD).await?;
         Ok(Some(if again.is_empty() && !again.not_found {
             let reason = "the export showed nobody, asked twice, where the mirror holds living users: such an answer proves nothing by itself";
             (Verdict::Agreed, reason.to_owned())

@@ -13,21 +13,21 @@ use uuid::Uuid;
 
 use super::Error;
 use super::progress::Progress;
-use crate::load::compare::{self, Group, Range};
-use crate::load::merge::{self as load, Extracted};
-use crate::privacy::Erased;
-use record::{Item, Mirrored, Reject, User};
+use ::privacy::Erased;
 use ::scan::part::Fetched;
 use ::scan::verdict::Proof;
 use ::scan::walk::Part;
-use crate::state::notes::{self, Note};
-use crate::state::runs::Counts;
-use crate::state::windows;
-use telemetry::span::{Span, Work};
-use crate::zephr::reread::Reading;
-use crate::zephr::user;
 pub use append::Append;
 pub use merge::{Kept, Merge};
+use mirror::load::compare::{self, Group, Range};
+use mirror::load::merge::{self as load, Extracted};
+use mirror::state::notes::{self, Note};
+use mirror::state::runs::Counts;
+use mirror::state::windows;
+use record::{Item, Mirrored, Reject, User};
+use telemetry::span::{Span, Work};
+use zephr::reread::Reading;
+use zephr::user;
 
 /// A second writing connection is worth half as much again; a third only waits for the same two disks and cores.
 pub const WRITERS: u32 = 2;

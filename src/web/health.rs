@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use super::answer::Problem;
 use super::{Page, Seat};
 use crate::live::STUCK;
-use crate::postgres::migrate;
-use crate::remedy::chain;
+use mirror::postgres::migrate;
+use remedy::chain;
 
 /// Whether the process is alive.
 #[derive(Debug, Serialize, ToSchema)]

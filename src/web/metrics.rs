@@ -19,8 +19,8 @@ use super::answer::Problem;
 use super::standing::Standing;
 use super::{Page, Seat};
 use crate::live::{BOUNDS, Done};
-use crate::state::bulk::plans;
-use crate::state::{rejects, runs, schedules};
+use mirror::state::bulk::plans;
+use mirror::state::{rejects, runs, schedules};
 
 /// What Prometheus expects of this form.
 const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

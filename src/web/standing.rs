@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use crate::job::Job;
+use mirror::state::runs::Attempt;
+use mirror::state::schedules::Stored;
 use schedule::{Due, History};
-use crate::state::runs::Attempt;
-use crate::state::schedules::Stored;
 
 /// How a job stands by its schedule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -14,12 +14,13 @@ use uuid::Uuid;
 
 use super::answer::Problem;
 use super::{Page, Seat};
+use crate::bulk;
 use crate::bulk::document::Document;
 use crate::bulk::plan::{self, Options, Origin};
 use crate::bulk::progress::Progress;
-use crate::bulk::{self, file::Reading};
-use telemetry::field;
+use csv_intake::Reading;
 use directory::Directory;
+use telemetry::field;
 
 /// Files that are planned at once; each takes a session or two of Postgres and a core.
 const AT_ONCE: usize = 2;

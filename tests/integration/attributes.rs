@@ -3,8 +3,8 @@
 mod odd;
 mod values;
 
+use mirror::attributes::{self, Note, Refreshed};
 use sqlx::{Acquire, Row};
-use zephr_sync::attributes::{self, Note, Refreshed};
 
 use crate::support::{Mirror, Program};
 

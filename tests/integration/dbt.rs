@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use simulator::{Business, Options, Shape};
 use sqlx::postgres::PgConnectOptions;
 use tokio::process::Command;
-use simulator::{Business, Options, Shape};
 
 use crate::support::{Mirror, Program, tenant};
 

@@ -7,7 +7,7 @@ use record::Query;
 use simulator::{
     Behaviour, Boundary, Count, Edits, Envelope, Links, Options, Order, Shape, Simulator,
 };
-use zephr_sync::zephr::{BaseUrl, Client, KeyPair, Limits, Reader};
+use zephr::{BaseUrl, Client, KeyPair, Limits, Reader};
 
 use crate::support::{Mirror, Program, tenant, truth};
 

@@ -1,7 +1,7 @@
 //! Events: whichever form arrives, in windows of time, late ones included, each once; killed and started again; retired by month.
 
-use sqlx::Row;
 use simulator::{Behaviour, Business, EventsFormat, List, Options, Shape, Simulator};
+use sqlx::Row;
 
 use crate::support::{Mirror, Program, tenant};
 

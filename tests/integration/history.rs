@@ -1,8 +1,8 @@
 //! What users were before: superseded versions with their validity, none for a first load.
 
 use chrono::{DateTime, Utc};
-use sqlx::Row;
 use simulator::Edits;
+use sqlx::Row;
 
 use crate::support::{Mirror, Program, people};
 

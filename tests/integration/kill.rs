@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use rustix::process::Signal;
-use sqlx::Row;
 use simulator::{Edits, ExportRequest, Faults, Options, Shape, Simulator};
+use sqlx::Row;
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::content::{assert_same, of_undisturbed_sync};

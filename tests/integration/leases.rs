@@ -1,8 +1,8 @@
 //! One at a time works on a resource: others wait for a living holder, take over from a stuck one, and a stuck one that wakes up changes nothing.
 
 use rustix::process::Signal;
-use sqlx::Row;
 use simulator::{Faults, Options, Shape};
+use sqlx::Row;
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::{Mirror, Program, tenant};

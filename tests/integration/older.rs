@@ -1,9 +1,9 @@
 //! Older never overwrites newer, in whatever order answers reach the writers.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use uuid::Uuid;
-use zephr_sync::load::merge;
+use mirror::load::merge;
 use record::User;
+use uuid::Uuid;
 
 use crate::support::{Mirror, Program};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use rustix::process::Signal;
-use zephr_sync::bulk::progress::Phase;
 use simulator::Faults;
+use zephr_sync::bulk::progress::Phase;
 
 use crate::bulk_push::desk::{Desk, outcome};
 use crate::support::bulk::Bench;

@@ -1,7 +1,7 @@
 //! Secrets and readers' data are nowhere but where they belong: not in what is printed, not in a log at its finest level, not in the bookkeeping.
 
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use simulator::{Faults, Options, PLANTED_EMAILS, PLANTED_PHONES, Shape, Simulator};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::{Cluster, Ended, Mirror, Program, tenant};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Datelike, Days, Utc};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Executor, Row};
 use simulator::{Business, Edits, List, Options, Shape, Simulator, Tenant};
+use sqlx::{AssertSqlSafe, Executor, Row};
 
 use crate::support::{Mirror, Program, tenant};
 

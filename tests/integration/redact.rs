@@ -1,10 +1,10 @@
 //! What the settings say is not to be kept is nowhere in the database, not in what is said, and not in the past; what is hashed can still be joined.
 
+use privacy::HashKey;
+use privacy::tables::{Kind, TABLES};
 use serde_json::value::RawValue;
-use sqlx::Row;
-use zephr_sync::privacy::HashKey;
-use zephr_sync::privacy::tables::{Kind, TABLES};
 use simulator::{Options, PLANTED_EMAILS, PLANTED_PHONES, Shape, Simulator};
+use sqlx::Row;
 
 use crate::support::{Ended, Mirror, Program, people, tenant};
 

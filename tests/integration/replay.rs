@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use sqlx::Row;
 use simulator::{Options, Shape, Simulator};
+use sqlx::Row;
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::{Mirror, Program, people, tenant, truth};

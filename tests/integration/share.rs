@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use sqlx::Row;
 use simulator::{Edits, Faults, Options, Shape, Simulator};
+use sqlx::Row;
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::running::Running;

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use zephr_sync::bulk::progress::Phase as Pushing;
 use simulator::{Edits, Fault, Faults, Options, Shape, Simulator};
+use zephr_sync::bulk::progress::Phase as Pushing;
 use zephr_sync::sync::progress::Phase;
 
 use crate::bulk_push::desk::Desk;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::Row;
 use simulator::{Edited, Edits, Simulator};
+use sqlx::Row;
 
 use crate::support::{Ended, Mirror, Program, people, truth};
 

@@ -14,7 +14,7 @@ use record::Query;
 use scan::Source;
 use scan::verdict::Verdict;
 
-use mirror::{Manner, Mirror, Writing};
+use self::mirror::{Manner, Mirror, Writing};
 use tenant::{Count, Drift, Endless, Habits, Order, Says, Server, at, name};
 
 /// Scans tried by each of the tests that must hold.

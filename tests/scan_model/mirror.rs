@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::mpsc;
 use record::Item;
 use scan::part::{Asking, Fetched, Stopped};
 use scan::together::{Batch, Together};
@@ -11,6 +10,7 @@ use scan::verdict::{Proof, Verdict};
 use scan::walk::{Part, Step, Walk};
 use scan::whole::Learned;
 use scan::window::Window;
+use tokio::sync::mpsc;
 
 use super::tenant::{Endless, Server};
 

@@ -1,5 +1,8 @@
 //! The one place that reads the machine's clock. Everything else takes a [`Clock`], so that a test can hold time still.
 
+// On times the operators panic where a type ends: `clock::time` has what does not.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod time;
 
 use std::sync::Arc;

@@ -5,6 +5,9 @@
 //! reads one, [`whole`] tells whether an answer holds all there is, `undated` looks for people in no window, [`sightings`] tells whether answers fit together, [`together`] says what commits together, and
 //! [`verdict`] how far all of it may be believed.
 
+// On times the operators panic where a type ends: `clock::time` has what does not.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod listing;
 pub mod part;
 pub mod plan;

@@ -7,6 +7,9 @@
 //! A *slot* is a time of the schedule, `scheduled_at` in the runs. All daemons reckon the same slots from the same job files, so that the one that
 //! stores a slot's run first has it and the others see that it is taken. Words: a slot is *settled* when no attempt at it will follow.
 
+// On times the operators panic where a type ends: `clock::time` has what does not.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 mod crontab;
 mod due;
 mod every;

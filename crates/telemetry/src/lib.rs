@@ -1,5 +1,8 @@
 //! Logs: where they go, and the names of their fields; traces, where they are wanted. The vocabulary is documented in `docs/LOGGING.md`.
 
+// On times the operators panic where a type ends: `clock::time` has what does not.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 #[cfg(feature = "otlp")]
 mod otlp;
 pub mod span;
@@ -170,8 +173,7 @@ pub fn start(filter: &str, format: LogFormat) -> Result<Telemetry, Error> {
     let filter = EnvFilter::builder().parse(of_all_crates(filter))?;
     // Libraries log what goes over the wire at their finer levels: readers' data. No setting lets that through.
     let ours = filter_fn(|event| {
-        event.target() != span::TARGET
-            && (*event.level() <= Level::INFO || is_ours(event.target()))
+        event.target() != span::TARGET && (*event.level() <= Level::INFO || is_ours(event.target()))
     });
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer()
@@ -202,7 +204,10 @@ mod tests {
     #[test]
     fn what_is_said_of_the_program_is_said_of_its_libraries() {
         assert_eq!(of_all_crates("info"), "info");
-        assert_eq!(of_all_crates("zephr_sync_other=debug"), "zephr_sync_other=debug");
+        assert_eq!(
+            of_all_crates("zephr_sync_other=debug"),
+            "zephr_sync_other=debug"
+        );
         let all = of_all_crates("warn, zephr_sync=debug");
         for library in ["private_postgres", "scan", "simulator"] {
             assert!(all.contains(&format!(",{library}=debug")), "{all}");

@@ -24,9 +24,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::zephr::json::{self, Kind};
 use expression::Expression;
 use input::Input;
+use zephr::json::{self, Kind};
 
 pub use unfit::Unfit;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::value::RawValue;
 
 use super::unfit::Unfit;
-use crate::zephr::json::{self, Fields, Kind};
+use zephr::json::{self, Fields, Kind};
 
 /// A message names this many options and counts the others.
 const SHOWN: usize = 8;

@@ -7,7 +7,7 @@ use super::expression::Expression;
 use super::input::Input;
 use super::number;
 use super::options::{self, Read, scalar};
-use crate::zephr::json::Fields;
+use zephr::json::Fields;
 
 /// The field that an item describes, and what of it is not checked; none when the item has no slug.
 pub(super) fn read(item: &RawValue, warnings: &mut Vec<String>) -> Option<Field> {

@@ -5,11 +5,11 @@ use std::path::Path;
 use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
 
-use crate::bulk::file::{self, Reading};
 use crate::bulk::plan::{Empty, Options};
 use crate::job::{self, Error, JobFile};
-use crate::state::bulk::plans::Plan;
-use crate::toml_file;
+use csv_intake::Reading;
+use mirror::state::bulk::plans::Plan;
+use toml_file;
 
 const KEYS: [&str; 10] = [
     "resource",
@@ -129,7 +129,11 @@ fn parse(JobFile { name, path, text }: &JobFile) -> Result<Job, Error> {
             "max_rows must be at least 1; leave it out for no limit".into(),
         ));
     }
-    let delimiter = file.delimiter.as_deref().map(file::delimiter).transpose();
+    let delimiter = file
+        .delimiter
+        .as_deref()
+        .map(csv_intake::delimiter)
+        .transpose();
     Ok(Job {
         name: name.clone(),
         enabled: file.enabled,

@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 use super::directory::Place;
 use super::job::Job;
 use super::trouble::Trouble;
-use crate::state::bulk::plans::Plan;
-use crate::state::bulk::rows::{self, Outcomes};
+use mirror::state::bulk::plans::Plan;
+use mirror::state::bulk::rows::{self, Outcomes};
 
 /// How a file ended.
 #[derive(Debug)]

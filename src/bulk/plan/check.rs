@@ -3,11 +3,11 @@
 use tokio::sync::mpsc;
 
 use super::Empty;
-use crate::bulk::complaint::Complaint;
 use crate::bulk::error::Error;
 use crate::bulk::field::{Field, Fields};
-use crate::bulk::file::{self, Header, Intake, Row};
-use crate::state::bulk::rows::Action;
+use csv_intake::complaint::Complaint;
+use csv_intake::{Header, Intake, Row};
+use mirror::state::bulk::rows::Action;
 
 /// Rows in a batch: enough that the database is asked rarely, few enough that a batch is small.
 const BATCH: usize = 2_000;
@@ -31,7 +31,7 @@ pub(super) fn rows(
     fields: &Fields,
     empty: Empty,
     out: &mpsc::Sender<Vec<Checked>>,
-) -> Result<file::Digest, Error> {
+) -> Result<csv_intake::Digest, Error> {
     let header = intake.header().clone();
     let known: Vec<Option<&Field>> = header
         .attributes
@@ -69,8 +69,8 @@ fn check(header: &Header, known: &[Option<&Field>], empty: Empty, row: &Row) -> 
         ));
     }
     let action = match row.action {
-        file::Action::Set => Action::Set,
-        file::Action::Delete => Action::Delete,
+        csv_intake::Action::Set => Action::Set,
+        csv_intake::Action::Delete => Action::Delete,
     };
     let values = match action {
         // What else stands in the row of somebody who is to be deleted has no meaning.

@@ -8,15 +8,15 @@ use tokio::sync::mpsc;
 
 use super::check::Checked;
 use super::look::Found;
-use crate::bulk::complaint::Complaint;
 use crate::bulk::field::Fields;
-use crate::bulk::file::By;
 use crate::bulk::push::EMAIL;
 use crate::bulk::settings::Wire;
 use crate::bulk::{says, wire};
-use crate::load::people::Named;
-use crate::privacy::HashKey;
-use crate::state::bulk::rows::{Action, New, State, Values};
+use csv_intake::complaint::Complaint;
+use mirror::load::people::Named;
+use mirror::state::bulk::rows::{Action, New, State, Values};
+use privacy::HashKey;
+use record::By;
 
 /// Bytes of an object of some attributes.
 const OBJECT: usize = 128;

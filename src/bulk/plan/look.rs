@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 
 use super::check::Checked;
 use crate::bulk::error::Error;
-use crate::bulk::file::By;
-use crate::load::people::{self, Named};
-use crate::postgres::connect::Database;
-use crate::privacy::HashKey;
+use mirror::load::people::{self, Named};
+use mirror::postgres::connect::Database;
+use privacy::HashKey;
+use record::By;
 
 /// Lookups at once: they cost Postgres more than all else of planning, and a session of it does one at a time.
 const SESSIONS: u32 = 2;

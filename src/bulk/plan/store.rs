@@ -7,12 +7,12 @@ use uuid::Uuid;
 use super::SHOWN;
 use super::compare::{Compared, reject};
 use super::seen::Seen;
-use crate::bulk::complaint::Complaint;
 use crate::bulk::error::Error;
 use crate::bulk::progress::Progress;
 use crate::bulk::wire;
-use crate::state::bulk::plans::Sums;
-use crate::state::bulk::rows::{self, Action, New, State};
+use csv_intake::complaint::Complaint;
+use mirror::state::bulk::plans::Sums;
+use mirror::state::bulk::rows::{self, Action, New, State};
 
 pub(super) struct Store<'a> {
     ledger: &'a mut PgConnection,

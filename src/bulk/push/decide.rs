@@ -4,8 +4,8 @@ use serde_json::value::RawValue;
 
 use crate::bulk::field::Fields;
 use crate::bulk::says::same;
-use crate::state::bulk::rows::{Action, Row, Values};
-use crate::zephr::person::Person;
+use mirror::state::bulk::rows::{Action, Row, Values};
+use zephr::person::Person;
 
 /// What is to be done with a row that was not sent, or certainly not processed.
 #[derive(Debug)]

@@ -9,11 +9,11 @@ use super::{Pause, Push, Step};
 use crate::bulk::Error;
 use crate::bulk::progress::Phase;
 use clock::time;
-use crate::state::bulk::chunks::{self, Chunk};
-use crate::state::bulk::rows::{self, Outcome, Row, State};
+use mirror::state::bulk::chunks::{self, Chunk};
+use mirror::state::bulk::rows::{self, Outcome, Row, State};
 use telemetry::field;
-use crate::zephr::updates::Job;
-use crate::zephr::updates::details::{Told, told};
+use zephr::updates::Job;
+use zephr::updates::details::{Told, told};
 
 impl Push<'_> {
     /// Waits for the job of a chunk, and settles its rows.

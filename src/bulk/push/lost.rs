@@ -10,11 +10,11 @@ use super::{Pause, Push, Step};
 use crate::bulk::Error;
 use crate::bulk::progress::Phase;
 use clock::time;
-use crate::state::bulk::chunks::Chunk;
-use crate::state::bulk::jobs;
-use crate::state::bulk::rows::{self, Action, Outcome, Row, State};
-use crate::zephr::updates::Job;
-use crate::zephr::updates::details::told;
+use mirror::state::bulk::chunks::Chunk;
+use mirror::state::bulk::jobs;
+use mirror::state::bulk::rows::{self, Action, Outcome, Row, State};
+use zephr::updates::Job;
+use zephr::updates::details::told;
 
 /// What the jobs of the API tell.
 enum Evidence {

@@ -9,10 +9,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::Push;
 use crate::bulk::Error;
 use clock::time;
-use crate::load::people;
+use mirror::load::people;
+use mirror::state::bulk::rows::Row;
 use record::Query;
-use crate::state::bulk::rows::Row;
-use crate::zephr::person::{Person, person};
+use zephr::person::{Person, person};
 
 /// Filters may include the instant they name or not (contract section 5.1), so a second more is asked for on each side.
 const OVERLAP: TimeDelta = TimeDelta::seconds(1);

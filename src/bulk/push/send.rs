@@ -7,13 +7,13 @@ use super::{Push, Step};
 use crate::bulk::Error;
 use crate::bulk::progress::Phase;
 use clock::time;
-use crate::remedy::Remedy;
-use crate::state::bulk::chunks::{self, Chunk};
-use crate::state::bulk::jobs;
-use crate::state::bulk::rows::{self, Action, Outcome, Row, State};
+use mirror::state::bulk::chunks::{self, Chunk};
+use mirror::state::bulk::jobs;
+use mirror::state::bulk::rows::{self, Action, Outcome, Row, State};
+use remedy::Remedy;
 use telemetry::field;
-use crate::zephr::updates::Submitted;
-use crate::zephr::updates::body::{Update, body};
+use zephr::updates::Submitted;
+use zephr::updates::body::{Update, body};
 
 /// Updates that may be refused one after the other, each alone in its request and none taken, before it is not the updates that are wrong.
 const MOST_REFUSED: u32 = 20;

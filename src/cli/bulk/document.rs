@@ -1,13 +1,13 @@
 //! A plan and what became of it, as text that a person can forward.
 
-use crate::bulk::complaint::cut;
 use crate::bulk::document::{Document, Documents};
 use crate::bulk::results::change;
 use crate::bulk::undo::Impossible;
 use crate::cli::exit::Exit;
 use crate::cli::output::{printable, table, thousands};
-use crate::state::bulk::plans::Plan;
-use crate::state::bulk::rows::Outcomes;
+use csv_intake::complaint::cut;
+use mirror::state::bulk::plans::Plan;
+use mirror::state::bulk::rows::Outcomes;
 
 /// Complaints that a preview shows; JSON shows more, and the rejects file all.
 const COMPLAINTS: usize = 10;

@@ -8,9 +8,9 @@ use uuid::Uuid;
 use crate::bulk::Error;
 use crate::bulk::results::{self, Results};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::mirror::Opened;
+use crate::cli::opened::Opened;
 use crate::cli::output::Output;
-use crate::state::bulk::plans;
+use mirror::state::bulk::plans;
 
 /// Options of the command.
 #[derive(Debug, clap::Args)]

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use super::super::exit::Failure;
-use super::super::mirror::Opened;
+use super::super::opened::Opened;
 use crate::bulk::document::Document;
 use crate::bulk::plan::{self, Planned};
 use crate::bulk::push::{self, Allowed};
 use crate::bulk::settings::Settings as BulkSettings;
 use crate::bulk::undo;
-use clock::Clock;
 use crate::config::Settings;
-use crate::lifecycle::Shutdown;
+use clock::Clock;
+use lifecycle::Shutdown;
+use mirror::state::privacy::Access;
 use simulator::Simulator;
-use crate::state::privacy::Access;
-use crate::zephr::updates::Writer;
-use crate::zephr::{Client, Reader};
+use zephr::updates::Writer;
+use zephr::{Client, Reader};
 
 /// Rows of the file.
 const ROWS: u32 = 40;

@@ -3,18 +3,18 @@
 use serde::Serialize;
 
 use super::super::exit::{Exit, Failure};
-use super::super::mirror::Opened;
+use super::super::opened::Opened;
 use super::super::output::{Output, thousands};
 use super::super::sync::{waiting, watched};
 use super::super::tenant::reader;
 use crate::config::Settings;
-use crate::lifecycle::Shutdown;
-use record::Resource;
-use crate::state::privacy::Access;
-use crate::state::rejects;
-use crate::state::runs::{self, Ending, Run};
 use crate::sync::progress::Progress;
 use crate::sync::replay::{self, Environment, Replayed};
+use lifecycle::Shutdown;
+use mirror::state::privacy::Access;
+use mirror::state::rejects;
+use mirror::state::runs::{self, Ending, Run};
+use record::Resource;
 
 /// A replay, as one JSON document.
 #[derive(Debug, Serialize)]

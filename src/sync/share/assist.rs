@@ -1,5 +1,6 @@
 //! The other side: reading and writing windows of a scan that somebody else leads.
 
+use crate::sync::exports::UserExport;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -15,14 +16,14 @@ use super::super::write::{Kept, Merge, WRITERS};
 use super::super::{Environment, Error, reading};
 use super::{settings, window};
 use crate::places::Registered;
-use record::Resource;
 use ::scan::part::{Asking, Fetched, Look, PartReader, Stopped};
 use ::scan::window::Window;
-use crate::state::erasures;
-use crate::state::leases::{self, Token};
-use crate::state::offers::{self, Asked, Claim, Shared, Unread};
+use mirror::state::erasures;
+use mirror::state::leases::{self, Token};
+use mirror::state::offers::{self, Asked, Claim, Shared, Unread};
+use record::Resource;
 use telemetry::span::{Span, Work};
-use crate::zephr::Reader;
+use zephr::Reader;
 
 /// How often claims are renewed: three times before they would end.
 const RENEWAL: Duration = Duration::from_secs(6);
@@ -147,7 +148,7 @@ struct Helper {
     run_id: Uuid,
     holder: Uuid,
     reader: Reader,
-    parts: PartReader<Reader>,
+    parts: PartReader<UserExport>,
     merge: Merge,
     progress: Arc<Progress>,
     told: Arc<Told>,
@@ -192,7 +193,11 @@ impl Helper {
             run_id: shared.run_id,
             holder: assistant.daemon.id(),
             reader: env.reader.clone(),
-            parts: PartReader::new(env.reader.clone(), asking, remembered(shared.learned)),
+            parts: PartReader::new(
+                UserExport(env.reader.clone()),
+                asking,
+                remembered(shared.learned),
+            ),
             merge: merge.without(erased).reading(reading),
             progress: Arc::clone(&env.progress),
             told: Arc::new(Told {

@@ -12,13 +12,13 @@ use super::super::scan::to_remember;
 use super::super::write::Kept;
 use super::super::{Environment, Error};
 use super::{Sharing, bounds, settings, window};
-use scan::Source;
 use ::scan::part::Fetched;
 use ::scan::plan::Overflow;
 use ::scan::walk::{Found, Walk};
-use crate::state::daemons;
-use crate::state::leases::Token;
-use crate::state::offers::{self, Outcome, Terms, Unread};
+use mirror::state::daemons;
+use mirror::state::leases::Token;
+use mirror::state::offers::{self, Outcome, Terms, Unread};
+use scan::Source;
 
 /// How often the leader hears from others: less than an answer of the API takes, since in a first load the next window depends on the one before.
 const EXCHANGE: Duration = Duration::from_millis(50);

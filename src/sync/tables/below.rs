@@ -8,16 +8,16 @@ use futures::{StreamExt, stream};
 use super::list::now;
 use super::store::{self, Batch, Missed, Store, Visits};
 use super::{Amount, Read, Stop, Work};
-use crate::load::rows;
-use record::Reject;
-use crate::resource::{Below, Budgeted, NotFound, Paging};
-use ::scan::listing::{self, Judgement, Manner};
-use ::scan::verdict::Verdict;
-use crate::state::visits::{self, Due, Round, State};
 use crate::sync::Error;
 use crate::sync::run::Run;
+use ::scan::listing::{self, Judgement, Manner};
+use ::scan::verdict::Verdict;
+use mirror::load::rows;
+use mirror::state::visits::{self, Due, Round, State};
+use record::Reject;
 use record::table::Row;
-use crate::zephr::row::Rows;
+use resource::{Below, Budgeted, NotFound, Paging};
+use zephr::row::Rows;
 
 /// Parents whose answers commit together.
 const TOGETHER: usize = 50;

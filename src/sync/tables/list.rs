@@ -9,16 +9,16 @@ use sqlx::PgPool;
 
 use super::store::{self, Batch, Store, Visits};
 use super::{Amount, Read, Stop, Work};
-use crate::load::rows;
-use record::Reject;
-use crate::resource::{List, NotFound, Paging};
+use crate::sync::Error;
 use ::scan::listing::{self, Judgement, Manner};
 use ::scan::verdict::{GivenUp, Verdict};
-use crate::state::visits;
-use crate::sync::Error;
+use mirror::load::rows;
+use mirror::state::visits;
+use record::Reject;
 use record::table::Row;
-use crate::zephr::list::Listed;
-use crate::zephr::row::{self, Rows};
+use resource::{List, NotFound, Paging};
+use zephr::list::Listed;
+use zephr::row::{self, Rows};
 
 /// Passes over a list that is different each time.
 const MAX_PASSES: u32 = 5;

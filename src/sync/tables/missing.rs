@@ -3,10 +3,10 @@
 
 use super::store::{self, Store};
 use super::{Read, Stop, Work};
-use ::scan::verdict::Verdict;
-use crate::state::candidates::{self, Among};
-use crate::state::notes::{self, Note};
 use crate::sync::Error;
+use ::scan::verdict::Verdict;
+use mirror::state::candidates::{self, Among};
+use mirror::state::notes::{self, Note};
 use record::table::Table;
 
 impl Work<'_> {

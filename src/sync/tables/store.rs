@@ -6,15 +6,15 @@ use sqlx::{PgConnection, PgPool};
 use super::super::progress::Phase;
 use super::super::run::Run;
 use super::super::{Environment, Error};
-use crate::load::merge::Failure;
-use crate::load::rows::{self, Known};
-use crate::privacy::Erased;
+use ::privacy::Erased;
+use mirror::load::merge::Failure;
+use mirror::load::rows::{self, Known};
+use mirror::state::candidates::{self, Among};
+use mirror::state::runs::{self, Counts};
+use mirror::state::{rejects, visits};
 use record::Reject;
-use crate::resource::Below;
-use crate::state::candidates::{self, Among};
-use crate::state::runs::{self, Counts};
-use crate::state::{rejects, visits};
 use record::table::{Row, Table};
+use resource::Below;
 use telemetry::span::{Span, Work};
 
 /// Rows per statement.

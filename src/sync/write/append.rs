@@ -9,14 +9,14 @@ use uuid::Uuid;
 use super::super::Error;
 use super::super::progress::{Phase, Progress};
 use super::{Answered, Batch, STATEMENT, once_each};
-use crate::load::events;
-use crate::load::merge::Failure;
-use crate::privacy::Erased;
+use ::privacy::Erased;
+use mirror::load::events;
+use mirror::load::merge::Failure;
+use mirror::state::leases::Token;
+use mirror::state::runs::{self, Counts};
+use mirror::state::{rejects, windows};
 use record::{Event, Resource};
-use crate::state::leases::Token;
-use crate::state::runs::{self, Counts};
-use crate::state::{rejects, windows};
-use crate::zephr::{event, user};
+use zephr::{event, user};
 
 /// What an appending writer needs.
 #[derive(Debug, Clone)]

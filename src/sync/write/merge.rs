@@ -9,23 +9,23 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Answered, Batch, STATEMENT, next_batch, once_each};
-use clock::time;
-use crate::load::compare;
-use crate::load::merge::{self, Extracted, Failure};
-use crate::privacy::Erased;
-use record::{Mirrored, Reject, Resource, User};
-use ::scan::part::Fetched;
-use ::scan::together::{self, Batch as _, Together};
-use crate::state::leases::Token;
-use crate::state::notes::{self, Note};
-use crate::state::offers::{self, Asked, Claim};
-use crate::state::runs::{self, Counts};
-use crate::state::{erasures, rejects, windows};
 use crate::sync::Error;
 use crate::sync::progress::{Phase, Progress};
+use ::privacy::Erased;
+use ::scan::part::Fetched;
+use ::scan::together::{self, Batch as _, Together};
+use clock::time;
+use mirror::load::compare;
+use mirror::load::merge::{self, Extracted, Failure};
+use mirror::state::leases::Token;
+use mirror::state::notes::{self, Note};
+use mirror::state::offers::{self, Asked, Claim};
+use mirror::state::runs::{self, Counts};
+use mirror::state::{erasures, rejects, windows};
+use record::{Mirrored, Reject, Resource, User};
 use telemetry::span::{Span, Work};
-use crate::zephr::reread::Reading;
-use crate::zephr::user;
+use zephr::reread::Reading;
+use zephr::user;
 
 /// Windows that commit together, at most, and how long the first of them waits: so much is asked again by a scan that was killed. A night changes a few people in
 /// each window, and a dozen statements with a commit of their own for those cost ten times what their rows do.

@@ -19,10 +19,10 @@ use super::{id, told};
 use crate::bulk::document::{Document, LISTED};
 use crate::bulk::results::{self, Results};
 use crate::bulk::undo;
-use crate::state::bulk::orders::{self, New, Order};
-use crate::state::bulk::plans;
 use crate::web::Page;
 use crate::web::answer::Problem;
+use mirror::state::bulk::orders::{self, New, Order};
+use mirror::state::bulk::plans;
 
 /// A plan, what became of it, and who was asked to apply it.
 #[derive(Debug, Serialize, ToSchema)]

@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::told;
-use crate::state::triggers;
 use crate::web::Page;
 use crate::web::answer::Problem;
+use mirror::state::triggers;
 
 /// What is asked for.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -13,17 +13,17 @@ use uuid::Uuid;
 
 use super::{asked, id};
 use crate::job::Job;
-use crate::unfit::Unfit;
-use crate::state::daemons::{self, Daemon};
-use crate::state::notes::{self, Note};
-use crate::state::rejects::Stored;
-use crate::state::runs::Run;
-use crate::state::schedules::{self, Stored as Schedule};
-use crate::state::triggers::Trigger;
-use crate::state::{checkpoints, leases, rejects, runs, triggers};
 use crate::web::answer::Problem;
 use crate::web::standing::Standing;
 use crate::web::{Page, Seat};
+use mirror::state::daemons::{self, Daemon};
+use mirror::state::notes::{self, Note};
+use mirror::state::rejects::Stored;
+use mirror::state::runs::Run;
+use mirror::state::schedules::{self, Stored as Schedule};
+use mirror::state::triggers::Trigger;
+use mirror::state::{checkpoints, leases, rejects, runs, triggers};
+use mirror::unfit::Unfit;
 
 /// Runs and rejects that are shown unless somebody wants more.
 const SHOWN: i64 = 50;

@@ -18,11 +18,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use utoipa::IntoParams;
 
 use super::{asked, id};
-use crate::bulk::file::{self, Reading};
 use crate::bulk::plan::Empty;
 use crate::web::Page;
 use crate::web::answer::Problem;
 use crate::web::uploads::{self as store, Shown, Uploads, Wishes};
+use csv_intake::Reading;
 
 /// The longest pause within a file that is being sent.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ pub(super) struct Wanted {
 impl Wanted {
     fn wishes(self) -> Result<Wishes, Problem> {
         let delimiter = self.delimiter.as_deref().filter(|name| !name.is_empty());
-        let delimiter = delimiter.map(file::delimiter).transpose();
+        let delimiter = delimiter.map(csv_intake::delimiter).transpose();
         let delimiter =
             delimiter.map_err(|right| Problem::unreadable("delimiter means nothing", right))?;
         let empty = match self.empty.as_deref() {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use zephr_sync::bulk::progress::Phase;
 use simulator::Faults;
+use zephr_sync::bulk::progress::Phase;
 
 use super::Desk;
 use super::desk::outcome;

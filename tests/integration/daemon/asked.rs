@@ -1,7 +1,7 @@
 //! Runs that people ask for: each request is answered by a run that begins after it, whatever else goes on and whoever dies.
 
-use sqlx::{Connection, PgConnection};
 use simulator::{Options, Shape, Simulator};
+use sqlx::{Connection, PgConnection};
 
 use super::{DEADLINE, SUCCEEDED, says, start, start_all, stop_all, until};
 use crate::support::{Mirror, Program, tenant};

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use mirror::state::leases::LEASE;
 use rustix::process::Signal;
-use sqlx::Row;
 use simulator::{Edits, Faults, Options, Shape, Simulator};
-use zephr_sync::state::leases::LEASE;
+use sqlx::Row;
 use zephr_sync::sync::progress::Phase;
 
 use super::{DEADLINE, says, start, start_all, stop_all, until};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::mpsc::UnboundedReceiver;
 use simulator::{Options, Shape};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{DEADLINE, start, start_all, stop_all, until};
 use crate::support::running::Running;

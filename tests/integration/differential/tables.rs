@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sqlx::Row;
 use simulator::{List, Tenant};
+use sqlx::Row;
 
 use crate::support::{Mirror, truth};
 

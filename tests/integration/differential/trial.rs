@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use simulator::{Edits, FIRST_REGISTRATION, Faults, LAST_REGISTRATION, List, Nothing, Simulator};
 use sqlx::Row;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
-use simulator::{
-    Edits, FIRST_REGISTRATION, Faults, LAST_REGISTRATION, List, Nothing, Simulator,
-};
 
 use super::chance::Chance;
 use super::change::Changes;

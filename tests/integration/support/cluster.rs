@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use rustix::process::{Pid, Signal, kill_process};
 use private_postgres::PrivateCluster;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::Mirror;
 

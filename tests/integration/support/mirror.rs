@@ -1,11 +1,11 @@
 //! A database of its own for each test, on one cluster per test run.
 
+use private_postgres::{Durability, PrivateCluster};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use std::str::FromStr;
 use std::time::Duration;
 use tokio::sync::OnceCell;
-use private_postgres::{Durability, PrivateCluster};
 
 /// The cluster of a test run started by `make test`, or one of this process's own for a test run by hand.
 async fn cluster() -> &'static str {

@@ -14,8 +14,8 @@ pub mod scripted_zephr;
 pub mod tenant;
 pub mod truth;
 
+pub use self::mirror::Mirror;
 pub use cluster::Cluster;
-pub use mirror::Mirror;
 pub use program::{Ended, Program};
 pub use tenant::{people, start as tenant};
 

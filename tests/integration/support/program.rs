@@ -3,8 +3,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use tokio::process::{Child, Command};
 use simulator::Simulator;
+use tokio::process::{Child, Command};
 
 /// The program with its settings.
 #[derive(Debug)]

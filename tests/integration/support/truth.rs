@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use sqlx::{Executor, Row};
 use simulator::Tenant;
+use sqlx::{Executor, Row};
 
 use super::Mirror;
 

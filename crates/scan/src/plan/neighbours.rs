@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::rhythm::Rhythm;
 use super::seconds;
-use clock::time;
 use crate::window::Window;
+use clock::time;
 
 /// Windows that say how dense the next one will be. Fewer would follow each quiet night; growth is the trend's matter.
 const NEIGHBOURS: usize = 6;

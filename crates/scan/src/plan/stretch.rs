@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use super::neighbours::Pace;
 use super::rhythm::Rhythm;
 use super::{Overflow, SECOND, seconds};
-use clock::time;
 use crate::window::Window;
+use clock::time;
 
 /// How full a window should come out whose people were on the page of an answer that was too large: their dates are known.
 const FILL_SEEN: f64 = 0.985;

@@ -84,8 +84,7 @@ async fn edits_show_in_truth_and_repeat_from_the_seed() {
             r#"{"updates":5,"creations":3,"deletions":7}"#,
         )
         .await;
-    let edited: crate::Edited =
-        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    let edited: crate::Edited = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
     assert_eq!(
         (
             edited.updated.len(),

@@ -1,7 +1,7 @@
 //! The tables beside the users against the simulator's truth, cell by cell, compared by Postgres.
 
-use sqlx::{AssertSqlSafe, Executor, Row};
 use simulator::{List, Tenant};
+use sqlx::{AssertSqlSafe, Executor, Row};
 
 use super::Others;
 use crate::support::Mirror;
