@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    // Built into the binary, and nothing else tells cargo that one was added.
-    println!("cargo::rerun-if-changed=migrations");
+    // Otherwise it runs again whenever a file of the package changes.
+    println!("cargo::rerun-if-changed=build.rs");
     let rustc = env::var("RUSTC").unwrap_or_default();
     let rustc = said(Command::new(rustc).arg("--version"));
     for (name, value) in [
@@ -45,7 +45,15 @@ fn commit() -> Option<String> {
         }
     }
     // With these it may say -dirty, or no longer.
-    for path in ["src", "jobs", "build.rs", "Cargo.toml", "Cargo.lock"] {
+    for path in [
+        "src",
+        "crates",
+        "migrations",
+        "jobs",
+        "build.rs",
+        "Cargo.toml",
+        "Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={path}");
     }
     git(&[

@@ -4,7 +4,7 @@
 //! CSV file ─► rows ─► plan (diff against the mirror) ─► ledger ─► submit chunks ─► poll ─► reconcile ─► report, undo
 //! ```
 //!
-//! [`mod@file`] reads and writes the files of people, [`field`] knows what a value may be; neither knows the mirror or the API. [`plan`](mod@plan) makes a
+//! `csv-intake` reads and writes the files of people, [`field`] knows what a value may be; neither knows the mirror or the API. [`plan`](mod@plan) makes a
 //! stored plan and cannot write to the tenant, [`push`] carries it through, [`undo`] plans the way back, [`results`] tells of each row. [`inbox`] takes the files that people
 //! drop into a directory. [`says`] decides when two values are the same, [`wire`] how one is sent.
 

@@ -2,6 +2,7 @@
 //! survive. One file per promise; `support` starts things.
 
 mod api;
+mod architecture;
 mod attributes;
 mod awkward;
 mod bad_answers;

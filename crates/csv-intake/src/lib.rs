@@ -1,4 +1,6 @@
-//! The CSV files of a person, read and written. Nothing in here knows the mirror or the API.
+//! The CSV files of a person, read and written.
+//!
+//! It decides what a file says, cell by cell, and what is wrong with it. It knows neither the mirror nor the API, nor what a value may be.
 //!
 //! A file comes from a spreadsheet as often as from a program, so what varies between those is accepted as long as it has one meaning: encodings that say what
 //! they are, delimiters, line ends, a title row after blank ones. What has two meanings is complained about and never repaired in silence: invalid bytes, ragged

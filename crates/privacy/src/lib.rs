@@ -1,5 +1,7 @@
 //! What of a record may be kept, and who may not be kept at all.
 //!
+//! It decides by rules about paths in a record. It knows neither how a record is read nor where it is stored.
+//!
 //! [`Choices`] are the settings `[privacy]`, checked against [`tables`]. With the [`HashKey`] they are a [`Policy`], and [`Policy::for_table`] gives the [`Rules`]
 //! for the records of one table: where in a record something is to be dropped or hashed. Whoever reads records of a resource applies them
 //! (`zephr::redact::apply`) to the record as it was parsed, before anything is made of it: row, hash, issues and rejects then follow from what may be kept.

@@ -1,4 +1,6 @@
-//! The words that all rooms share: what a record is on its way from the API into a table.
+//! What a record is on its way from an answer of the API into a row, and what a table is that holds such rows.
+//!
+//! These are the words that the API, the scan and the tables share. Nothing is decided here, and nothing is known of where records come from or go to.
 
 // On times the operators panic where a type ends: `clock::time` has what does not.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

@@ -1,4 +1,6 @@
 //! What follows from a failure: the machine tries again, or a person must act.
+//!
+//! The words in which each crate that understands a failure says so. It knows none of the failures.
 
 // On times the operators panic where a type ends: `clock::time` has what does not.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

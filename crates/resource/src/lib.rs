@@ -1,5 +1,7 @@
 //! What is mirrored beside the users and their events: lists of the API and what it tells one parent at a time, described and not programmed.
 //!
+//! It decides which list belongs in which table and column by column where a value is found. It knows nothing of requests, of storing, or of when a job runs.
+//!
 //! A job is some [`Step`]s. Adding a resource is adding a table to a migration and a file here; `docs/adding-a-resource.md` walks through it.
 
 // On times the operators panic where a type ends: `clock::time` has what does not.

@@ -1,4 +1,6 @@
 //! Logs: where they go, and the names of their fields; traces, where they are wanted. The vocabulary is documented in `docs/LOGGING.md`.
+//!
+//! It decides which lines pass and how they look, and knows nothing of what is logged.
 
 // On times the operators panic where a type ends: `clock::time` has what does not.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

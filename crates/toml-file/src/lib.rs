@@ -1,4 +1,6 @@
 //! TOML files that people write: settings and jobs. Unknown keys are errors with a suggestion, and each complaint says where it is.
+//!
+//! It knows nothing of what any key means.
 
 // On times the operators panic where a type ends: `clock::time` has what does not.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

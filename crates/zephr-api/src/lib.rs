@@ -1,4 +1,6 @@
-//! The Zephr Admin API: the only room that speaks HTTP to it.
+//! The Zephr Admin API: the only crate that speaks HTTP to it.
+//!
+//! It decides how it is asked, how often, and what an answer means; it knows nothing of Postgres, of scans or of schedules.
 //!
 //! [`signing`] signs, [`client`] sends, retries and counts, [`governor`] decides how many and how fast, [`error`] names what went wrong and what to do,
 //! [`read`] holds the calls that read, [`export`] turns the export's envelopes into items and [`user`] an item into a record.
