@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::sync::progress::{Progress, State as Standing};
 use mirror::state::bulk::rows::Outcomes;
-use mirror::state::runs::Run;
+use mirror::state::runs::{Run, Status};
 
 /// Durations of runs that are told apart, in seconds: an incremental run takes seconds, the first full scan of a large tenant hours.
 pub const BOUNDS: [f64; 9] = [
@@ -36,7 +36,7 @@ struct State {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Done {
     /// How many ended in which way.
-    pub ended: BTreeMap<String, u64>,
+    pub ended: BTreeMap<Status, u64>,
     /// How many took at most so many seconds, by [`BOUNDS`]; the last place is for those that took longer than all of them.
     pub took: [u64; BOUNDS.len() + 1],
     /// How long all of them took together, in seconds.
@@ -106,7 +106,7 @@ impl Live {
     pub fn ended(&self, run: &Run) {
         let mut state = self.lock();
         let done = state.done.entry(run.job.clone()).or_default();
-        *done.ended.entry(run.status.clone()).or_default() += 1;
+        *done.ended.entry(run.status).or_default() += 1;
         if let Some(finished_at) = run.finished_at {
             let took = finished_at.signed_duration_since(run.started_at);
             let seconds = took.to_std().unwrap_or_default().as_secs_f64();

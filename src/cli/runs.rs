@@ -67,8 +67,8 @@ fn listed(runs: &[Run]) -> String {
             [
                 run.run_id.to_string(),
                 run.job.clone(),
-                run.mode.clone(),
-                run.status.clone(),
+                run.mode.name().to_owned(),
+                run.status.name().to_owned(),
                 run.verdict.clone().unwrap_or_else(|| "-".into()),
                 run.started_at.format("%Y-%m-%d %H:%M:%S").to_string(),
                 thousands(run.rows_read),
@@ -97,11 +97,16 @@ fn listed(runs: &[Run]) -> String {
 
 /// One run, a line each for what there is to say.
 pub fn details(run: &Run) -> String {
-    let mut text = format!("run       {} ({}, {})\n", run.run_id, run.job, run.mode);
+    let mut text = format!(
+        "run       {} ({}, {})\n",
+        run.run_id,
+        run.job,
+        run.mode.name()
+    );
     let mut line = |name: &str, value: String| {
         text.push_str(&format!("{name:<10}{}\n", super::output::printable(&value)))
     };
-    line("status", run.status.clone());
+    line("status", run.status.name().to_owned());
     if let (Some(verdict), Some(reason)) = (&run.verdict, &run.verdict_reason) {
         line("verdict", format!("{verdict}: {reason}"));
     }

@@ -11,7 +11,7 @@ use super::output::{Output, table, thousands};
 use crate::config::Settings;
 use crate::job::{self, Job};
 use mirror::state::notes::{self, Note};
-use mirror::state::runs::Run;
+use mirror::state::runs::{Run, Status};
 use mirror::state::verifications::{self, Verification};
 use mirror::state::visits::Round;
 use mirror::state::{checkpoints, leases, readings, rejects, runs};
@@ -261,7 +261,7 @@ fn text(document: &Document) -> String {
             let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
             [
                 status.job.clone(),
-                or_dash(run.map(|run| run.status.clone())),
+                or_dash(run.map(|run| run.status.name().to_owned())),
                 or_dash(run.and_then(|run| run.verdict.clone())),
                 or_dash(run.map(|run| run.started_at.format("%Y-%m-%d %H:%M:%S").to_string())),
                 or_dash(run.map(|run| thousands(run.rows_read))),
@@ -325,7 +325,7 @@ fn text(document: &Document) -> String {
             )));
         }
         if let Some(run) = &status.last_run
-            && run.status == "running"
+            && run.status == Status::Running
         {
             text.push_str(&running(run));
         }

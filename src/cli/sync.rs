@@ -21,7 +21,7 @@ use lifecycle::Shutdown;
 use mirror::state::daemons;
 use mirror::state::leases::{Holder, Subject};
 use mirror::state::privacy::Access;
-use mirror::state::runs::{self, Ending, Run};
+use mirror::state::runs::{self, Ending, Run, Status};
 use scan::verdict::Verdict;
 use telemetry::field;
 use zephr::Reader;
@@ -257,8 +257,8 @@ fn log(state: &State, job: &str) {
 
 /// What a run did, in a few words: mode and verdict included, so that nothing read looks like a fault only when it is one.
 pub fn summary(run: &Run) -> String {
-    match run.status.as_str() {
-        "succeeded" => {
+    match run.status {
+        Status::Succeeded => {
             let verdict = match (&run.verdict, &run.verdict_reason) {
                 (Some(verdict), Some(reason)) => format!("{verdict}: {reason}"),
                 (_, _) => "a sample, without a verdict".to_owned(),
@@ -270,7 +270,7 @@ pub fn summary(run: &Run) -> String {
                 thousands(run.rows_updated),
                 thousands(run.rows_read),
                 thousands(run.rows_unchanged),
-                run.mode,
+                run.mode.name(),
                 verdict,
             );
             if run.rows_tombstoned > 0 {
@@ -300,7 +300,7 @@ pub fn summary(run: &Run) -> String {
             }
             text
         }
-        _ => details(run),
+        Status::Running | Status::Failed | Status::Interrupted | Status::Braked => details(run),
     }
 }
 

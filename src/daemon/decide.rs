@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::seen::Seen;
 use crate::job::Job;
 use clock::time;
-use mirror::state::runs::{Attempt, Slot};
+use mirror::state::runs::{Attempt, Slot, Status};
 use schedule::{Due, Gate, History, Next, Outcome, SlotRun, Standing, Upstream, follow, wait_for};
 
 /// How far back a slot of another job is looked for: a week, and a day for the clocks.
@@ -141,7 +141,7 @@ pub(super) fn decide(
 
 /// Whether somebody is at it. One that says so while nobody holds the lease belongs to a process that is gone.
 fn is_under_way(seen: &Seen, job: &Job, attempt: &Attempt) -> bool {
-    attempt.status == "running" && seen.is_held(job.resource)
+    attempt.status == Status::Running && seen.is_held(job.resource)
 }
 
 /// Another attempt at a slot that did not come to a good end, if its time has come and no later slot is settled.
@@ -167,11 +167,12 @@ fn again(
 }
 
 fn next(seen: &Seen, job: &Job, attempt: &Attempt) -> Next {
-    let outcome = match attempt.status.as_str() {
-        "succeeded" => Outcome::Succeeded,
-        "braked" => Outcome::NeedsPerson,
-        "failed" => Outcome::Failed,
-        _ => Outcome::Interrupted,
+    let outcome = match attempt.status {
+        Status::Succeeded => Outcome::Succeeded,
+        Status::Braked => Outcome::NeedsPerson,
+        Status::Failed => Outcome::Failed,
+        // One that is under way was looked at before, so the process of this one is gone.
+        Status::Running | Status::Interrupted => Outcome::Interrupted,
     };
     let ended_at = attempt.finished_at.unwrap_or(seen.now);
     let number = attempt.attempt.unsigned_abs();

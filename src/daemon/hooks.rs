@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Tenant;
 use crate::notify::Success;
-use mirror::state::runs::{self, Run};
+use mirror::state::runs::{self, Run, Status};
 
 /// Does what follows the end of a run.
 ///
@@ -20,7 +20,7 @@ pub(super) async fn ended(
         return Ok(());
     };
     tenant.live.ended(&run);
-    if run.status == "succeeded" {
+    if run.status == Status::Succeeded {
         follow(tenant, &run);
     }
     Ok(())

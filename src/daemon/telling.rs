@@ -13,7 +13,7 @@ use crate::job::Job;
 use crate::notify::{Bulk, Event, Notice};
 use mirror::state::bulk::rows;
 use mirror::state::notices::{self, About, Stored};
-use mirror::state::runs::{self, Run};
+use mirror::state::runs::{self, Run, Status};
 use mirror::unfit::Unfit;
 use schedule::{Next, Outcome};
 
@@ -148,15 +148,15 @@ async fn of_run(
     run: Run,
 ) -> Result<Option<Event>, sqlx::Error> {
     let job = tenant.jobs.iter().find(|job| job.name == run.job);
-    Ok(match run.status.as_str() {
+    Ok(match run.status {
         // A job that is not kept any more is not repeated.
-        "failed" if !job.is_some_and(|job| is_repeated(job, &run)) => {
+        Status::Failed if !job.is_some_and(|job| is_repeated(job, &run)) => {
             Some(Event::RunFailed(Box::new(run.into())))
         }
-        "braked" => Some(Event::RunBraked(Box::new(run.into()))),
-        "succeeded" => {
+        Status::Braked => Some(Event::RunBraked(Box::new(run.into()))),
+        Status::Succeeded => {
             let before = runs::status_before(&mut *session, &run).await?;
-            if matches!(before.as_deref(), Some("failed" | "braked")) {
+            if matches!(before, Some(Status::Failed | Status::Braked)) {
                 Some(Event::RunRecovered(Box::new(run.into())))
             } else if is_newly_unfit(session, &run).await? {
                 Some(Event::RunUnfit(Box::new(run.into())))
@@ -164,7 +164,7 @@ async fn of_run(
                 None
             }
         }
-        _ => None,
+        Status::Failed | Status::Running | Status::Interrupted => None,
     })
 }
 

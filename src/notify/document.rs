@@ -75,14 +75,16 @@ fn json(notice: &Notice) -> serde_json::Value {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use mirror::state::runs::{Mode, Status};
+
     use super::*;
 
     pub(in crate::notify) fn run() -> RunFacts {
         RunFacts {
             run_id: Uuid::nil(),
             job: "users".into(),
-            mode: "full".into(),
-            status: "braked".into(),
+            mode: Mode::Full,
+            status: Status::Braked,
             verdict: Some("proven".into()),
             verdict_reason: None,
             scheduled_at: Some(DateTime::UNIX_EPOCH),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use mirror::state::runs::Run;
+use mirror::state::runs::{Mode, Run, Status};
 use mirror::unfit::Unfit;
 
 /// The kinds of events, as `on` names them.
@@ -98,8 +98,8 @@ pub struct Notice {
 pub struct RunFacts {
     pub run_id: Uuid,
     pub job: String,
-    pub mode: String,
-    pub status: String,
+    pub mode: Mode,
+    pub status: Status,
     pub verdict: Option<String>,
     pub verdict_reason: Option<String>,
     pub scheduled_at: Option<DateTime<Utc>>,

@@ -27,7 +27,7 @@ use mirror::attributes;
 use mirror::load::define;
 use mirror::state::leases::{self, Holder};
 use mirror::state::notes::{self, Note};
-use mirror::state::runs::{self, Counts, Ending};
+use mirror::state::runs::{self, Counts, Ending, Status};
 use mirror::state::{checkpoints, erasures, marks, readings};
 use record::Resource;
 use remedy::Remedy;
@@ -377,7 +377,7 @@ impl Run<'_> {
         let run = runs::get(self.pool, braked)
             .await?
             .ok_or(refused("does not exist"))?;
-        if run.job != self.job || run.status != Ending::Braked.name() {
+        if run.job != self.job || run.status != Status::Braked {
             return Err(refused("is not a run of this job that a brake stopped"));
         }
         let scan_id = run.scan_id.ok_or(refused("read nothing"))?;

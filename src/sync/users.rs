@@ -24,7 +24,7 @@ use ::scan::whole::Learned;
 use mirror::load::compare;
 use mirror::state::leases::{self, Holder};
 use mirror::state::notes::{self, Note};
-use mirror::state::runs::{self, Counts, Ending};
+use mirror::state::runs::{self, Counts, Ending, Status};
 use mirror::state::{checkpoints, erasures};
 use record::Resource;
 use resource::grants::USER_GRANTS;
@@ -136,7 +136,7 @@ impl Run<'_> {
             .await?
             .ok_or(refused("does not exist"))?;
         let scan_id = run.scan_id.ok_or(refused("was not a full scan"))?;
-        if run.job != self.job || run.status != Ending::Braked.name() {
+        if run.job != self.job || run.status != Status::Braked {
             return Err(refused("is not a run of this job that a brake stopped"));
         }
         let missing = notes::count(self.pool, scan_id, Note::Missing).await?;

@@ -20,13 +20,11 @@ use super::standing::Standing;
 use super::{Page, Seat};
 use crate::live::{BOUNDS, Done};
 use mirror::state::bulk::plans;
+use mirror::state::runs::Ending;
 use mirror::state::{rejects, runs, schedules};
 
 /// What Prometheus expects of this form.
 const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// How runs end, so that each is there as zero before the first one.
-const ENDINGS: [&str; 4] = ["succeeded", "failed", "interrupted", "braked"];
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -256,11 +254,16 @@ impl Scrape {
         for job in &seat.tenant.jobs {
             let name = job.name.as_str();
             let done = done.remove(name).unwrap_or_default();
-            for ending in ENDINGS {
-                let ended = done.ended.get(ending).copied().unwrap_or_default();
+            // Each is there as zero before the first one.
+            for ending in Ending::ALL {
+                let ended = done
+                    .ended
+                    .get(&ending.status())
+                    .copied()
+                    .unwrap_or_default();
                 self.add(
                     "zephr_sync_runs",
-                    with(of_job(seat, name), "status", ending),
+                    with(of_job(seat, name), "status", ending.name()),
                     Value::Count(ended),
                 );
             }

@@ -57,6 +57,8 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
+    use mirror::state::runs::Status;
+
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
@@ -88,7 +90,7 @@ mod tests {
             job: job.name.clone(),
             scheduled_at: now,
             attempt: 1,
-            status: "succeeded".into(),
+            status: Status::Succeeded,
             finished_at: Some(now),
         };
         let known = known("2026-02-01T00:00:00Z");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 const PAGE: &str = include_str!("../../docs/architecture.md");
+const CONTRIBUTING: &str = include_str!("../../CONTRIBUTING.md");
 
 /// The crates of the workspace, each with those of them that it uses; the application's own are left out.
 fn known_to_cargo() -> BTreeMap<String, BTreeSet<String>> {
@@ -72,13 +73,18 @@ fn the_page_names_each_crate_and_what_it_uses_and_nothing_points_down() {
     }
 }
 
-/// Whoever follows a path of the page finds a file.
+/// Whoever follows a path of these pages finds a file.
 #[test]
-fn each_file_that_the_page_names_is_there() {
+fn each_file_that_the_pages_name_is_there() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let quoted = PAGE.split('`').skip(1).step_by(2);
-    let paths: Vec<&str> = quoted
-        .filter(|name| name.starts_with("src/") || name.starts_with("crates/"))
+    let quoted = |page: &'static str| page.split('`').skip(1).step_by(2);
+    let is_path = |name: &&str| {
+        let folders = ["src/", "crates/", "tests/", "migrations/"];
+        folders.iter().any(|folder| name.starts_with(folder))
+    };
+    let paths: Vec<&str> = quoted(PAGE)
+        .chain(quoted(CONTRIBUTING))
+        .filter(is_path)
         .collect();
     assert!(paths.len() > 20, "{paths:?}");
     for path in paths {

@@ -184,25 +184,35 @@ pub async fn offer(
     Ok(())
 }
 
+/// What became of an offer, by its name in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+enum Settled {
+    Whole,
+    TooLarge,
+    Unfiltered,
+    Returned,
+}
+
 /// What became of offers since it was last asked; they are removed.
 ///
 /// # Errors
 /// As sqlx.
 pub async fn hear(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<Vec<Heard>, sqlx::Error> {
     let rows = sqlx::query!(
-        "delete from offers where offer_id in (
+        r#"delete from offers where offer_id in (
              select offer_id from offers
              where run_id = $1 and state in ('whole', 'too_large', 'unfiltered', 'returned') for update skip locked
          )
-         returning lower_bound, upper_bound, state, requests, retries, rows_read, rows_inserted, rows_updated, rows_unchanged, rows_rejected,
-             found_dates, found_count, answered_at",
+         returning lower_bound, upper_bound, state as "state: Settled", requests, retries, rows_read, rows_inserted, rows_updated, rows_unchanged, rows_rejected,
+             found_dates, found_count, answered_at"#,
         run_id,
     )
     .fetch_all(executor)
     .await?;
     let heard = rows.into_iter().map(|row| {
-        let outcome = match row.state.as_str() {
-            "whole" => Outcome::Whole(Counts {
+        let outcome = match row.state {
+            Settled::Whole => Outcome::Whole(Counts {
                 read: row.rows_read,
                 inserted: row.rows_inserted,
                 updated: row.rows_updated,
@@ -212,14 +222,13 @@ pub async fn hear(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<Vec<Hea
                 // In the run's record already.
                 times_from_numbers: 0,
             }),
-            "too_large" => Outcome::Unread(Unread::TooLarge {
+            Settled::TooLarge => Outcome::Unread(Unread::TooLarge {
                 dates: row.found_dates.unwrap_or_default(),
                 count: row.found_count,
                 answered_at: row.answered_at,
             }),
-            "unfiltered" => Outcome::Unread(Unread::Unfiltered),
-            // The query names no other.
-            _ => Outcome::Unread(Unread::Returned),
+            Settled::Unfiltered => Outcome::Unread(Unread::Unfiltered),
+            Settled::Returned => Outcome::Unread(Unread::Returned),
         };
         Heard {
             bounds: (row.lower_bound, row.upper_bound),

@@ -11,7 +11,9 @@ use crate::unfit::Unfit;
 use record::Resource;
 
 /// How much a run reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Everything.
     Full,
@@ -46,9 +48,52 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::Interrupted,
+        Self::Braked,
+    ];
+
+    /// The status of a run that ended so.
+    pub fn status(self) -> Status {
+        match self {
+            Self::Succeeded => Status::Succeeded,
+            Self::Failed => Status::Failed,
+            Self::Interrupted => Status::Interrupted,
+            Self::Braked => Status::Braked,
+        }
+    }
+
+    /// Its name in the bookkeeping.
+    pub fn name(self) -> &'static str {
+        self.status().name()
+    }
+}
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It has not ended; one whose process is gone says so too.
+    Running,
+    /// See [`Ending::Succeeded`].
+    Succeeded,
+    /// See [`Ending::Failed`].
+    Failed,
+    /// See [`Ending::Interrupted`].
+    Interrupted,
+    /// See [`Ending::Braked`].
+    Braked,
+}
+
+impl Status {
     /// Its name in the bookkeeping.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Running => "running",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
@@ -122,8 +167,8 @@ pub struct Traffic {
 pub struct Run {
     pub run_id: Uuid,
     pub job: String,
-    pub mode: String,
-    pub status: String,
+    pub mode: Mode,
+    pub status: Status,
     pub verdict: Option<String>,
     pub verdict_reason: Option<String>,
     pub scheduled_at: Option<DateTime<Utc>>,
@@ -211,7 +256,7 @@ pub struct Attempt {
     pub job: String,
     pub scheduled_at: DateTime<Utc>,
     pub attempt: i32,
-    pub status: String,
+    pub status: Status,
     pub finished_at: Option<DateTime<Utc>>,
 }
 
@@ -225,7 +270,7 @@ pub async fn latest_slots(
 ) -> Result<Vec<Attempt>, sqlx::Error> {
     sqlx::query_as!(
         Attempt,
-        r#"select r.job, r.scheduled_at as "scheduled_at!", r.attempt, r.status, r.finished_at
+        r#"select r.job, r.scheduled_at as "scheduled_at!", r.attempt, r.status as "status: Status", r.finished_at
            from unnest($1::text[]) as wanted (job)
            cross join lateral (
                select job, scheduled_at, attempt, status, finished_at
@@ -247,11 +292,11 @@ pub async fn latest_slots(
 pub async fn status_before(
     executor: impl PgExecutor<'_>,
     run: &Run,
-) -> Result<Option<String>, sqlx::Error> {
+) -> Result<Option<Status>, sqlx::Error> {
     sqlx::query_scalar!(
-        "select status from runs
+        r#"select status as "status: Status" from runs
          where job = $1 and started_at < $2 and (scheduled_at is null or scheduled_at is distinct from $3)
-         order by started_at desc limit 1",
+         order by started_at desc limit 1"#,
         run.job,
         run.started_at,
         run.scheduled_at,
@@ -532,7 +577,7 @@ pub async fn finish(
 pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,
-        r#"select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
+        r#"select run_id, job, mode as "mode: Mode", status as "status: Status", verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
                 rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
                 pushes_confirmed, pushes_refuted, times_from_numbers, unfit as "unfit: Json<Vec<Unfit>>", requests_allowed, throttled_until,
                 error, remedy
@@ -550,7 +595,7 @@ pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Run
 pub async fn running(executor: impl PgExecutor<'_>) -> Result<Vec<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,
-        r#"select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
+        r#"select run_id, job, mode as "mode: Mode", status as "status: Status", verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
                 rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
                 pushes_confirmed, pushes_refuted, times_from_numbers, unfit as "unfit: Json<Vec<Unfit>>", requests_allowed, throttled_until,
                 error, remedy
@@ -583,7 +628,7 @@ pub async fn last_successes(
 pub async fn last_of(executor: impl PgExecutor<'_>, job: &str) -> Result<Option<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,
-        r#"select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
+        r#"select run_id, job, mode as "mode: Mode", status as "status: Status", verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
                 rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
                 pushes_confirmed, pushes_refuted, times_from_numbers, unfit as "unfit: Json<Vec<Unfit>>", requests_allowed, throttled_until,
                 error, remedy
@@ -632,7 +677,7 @@ pub async fn last_braked(
 pub async fn get(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<Option<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,
-        r#"select run_id, job, mode, status, verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
+        r#"select run_id, job, mode as "mode: Mode", status as "status: Status", verdict, verdict_reason, scheduled_at, attempt, scan_id, started_at, finished_at, rows_read,
                 rows_inserted, rows_updated, rows_unchanged, rows_tombstoned, rows_rejected, requests, retries, throttled_ms, rows_missed,
                 pushes_confirmed, pushes_refuted, times_from_numbers, unfit as "unfit: Json<Vec<Unfit>>", requests_allowed, throttled_until,
                 error, remedy
