@@ -110,9 +110,10 @@ mod tests {
             let mut long = run();
             long.error = Some("&".repeat(10_000));
             long.remedy = long.error.clone();
-            let event = match event {
-                Event::RunFailed(_) => Event::RunFailed(Box::new(long)),
-                other => other,
+            let event = if matches!(event, Event::RunFailed(_)) {
+                Event::RunFailed(Box::new(long))
+            } else {
+                event
             };
             let message = message(&notice(event));
             assert!(!message["text"].as_str().unwrap().is_empty());

@@ -203,6 +203,10 @@ fn others(out: &mut Vec<u8>, change: &Change, wanted: impl Fn(&str) -> bool) {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most ways of being awkward are about other places of a record"
+)]
 fn awkward_values(out: &mut Vec<u8>, seed: u64, index: u32, awkward: Awkward) {
     match awkward {
         Awkward::NulInAttribute => json::raw(

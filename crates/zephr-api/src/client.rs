@@ -467,13 +467,13 @@ impl Client {
         let content_type = content_type(&headers);
         if !status.is_success() {
             let refusal = self.refusal(status, &content_type, &headers, date);
-            return Err(match refusal {
-                Failure::Status(status) if !request.method.is_safe() => Failure::Refused {
-                    status,
-                    said: said(&self.body(response).await.unwrap_or_default()),
-                },
-                other => other,
-            });
+            if let Failure::Status(status) = refusal
+                && !request.method.is_safe()
+            {
+                let said = said(&self.body(response).await.unwrap_or_default());
+                return Err(Failure::Refused { status, said });
+            }
+            return Err(refusal);
         }
         if let Some(encoding) = encoding(&headers) {
             return Err(Failure::Encoded(encoding));

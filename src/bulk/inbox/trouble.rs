@@ -24,6 +24,10 @@ impl Trouble {
     }
 
     /// What the system says about something that was done with a file.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "not ours, and it grows; the last arm has an advice for whatever comes"
+    )]
     pub(super) fn of_system(what: &str, error: &io::Error) -> Self {
         let remedy = match error.kind() {
             io::ErrorKind::PermissionDenied => {

@@ -27,10 +27,11 @@ pub struct Person {
 impl Person {
     /// An attribute as a person would type it.
     pub fn typed(&self, slug: &str) -> String {
-        match &self.attributes[slug] {
-            Value::String(text) => text.clone(),
-            Value::Null => String::new(),
-            other => other.to_string(),
+        let value = &self.attributes[slug];
+        match value.as_str() {
+            Some(text) => text.to_owned(),
+            None if value.is_null() => String::new(),
+            None => value.to_string(),
         }
     }
 }

@@ -93,12 +93,20 @@ async fn migrate(connection: &mut PgConnection, schemas: &Schemas) -> Result<(),
             .execute(&mut *connection)
             .await?;
     }
-    MIGRATOR.run(connection).await.map_err(|error| match error {
+    MIGRATOR.run(connection).await.map_err(refused)
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "not ours; what has no meaning of its own here is shown as it is"
+)]
+fn refused(error: MigrateError) -> Error {
+    match error {
         MigrateError::VersionMissing(version) => Error::Newer(version),
         MigrateError::VersionMismatch(version) => Error::Altered(version),
         MigrateError::Execute(error) => Error::Database(error),
         other => Error::Migration(other),
-    })
+    }
 }
 
 /// The version of the schema that this binary brings about.

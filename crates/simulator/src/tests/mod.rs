@@ -1,5 +1,10 @@
 //! The simulator over real HTTP: that it is the tenant the contract describes, and goes wrong only as told.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "tests pick one form out of all"
+)]
+
 mod access;
 mod accounts;
 mod awkward;
