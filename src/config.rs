@@ -1,5 +1,6 @@
 //! Settings: flag over environment over `zephr-sync.toml` over default, checked once. Nothing further in sees the environment.
 
+mod keys;
 mod place;
 mod tenants;
 
@@ -15,6 +16,7 @@ use crate::job;
 use crate::notify;
 use crate::sync::Brakes;
 use crate::web;
+use keys::{Key, Set, Sources};
 use mirror::postgres::connect::{Database, SchemaError, Schemas, UrlError};
 use place::{Named, Place};
 use privacy::{self, Choices, HashKey};
@@ -48,43 +50,6 @@ const LEAST_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// More records than a person looks through: then something is wrong with all of them.
 const DEFAULT_MAX_REJECTS: u64 = 10_000;
-
-const KEYS: [&str; 34] = [
-    "tenant",
-    "base_url",
-    "access_key",
-    "secret_key",
-    "secret_key_file",
-    "database_url",
-    "database_url_file",
-    "schema",
-    "data_dir",
-    "jobs_dir",
-    "inbox",
-    "log",
-    "log_format",
-    "rpp",
-    "max_in_flight",
-    "max_requests_per_second",
-    "max_retry_after",
-    "ignore_fields",
-    "max_delete_fraction",
-    "max_growth_fraction",
-    "max_rejects",
-    "bookkeeping_retention",
-    "hash_key",
-    "hash_key_file",
-    "privacy",
-    "bulk",
-    "notify",
-    "hooks",
-    "tenants",
-    "listen",
-    "token",
-    "token_file",
-    "allowed_hosts",
-    "max_upload_bytes",
-];
 
 /// Settings as flags give them. Secrets have no flag: process arguments are visible to everybody on the machine.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -300,21 +265,21 @@ pub enum Error {
     #[error(transparent)]
     File(#[from] toml_file::Error),
     /// A file that holds a secret.
-    #[error("{name} names {}, which cannot be read", .path.display())]
+    #[error("{at} names {}, which cannot be read", .path.display())]
     SecretFile {
-        /// The setting.
-        name: &'static str,
+        /// The setting, where it stands.
+        at: String,
         /// The file.
         path: PathBuf,
         /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// A variable or flag whose value does not fit.
-    #[error("{name}: {message}")]
+    /// A setting whose value does not fit.
+    #[error("{at}: {message}")]
     Value {
-        /// The variable.
-        name: &'static str,
+        /// The flag, the variable, or the key and its file.
+        at: String,
         /// What is wrong and what would be right.
         message: String,
     },
@@ -393,51 +358,15 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A variable that holds several values, with commas between them.
-fn listed(name: &str) -> Option<Vec<String>> {
-    let list = variable(name)?;
-    Some(list.split(',').map(|one| one.trim().to_owned()).collect())
-}
-
 /// What the environment says about a setting of `[bulk]`.
 fn bulk_variable(name: &'static str) -> Option<String> {
     let name = format!("ZEPHR_SYNC_BULK_{}", name.to_uppercase());
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn number<T: std::str::FromStr>(name: &'static str) -> Result<Option<T>, Error> {
-    match variable(name) {
-        None => Ok(None),
-        Some(text) => text.parse().map(Some).map_err(|_| Error::Value {
-            name,
-            message: format!("`{text}` is not a number that fits"),
-        }),
-    }
-}
-
-/// A secret from the variable, the file that another variable names, or the same two in the settings file.
-fn secret(
-    (name, file_name): (&'static str, &'static str),
-    in_file: Option<SecretString>,
-    path_in_file: Option<PathBuf>,
-) -> Result<Option<SecretString>, Error> {
-    if let Some(value) = variable(name) {
-        return Ok(Some(value.into()));
-    }
-    let path = match (variable(file_name), in_file) {
-        (Some(path), _) => PathBuf::from(path),
-        (None, Some(value)) => return Ok(Some(value)),
-        (None, None) => match path_in_file {
-            Some(path) => path,
-            None => return Ok(None),
-        },
-    };
-    let text = std::fs::read_to_string(&path).map_err(|source| Error::SecretFile {
-        name: file_name,
-        path,
-        source,
-    })?;
-    Ok(Some(text.trim().to_owned().into()))
+/// The keys of the settings file, in the order of its documentation.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    keys::NAMES.into_iter()
 }
 
 impl Settings {
@@ -447,7 +376,7 @@ impl Settings {
     /// The first setting that cannot be used.
     pub fn load(flags: Flags) -> Result<Loaded, Error> {
         let path = flags.config.clone().unwrap_or_else(|| PathBuf::from(FILE));
-        let file: Option<File> = toml_file::read(&path, &KEYS)?;
+        let file: Option<File> = toml_file::read(&path, &keys::NAMES)?;
         if file.is_none() && flags.config.is_some() {
             let source = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(toml_file::Error::Unreadable { path, source }.into());
@@ -509,208 +438,59 @@ impl Settings {
         name: Option<String>,
     ) -> Result<Self, Error> {
         let file = file.placed(place);
-        let base = base(flags.base_url, file.tenant, file.base_url)?;
-        let access = variable("ZEPHR_ACCESS_KEY")
-            .map(SecretString::from)
-            .or(file.access_key);
-        let secret_key = secret(
-            ("ZEPHR_SECRET_KEY", "ZEPHR_SECRET_KEY_FILE"),
-            file.secret_key,
-            file.secret_key_file,
-        )?;
-        let url = secret(
-            ("DATABASE_URL", "DATABASE_URL_FILE"),
-            file.database_url,
-            file.database_url_file,
-        )?;
-        let hash_key = secret(
-            ("ZEPHR_SYNC_HASH_KEY", "ZEPHR_SYNC_HASH_KEY_FILE"),
-            file.hash_key,
-            file.hash_key_file,
-        )?;
-        let hash_key = hash_key.as_ref().map(HashKey::given).transpose();
-        let hash_key = hash_key.map_err(|short| Error::Value {
-            name: "ZEPHR_SYNC_HASH_KEY",
-            message: short.to_string(),
-        })?;
-        let schema = flags
-            .schema
-            .or_else(|| variable("ZEPHR_SYNC_SCHEMA"))
-            .or(file.schema);
-        let schemas = Schemas::named(schema.as_deref().unwrap_or("zephr"))?;
-        let data_dir = flags
-            .data_dir
-            .or_else(|| variable("ZEPHR_SYNC_DATA_DIR").map(PathBuf::from))
-            .or(file.data_dir)
-            .unwrap_or_else(|| place.beside(".zephr-sync"));
-        let mirror = match url {
-            Some(url) => Mirror::Given(Box::new(Database::from_url(&url, schemas.clone())?)),
-            None => Mirror::Private,
-        };
-        let log_format = match variable("ZEPHR_SYNC_LOG_FORMAT") {
-            None => None,
-            Some(text) => {
-                Some(
-                    clap::ValueEnum::from_str(&text, true).map_err(|_| Error::Value {
-                        name: "ZEPHR_SYNC_LOG_FORMAT",
-                        message: format!("`{text}` is neither text nor json"),
-                    })?,
-                )
-            }
-        };
-        let rpp = flags
-            .rpp
-            .or(number("ZEPHR_SYNC_RPP")?)
-            .or(file.rpp)
-            .unwrap_or(DEFAULT_RPP);
-        let in_flight = flags
-            .max_in_flight
-            .or(number("ZEPHR_SYNC_MAX_IN_FLIGHT")?)
-            .or(file.max_in_flight)
-            .unwrap_or(DEFAULT_IN_FLIGHT);
-        let rate = flags
-            .max_requests_per_second
-            .or(number("ZEPHR_SYNC_MAX_REQUESTS_PER_SECOND")?)
-            .or(file.max_requests_per_second);
-        let max_delete_fraction = flags
-            .max_delete_fraction
-            .or(number("ZEPHR_SYNC_MAX_DELETE_FRACTION")?)
-            .or(file.max_delete_fraction)
-            .unwrap_or(DEFAULT_DELETE_FRACTION);
-        let max_growth_fraction = flags
-            .max_growth_fraction
-            .or(number("ZEPHR_SYNC_MAX_GROWTH_FRACTION")?)
-            .or(file.max_growth_fraction)
-            .unwrap_or(DEFAULT_GROWTH_FRACTION);
-        let max_rejects = flags
-            .max_rejects
-            .or(number("ZEPHR_SYNC_MAX_REJECTS")?)
-            .or(file.max_rejects)
-            .unwrap_or(DEFAULT_MAX_REJECTS);
-        let unfit = |name, message: &str| Error::Value {
-            name,
-            message: message.into(),
-        };
-        if rpp == 0 {
-            return Err(unfit("ZEPHR_SYNC_RPP", "must be at least 1"));
-        }
-        if in_flight == 0 {
-            return Err(unfit("ZEPHR_SYNC_MAX_IN_FLIGHT", "must be at least 1"));
-        }
-        if rate.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
-            return Err(unfit(
-                "ZEPHR_SYNC_MAX_REQUESTS_PER_SECOND",
-                "must be above 0",
-            ));
-        }
-        if !(0.0..=1.0).contains(&max_delete_fraction) {
-            return Err(unfit(
-                "ZEPHR_SYNC_MAX_DELETE_FRACTION",
-                "must be a share, from 0 to 1",
-            ));
-        }
-        if !max_growth_fraction.is_finite() || max_growth_fraction < 0.0 {
-            return Err(unfit(
-                "ZEPHR_SYNC_MAX_GROWTH_FRACTION",
-                "must be a share, 0 or more: 1 means that a tenant may double",
-            ));
-        }
-        let mut ignored = listed("ZEPHR_SYNC_IGNORE_FIELDS")
-            .or(file.ignore_fields)
-            .unwrap_or_default();
-        // Differs with the position on the page (contract section 5.1).
-        ignored.push("seq-no".into());
-        let in_file = |key: &str| match &name {
-            None => format!("`{key}` in {}", place.file().display()),
-            Some(name) => format!("`{key}` for tenants.{name} in {}", place.file().display()),
-        };
-        let jobs_dir = Named::first([
-            ("--jobs-dir".into(), flags.jobs_dir),
-            (
-                "ZEPHR_SYNC_JOBS_DIR".into(),
-                variable("ZEPHR_SYNC_JOBS_DIR").map(PathBuf::from),
-            ),
-            (in_file("jobs_dir"), file.jobs_dir),
-        ]);
+        let sources = Sources::of(place, name.as_deref());
+        let base = base(&flags, &file)?;
+        let pair = key_pair(&sources, &file)?;
+        let schema = sources.text(&keys::SCHEMA, flags.schema.clone(), file.schema.clone());
+        let schemas = Schemas::named(schema.as_ref().map_or("zephr", |set| &set.value))?;
+        let mirror = mirror(&sources, &file, &schemas)?;
+        let data_dir = sources
+            .text(
+                &keys::DATA_DIR,
+                flags.data_dir.clone(),
+                file.data_dir.clone(),
+            )
+            .map_or_else(|| place.beside(".zephr-sync"), |set| set.value);
+        let jobs_dir = sources.text(
+            &keys::JOBS_DIR,
+            flags.jobs_dir.clone(),
+            file.jobs_dir.clone(),
+        );
         let jobs_dir = match jobs_dir {
-            Some(named) => named.there()?,
+            Some(set) => Named::from(set).there()?,
             None => place.beside("jobs"),
         };
-        let named_inbox = Named::first([
-            (
-                "ZEPHR_SYNC_INBOX".into(),
-                variable("ZEPHR_SYNC_INBOX").map(PathBuf::from),
-            ),
-            (in_file("inbox"), file.inbox),
-        ]);
-        let inbox = match (&named_inbox, name.as_deref()) {
-            (Some(named), _) => bulk::inbox::Where::Given(named.path().to_owned()),
-            (None, None) => bulk::inbox::Where::IfThere(place.beside("inbox")),
-            (None, Some(name)) => bulk::inbox::Where::IfThere(place.beside("inbox").join(name)),
-        };
+        let named_inbox = sources.text(&keys::INBOX, None, file.inbox.clone());
+        let named_inbox = named_inbox.map(Named::from);
+        let inbox = inbox(named_inbox.as_ref(), name.as_deref(), place);
         let tables = job::list_tables(&jobs_dir);
         let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
-        let privacy = Choices::parse(&file.privacy, &tables)?;
-        let bulk = bulk::settings::Settings::resolve(file.bulk, bulk_variable)
-            .map_err(|(name, message)| Error::Bulk(name, message))?;
-        let web = web::Settings::resolve(web::settings::Given {
-            listen: variable("ZEPHR_SYNC_LISTEN").or(file.listen),
-            token: secret(
-                ("ZEPHR_SYNC_TOKEN", "ZEPHR_SYNC_TOKEN_FILE"),
-                file.token,
-                file.token_file,
-            )?,
-            allowed_hosts: listed("ZEPHR_SYNC_ALLOWED_HOSTS").or(file.allowed_hosts),
-            max_upload_bytes: number("ZEPHR_SYNC_MAX_UPLOAD_BYTES")?.or(file.max_upload_bytes),
-        })?;
-        let secret = file.notify.iter().flat_map(notify::Settings::variables);
-        let secret = secret.map(ToOwned::to_owned).collect();
-        let hook = file.hooks.hook(secret)?;
-        let receivers = file.notify.into_iter();
-        let receivers = receivers.map(|entry| entry.receiver(&variable));
-        let receivers = receivers.collect::<Result<_, _>>()?;
-        Ok(Self {
-            name: name.unwrap_or_else(|| schemas.data().to_owned()),
+        let settings = Self {
             base,
-            keys: access
-                .zip(secret_key)
-                .map(|(access, secret)| KeyPair::new(access, secret)),
+            keys: pair,
             mirror,
             data_dir,
-            schemas,
             jobs_dir,
             inbox,
             named_inbox,
-            log: flags
-                .log
-                .or_else(|| variable("ZEPHR_SYNC_LOG"))
-                .or(file.log)
-                .unwrap_or_else(|| DEFAULT_LOG.into()),
-            log_format: flags
-                .log_format
-                .or(log_format)
-                .or(file.log_format)
-                .unwrap_or_default(),
-            rpp,
-            limits: Limits {
-                max_in_flight: in_flight,
-                max_per_second: rate,
-                max_retry_after: max_retry_after(file.max_retry_after)?,
-            },
-            ignored,
-            brakes: Brakes {
-                max_delete_fraction,
-                max_growth_fraction,
-                max_rejects,
-            },
-            bookkeeping_retention: bookkeeping_retention(file.bookkeeping_retention)?,
-            bulk,
-            privacy,
-            hash_key,
-            receivers,
-            hook,
-            web,
-        })
+            log: log(&sources, &flags, &file),
+            log_format: log_format(&sources, &flags, &file)?,
+            rpp: rpp(&sources, &flags, &file)?,
+            limits: limits(&sources, &flags, &file)?,
+            ignored: ignored(&sources, &file),
+            brakes: brakes(&sources, &flags, &file)?,
+            bookkeeping_retention: bookkeeping_retention(&sources, &file)?,
+            privacy: Choices::parse(&file.privacy, &tables)?,
+            hash_key: hash_key(&sources, &file)?,
+            web: web(&sources, &file)?,
+            bulk: bulk::settings::Settings::resolve(file.bulk, bulk_variable)
+                .map_err(|(name, message)| Error::Bulk(name, message))?,
+            hook: hook(file.hooks, &file.notify)?,
+            receivers: receivers(file.notify)?,
+            name: name.unwrap_or_else(|| schemas.data().to_owned()),
+            schemas,
+        };
+        Ok(settings)
     }
 
     /// Makes sure that an inbox that is named is there, for who takes files from it.
@@ -735,40 +515,13 @@ impl Settings {
     }
 }
 
-/// How long to wait when Zephr asks for it.
-fn max_retry_after(in_file: Option<String>) -> Result<Duration, Error> {
-    let name = "ZEPHR_SYNC_MAX_RETRY_AFTER";
-    let text = variable(name).or(in_file);
-    schedule::duration("max_retry_after", text.as_deref())
-        .map(|longest| longest.unwrap_or(DEFAULT_RETRY_AFTER))
-        .map_err(|message| Error::Value { name, message })
-}
-
-/// How long bookkeeping is kept.
-fn bookkeeping_retention(in_file: Option<String>) -> Result<Option<Duration>, Error> {
-    let name = "ZEPHR_SYNC_BOOKKEEPING_RETENTION";
-    let unfit = |message| Error::Value { name, message };
-    let text = variable(name).or(in_file);
-    let kept = schedule::duration("bookkeeping_retention", text.as_deref()).map_err(unfit)?;
-    match kept {
-        Some(kept) if kept < LEAST_RETENTION => Err(unfit(format!(
-            "`{}` is too short: people look for what went wrong last week; write at least \"7d\"",
-            text.unwrap_or_default()
-        ))),
-        kept => Ok(kept),
-    }
-}
-
 /// Flag over environment over file; a tenant and an address from the same source contradict each other.
-fn base(
-    flag: Option<String>,
-    tenant_in_file: Option<String>,
-    url_in_file: Option<String>,
-) -> Result<Option<BaseUrl>, Error> {
+fn base(flags: &Flags, file: &File) -> Result<Option<BaseUrl>, Error> {
+    let given = |key: &Key| key.variable.and_then(variable);
     let sources = [
-        (None, flag),
-        (variable("ZEPHR_TENANT"), variable("ZEPHR_BASE_URL")),
-        (tenant_in_file, url_in_file),
+        (None, flags.base_url.clone()),
+        (given(&keys::TENANT), given(&keys::BASE_URL)),
+        (file.tenant.clone(), file.base_url.clone()),
     ];
     for source in sources {
         match source {
@@ -779,4 +532,202 @@ fn base(
         }
     }
     Ok(None)
+}
+
+/// The key pair; none when either key was not given.
+fn key_pair(sources: &Sources<'_>, file: &File) -> Result<Option<KeyPair>, Error> {
+    let access = sources.text::<String>(&keys::ACCESS_KEY, None, None);
+    let access = access.map(|set| SecretString::from(set.value));
+    let secret = sources.secret(
+        (&keys::SECRET_KEY, file.secret_key.as_ref()),
+        (&keys::SECRET_KEY_FILE, file.secret_key_file.as_ref()),
+    )?;
+    let pair = access.or_else(|| file.access_key.clone()).zip(secret);
+    Ok(pair.map(|(access, secret)| KeyPair::new(access, secret.value)))
+}
+
+/// Where people drop CSV files: where somebody says, and otherwise where such a directory is.
+fn inbox(named: Option<&Named>, tenant: Option<&str>, place: &Place) -> bulk::inbox::Where {
+    match (named, tenant) {
+        (Some(named), _) => bulk::inbox::Where::Given(named.path().to_owned()),
+        (None, None) => bulk::inbox::Where::IfThere(place.beside("inbox")),
+        (None, Some(name)) => bulk::inbox::Where::IfThere(place.beside("inbox").join(name)),
+    }
+}
+
+fn mirror(sources: &Sources<'_>, file: &File, schemas: &Schemas) -> Result<Mirror, Error> {
+    let url = sources.secret(
+        (&keys::DATABASE_URL, file.database_url.as_ref()),
+        (&keys::DATABASE_URL_FILE, file.database_url_file.as_ref()),
+    )?;
+    Ok(match url {
+        Some(url) => Mirror::Given(Box::new(Database::from_url(&url.value, schemas.clone())?)),
+        None => Mirror::Private,
+    })
+}
+
+fn hash_key(sources: &Sources<'_>, file: &File) -> Result<Option<HashKey>, Error> {
+    let key = sources.secret(
+        (&keys::HASH_KEY, file.hash_key.as_ref()),
+        (&keys::HASH_KEY_FILE, file.hash_key_file.as_ref()),
+    )?;
+    let Some(key) = key else { return Ok(None) };
+    let unfit = |short: privacy::key::TooShort| key.unfit(short.to_string());
+    HashKey::given(&key.value).map(Some).map_err(unfit)
+}
+
+fn log(sources: &Sources<'_>, flags: &Flags, file: &File) -> String {
+    let filter = sources.text(&keys::LOG, flags.log.clone(), file.log.clone());
+    filter.map_or_else(|| DEFAULT_LOG.into(), |set| set.value)
+}
+
+fn log_format(sources: &Sources<'_>, flags: &Flags, file: &File) -> Result<LogFormat, Error> {
+    let parse = |text: &str| {
+        let unfit = |_| format!("`{text}` is neither text nor json");
+        clap::ValueEnum::from_str(text, true).map_err(unfit)
+    };
+    let format = sources
+        .read(&keys::LOG_FORMAT, flags.log_format, file.log_format, parse)
+        .map_err(|(name, message)| Error::Value {
+            at: name.to_owned(),
+            message,
+        })?;
+    Ok(format.map(|set| set.value).unwrap_or_default())
+}
+
+/// The number if it fits, the default where there is none.
+fn fitting<T: Copy>(
+    set: Option<Set<T>>,
+    default: T,
+    fits: impl Fn(T) -> bool,
+    otherwise: &str,
+) -> Result<T, Error> {
+    match set {
+        None => Ok(default),
+        Some(set) if fits(set.value) => Ok(set.value),
+        Some(set) => Err(set.unfit(otherwise)),
+    }
+}
+
+fn rpp(sources: &Sources<'_>, flags: &Flags, file: &File) -> Result<u64, Error> {
+    let rpp = sources.number(&keys::RPP, flags.rpp, file.rpp)?;
+    fitting(rpp, DEFAULT_RPP, |rpp| rpp > 0, "must be at least 1")
+}
+
+fn limits(sources: &Sources<'_>, flags: &Flags, file: &File) -> Result<Limits, Error> {
+    let in_flight = sources.number(
+        &keys::MAX_IN_FLIGHT,
+        flags.max_in_flight,
+        file.max_in_flight,
+    )?;
+    let rate = sources.number(
+        &keys::MAX_REQUESTS_PER_SECOND,
+        flags.max_requests_per_second,
+        file.max_requests_per_second,
+    )?;
+    if let Some(set) = &rate
+        && (!set.value.is_finite() || set.value <= 0.0)
+    {
+        return Err(set.unfit("must be above 0"));
+    }
+    let longest = duration(
+        sources,
+        &keys::MAX_RETRY_AFTER,
+        file.max_retry_after.as_ref(),
+    )?;
+    Ok(Limits {
+        max_in_flight: fitting(
+            in_flight,
+            DEFAULT_IN_FLIGHT,
+            |n| n > 0,
+            "must be at least 1",
+        )?,
+        max_per_second: rate.map(|set| set.value),
+        max_retry_after: longest.map_or(DEFAULT_RETRY_AFTER, |set| set.value),
+    })
+}
+
+fn brakes(sources: &Sources<'_>, flags: &Flags, file: &File) -> Result<Brakes, Error> {
+    let (key, flag) = (&keys::MAX_DELETE_FRACTION, flags.max_delete_fraction);
+    let deletions = sources.number(key, flag, file.max_delete_fraction)?;
+    let (key, flag) = (&keys::MAX_GROWTH_FRACTION, flags.max_growth_fraction);
+    let growth = sources.number(key, flag, file.max_growth_fraction)?;
+    let rejects = sources.number(&keys::MAX_REJECTS, flags.max_rejects, file.max_rejects)?;
+    Ok(Brakes {
+        max_delete_fraction: fitting(
+            deletions,
+            DEFAULT_DELETE_FRACTION,
+            |share| (0.0..=1.0).contains(&share),
+            "must be a share, from 0 to 1",
+        )?,
+        max_growth_fraction: fitting(
+            growth,
+            DEFAULT_GROWTH_FRACTION,
+            |share: f64| share.is_finite() && share >= 0.0,
+            "must be a share, 0 or more: 1 means that a tenant may double",
+        )?,
+        max_rejects: rejects.map_or(DEFAULT_MAX_REJECTS, |set| set.value),
+    })
+}
+
+fn ignored(sources: &Sources<'_>, file: &File) -> Vec<String> {
+    let fields = sources.list(&keys::IGNORE_FIELDS, file.ignore_fields.clone());
+    let mut ignored = fields.unwrap_or_default();
+    // Differs with the position on the page (contract section 5.1).
+    ignored.push("seq-no".into());
+    ignored
+}
+
+/// A length of time, and where it was set.
+fn duration(
+    sources: &Sources<'_>,
+    key: &Key,
+    in_file: Option<&String>,
+) -> Result<Option<Set<Duration>>, Error> {
+    let Some(set) = sources.text(key, None, in_file.cloned()) else {
+        return Ok(None);
+    };
+    let length = schedule::duration(key.name, Some(&set.value));
+    let length = length.map_err(|message| set.unfit(message))?;
+    Ok(length.map(|value| Set { value, at: set.at }))
+}
+
+/// How long bookkeeping is kept.
+fn bookkeeping_retention(sources: &Sources<'_>, file: &File) -> Result<Option<Duration>, Error> {
+    let in_file = file.bookkeeping_retention.as_ref();
+    match duration(sources, &keys::BOOKKEEPING_RETENTION, in_file)? {
+        Some(kept) if kept.value < LEAST_RETENTION => Err(kept.unfit(
+            "it is too short: people look for what went wrong last week; write at least \"7d\"",
+        )),
+        kept => Ok(kept.map(|set| set.value)),
+    }
+}
+
+fn web(sources: &Sources<'_>, file: &File) -> Result<web::Settings, Error> {
+    let listen = sources.text(&keys::LISTEN, None, file.listen.clone());
+    let token = sources.secret(
+        (&keys::TOKEN, file.token.as_ref()),
+        (&keys::TOKEN_FILE, file.token_file.as_ref()),
+    )?;
+    let upload = sources.number(&keys::MAX_UPLOAD_BYTES, None, file.max_upload_bytes)?;
+    Ok(web::Settings::resolve(web::settings::Given {
+        listen: listen.map(|set| set.value),
+        token: token.map(|set| set.value),
+        allowed_hosts: sources.list(&keys::ALLOWED_HOSTS, file.allowed_hosts.clone()),
+        max_upload_bytes: upload.map(|set| set.value),
+    })?)
+}
+
+/// The command after a success, which sees no secret of the receivers.
+fn hook(
+    hooks: notify::HookSettings,
+    receivers: &[notify::Settings],
+) -> Result<Option<notify::Hook>, Error> {
+    let secret = receivers.iter().flat_map(notify::Settings::variables);
+    Ok(hooks.hook(secret.map(ToOwned::to_owned).collect())?)
+}
+
+fn receivers(entries: Vec<notify::Settings>) -> Result<Vec<notify::Receiver>, Error> {
+    let each = entries.into_iter().map(|entry| entry.receiver(&variable));
+    Ok(each.collect::<Result<_, _>>()?)
 }

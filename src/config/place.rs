@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::keys::Set;
 
 /// The place of the settings file: what stands in it, and what is looked for without being named, goes by that. So a command means the same wherever it is
 /// started, as cron does from `/`.
@@ -42,13 +43,16 @@ pub(super) struct Named {
     path: PathBuf,
 }
 
-impl Named {
-    /// The first of these settings that names one.
-    pub(super) fn first<const N: usize>(settings: [(String, Option<PathBuf>); N]) -> Option<Self> {
-        let mut named = settings.into_iter();
-        named.find_map(|(key, path)| path.map(|path| Self { key, path }))
+impl From<Set<PathBuf>> for Named {
+    fn from(Set { value, at }: Set<PathBuf>) -> Self {
+        Self {
+            key: at,
+            path: value,
+        }
     }
+}
 
+impl Named {
     /// The directory.
     pub(super) fn path(&self) -> &Path {
         &self.path

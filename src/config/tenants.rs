@@ -2,42 +2,9 @@
 
 use std::path::Path;
 
-use super::{Error, File, KEYS, variable};
+use super::keys::{self, Whose};
+use super::{Error, File, variable};
 use toml_file;
-
-/// What is one tenant's own, and would mix two of them up if it stood above all.
-const OWN: [&str; 7] = [
-    "tenant",
-    "base_url",
-    "access_key",
-    "secret_key",
-    "secret_key_file",
-    "schema",
-    "inbox",
-];
-
-/// The same as the environment has it.
-const OWN_VARIABLES: [&str; 7] = [
-    "ZEPHR_TENANT",
-    "ZEPHR_BASE_URL",
-    "ZEPHR_ACCESS_KEY",
-    "ZEPHR_SECRET_KEY",
-    "ZEPHR_SECRET_KEY_FILE",
-    "ZEPHR_SYNC_SCHEMA",
-    "ZEPHR_SYNC_INBOX",
-];
-
-/// What is the process's.
-const OF_THE_PROCESS: [&str; 8] = [
-    "data_dir",
-    "log",
-    "log_format",
-    "listen",
-    "token",
-    "token_file",
-    "allowed_hosts",
-    "max_upload_bytes",
-];
 
 /// Ways of giving the same thing: one of them in a tenant's table stands in for all of them above.
 const ALTERNATIVES: [[&str; 2]; 2] = [
@@ -50,7 +17,7 @@ const ALTERNATIVES: [[&str; 2]; 2] = [
 /// # Errors
 /// A key in a place where it means nothing, or two tenants that would share a schema.
 pub(super) fn each(path: &Path) -> Result<Vec<(String, File)>, Error> {
-    let whole: toml::Table = toml_file::read(path, &KEYS)?.unwrap_or_default();
+    let whole: toml::Table = toml_file::read(path, &keys::NAMES)?.unwrap_or_default();
     let Some(toml::Value::Table(tenants)) = whole.get("tenants") else {
         return Ok(Vec::new());
     };
@@ -59,11 +26,14 @@ pub(super) fn each(path: &Path) -> Result<Vec<(String, File)>, Error> {
     }
     let mut shared = whole.clone();
     shared.remove("tenants");
-    if let Some(key) = OWN.iter().find(|key| shared.contains_key(**key)) {
-        return Err(Error::OneForAll(format!("`{key}` in {}", path.display())));
+    let of = |whose| keys::ALL.iter().filter(move |key| key.whose == whose);
+    if let Some(key) = of(Whose::OneTenant).find(|key| shared.contains_key(key.name)) {
+        let at = format!("`{}` in {}", key.name, path.display());
+        return Err(Error::OneForAll(at));
     }
-    if let Some(name) = OWN_VARIABLES.iter().find(|name| variable(name).is_some()) {
-        return Err(Error::OneForAll((*name).to_owned()));
+    let mut variables = of(Whose::OneTenant).filter_map(|key| key.variable);
+    if let Some(name) = variables.find(|name| variable(name).is_some()) {
+        return Err(Error::OneForAll(name.to_owned()));
     }
     let each = tenants.iter().map(|(name, own)| {
         let unfit = |message: String| Error::Tenant(name.clone(), message);
@@ -75,8 +45,11 @@ pub(super) fn each(path: &Path) -> Result<Vec<(String, File)>, Error> {
         let toml::Value::Table(own) = own else {
             return Err(unfit("must be a table".into()));
         };
-        if let Some(key) = OF_THE_PROCESS.iter().find(|key| own.contains_key(**key)) {
-            return Err(unfit(format!("`{key}` is for all tenants; write it above")));
+        if let Some(key) = of(Whose::Process).find(|key| own.contains_key(key.name)) {
+            let name = key.name;
+            return Err(unfit(format!(
+                "`{name}` is for all tenants; write it above"
+            )));
         }
         let file = over(&shared, own, name).try_into();
         Ok((
