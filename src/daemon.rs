@@ -9,15 +9,15 @@
 //! notices ─► told to receivers ─► struck out
 //! ```
 
-mod asked;
 mod decide;
 mod help;
 mod hooks;
 mod lapse;
+mod notifications;
 mod pushes;
 mod ready;
-mod seen;
-mod telling;
+mod snapshot;
+mod triggers;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,25 +32,25 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::activity::Live;
 use crate::bulk::inbox::Inbox;
 use crate::bulk::push;
 use crate::job::Job;
-use crate::live::Live;
+use crate::membership::Registered;
 use crate::notify::{Hook, Outbox};
-use crate::places::Registered;
 use crate::sync::{self, Cause, Ended, Extent};
 use clock::time;
 use decide::{Decision, Late, Settled, decide};
 pub use lapse::Lapse;
 use mirror::state::notices::{self, About};
 use mirror::state::{leases, schedules};
+use notifications::Telling;
 use pushes::Pushes;
 pub use ready::{Company, Unfit};
 use record::Resource;
 use remedy::chain;
-use seen::Seen;
+use snapshot::Seen;
 use telemetry::field;
-use telling::Telling;
 pub use work::Work;
 
 /// How often is looked what is due.

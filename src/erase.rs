@@ -13,7 +13,7 @@ use mirror::load::erase;
 use mirror::postgres::connect::Database;
 use mirror::state::erasures::{self, Erasure, Removed};
 use mirror::state::leases::{self, Holder, Lease};
-use mirror::state::{marks, traces};
+use mirror::state::{marks, personal_data};
 use privacy::HashKey;
 use record::By;
 use record::Resource;
@@ -61,7 +61,7 @@ pub async fn named(env: &Environment<'_>, by: &By, words: &str) -> Result<Vec<St
 /// As sqlx.
 pub async fn held(env: &Environment<'_>, user_id: &str) -> Result<Held, Error> {
     let mut connection = env.database.connect().await?;
-    let mut rows = traces::count(&mut connection, user_id).await?;
+    let mut rows = personal_data::count(&mut connection, user_id).await?;
     let schema = env.database.schemas().data();
     for holder in erase::holders(&mut connection, schema).await? {
         let count = holder.count(&mut connection, user_id).await?;
@@ -144,8 +144,8 @@ async fn rows(
     schema: &str,
     user_id: &str,
 ) -> Result<Removed, sqlx::Error> {
-    let mut removed = traces::count(connection, user_id).await?;
-    traces::remove(connection, user_id).await?;
+    let mut removed = personal_data::count(connection, user_id).await?;
+    personal_data::remove(connection, user_id).await?;
     for holder in erase::holders(connection, schema).await? {
         let count = holder.remove(connection, user_id).await?;
         if count > 0 {

@@ -30,13 +30,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::activity::Live;
 use crate::bulk;
 use crate::bulk::plan::Environment as Planning;
 use crate::bulk::progress::Progress;
 use crate::bulk::settings::Wire;
 use crate::identity;
 use crate::job::Job;
-use crate::live::Live;
 use crate::sync;
 use ::privacy::{Choices, HashKey};
 use answer::Problem;

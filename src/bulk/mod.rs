@@ -6,9 +6,10 @@
 //!
 //! `csv-intake` reads and writes the files of people, [`field`] knows what a value may be; neither knows the mirror or the API. [`plan`](mod@plan) makes a
 //! stored plan and cannot write to the tenant, [`push`] carries it through, [`undo`] plans the way back, [`results`] tells of each row. [`inbox`] takes the files that people
-//! drop into a directory. [`says`] decides when two values are the same, [`wire`] how one is sent.
+//! drop into a directory. [`equality`] decides when two values are the same, [`wire`] how one is sent.
 
 pub mod document;
+pub mod equality;
 pub mod error;
 pub mod field;
 pub mod inbox;
@@ -16,7 +17,6 @@ pub mod plan;
 pub mod progress;
 pub mod push;
 pub mod results;
-pub mod says;
 pub mod settings;
 pub mod undo;
 pub mod wire;

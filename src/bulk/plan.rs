@@ -9,8 +9,8 @@
 
 mod check;
 mod compare;
+mod duplicates;
 mod look;
-mod seen;
 mod store;
 
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::says;
+use super::equality;
 use csv_intake::Writer;
 use mirror::state::bulk::rows::{self, Action, Reported};
 
@@ -107,7 +107,7 @@ pub fn change(row: &Reported, shorten: fn(&str) -> String) -> String {
     let empty = rows::Values::new();
     let new = row.new_values.as_ref().map_or(&empty, |values| &values.0);
     let old = row.old_values.as_ref().map_or(&empty, |values| &values.0);
-    let shown = |value: Option<&RawValue>| match value.map(says::text) {
+    let shown = |value: Option<&RawValue>| match value.map(equality::text) {
         None => "(none)".to_owned(),
         Some(text) if text.is_empty() || text == "null" => "(none)".to_owned(),
         Some(text) => shorten(&text),

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::Error;
+use super::equality;
 use super::field::Fields;
-use super::says;
 use super::settings::Wire;
 use super::wire;
 use mirror::postgres::connect::Database;
@@ -197,7 +197,7 @@ impl WayBack {
             (Some(field), before) => field.text_of(before).map_err(drop),
             (None, None) => Ok(None),
             (None, Some(before)) => {
-                Ok(Some(says::text(before)).filter(|text| !text.is_empty() && text != "null"))
+                Ok(Some(equality::text(before)).filter(|text| !text.is_empty() && text != "null"))
             }
         }
     }

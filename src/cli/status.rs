@@ -10,10 +10,10 @@ use super::opened::{self, Opened};
 use super::output::{Output, table, thousands};
 use crate::config::Settings;
 use crate::job::{self, Job};
-use mirror::state::notes::{self, Note};
+use mirror::state::poll_schedule::Round;
 use mirror::state::runs::{Run, Status};
+use mirror::state::scan_findings::{self, Note};
 use mirror::state::verifications::{self, Verification};
-use mirror::state::visits::Round;
 use mirror::state::{checkpoints, leases, readings, rejects, runs};
 use mirror::unfit::Unfit;
 use resource::Step;
@@ -248,7 +248,7 @@ async fn held_back(
     let Some((run_id, scan_id)) = runs::last_braked(&mut *connection, job).await? else {
         return Ok(None);
     };
-    let rows = notes::count(connection, scan_id, Note::Missing).await?;
+    let rows = scan_findings::count(connection, scan_id, Note::Missing).await?;
     Ok((rows > 0).then_some(HeldBack { run_id, rows }))
 }
 

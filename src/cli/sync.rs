@@ -14,7 +14,7 @@ use super::tenant::reader;
 use super::watch;
 use crate::config::Settings;
 use crate::job::{self, Job};
-use crate::places::Registered;
+use crate::membership::Registered;
 use crate::sync::progress::{Progress, State};
 use crate::sync::{self, Cause, Ended, Environment, Extent, Sharing, Start};
 use lifecycle::Shutdown;

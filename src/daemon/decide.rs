@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::seen::Seen;
+use super::snapshot::Seen;
 use crate::job::Job;
 use clock::time;
 use mirror::state::runs::{Attempt, Slot, Status};

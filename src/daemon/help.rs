@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::job::Job;
-use crate::places::Registered;
+use crate::membership::Registered;
 use crate::sync::{Assistant, Cause, Error};
 use record::Resource;
 use telemetry::field;

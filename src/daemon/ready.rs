@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::activity::Live;
 use crate::identity;
-use crate::live::Live;
-use crate::places::Registered;
+use crate::membership::Registered;
 use crate::sync;
 use clock::time;
 use lifecycle::Shutdown;

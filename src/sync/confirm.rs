@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::Error;
 use super::run::Run;
+use crate::bulk::equality::same;
 use crate::bulk::field::Fields;
-use crate::bulk::says::same;
 use mirror::state::bulk::plans;
 use mirror::state::bulk::rows::{self, Action, Unconfirmed};
 use mirror::state::runs;

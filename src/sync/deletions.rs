@@ -11,8 +11,8 @@ use ::scan::walk::Part;
 use mirror::load::compare::{self, Range};
 use mirror::load::merge;
 use mirror::state::leases::Lease;
-use mirror::state::notes::{self, Note};
 use mirror::state::runs::{self, Counts};
+use mirror::state::scan_findings::{self, Note};
 use remedy::Remedy;
 use telemetry::field;
 
@@ -68,7 +68,8 @@ impl Deletions<'_> {
                     .map(String::as_str)
                     .filter(|id| !read.people.contains(id))
                     .collect();
-                notes::add(&mut *transaction, self.scan_id, Note::Missing, &missing).await?;
+                scan_findings::add(&mut *transaction, self.scan_id, Note::Missing, &missing)
+                    .await?;
                 transaction.commit().await?;
                 match living.into_iter().next_back() {
                     Some(last) => after = last,
@@ -88,18 +89,19 @@ impl Deletions<'_> {
             let mut transaction = self.pool.begin().await?;
             self.lease.token().fence(&mut transaction).await?;
             let (scan, note) = (self.scan_id, Note::Missing);
-            let noted = notes::list(&mut *transaction, scan, note, &after, KEYS).await?;
+            let noted = scan_findings::list(&mut *transaction, scan, note, &after, KEYS).await?;
             let Some(last) = noted.last().cloned() else {
                 return Ok(());
             };
             let ids: Vec<&str> = noted.iter().map(String::as_str).collect();
             let untouched = compare::untouched(&mut transaction, &ids, &runs).await?;
-            let undated = notes::having(&mut *transaction, scan, Note::Undated, &ids).await?;
+            let undated =
+                scan_findings::having(&mut *transaction, scan, Note::Undated, &ids).await?;
             let seen: Vec<&str> = ids
                 .into_iter()
                 .filter(|id| !untouched.contains(*id) || undated.contains(*id))
                 .collect();
-            notes::strike(&mut *transaction, scan, note, &seen).await?;
+            scan_findings::strike(&mut *transaction, scan, note, &seen).await?;
             transaction.commit().await?;
             after = last;
         }
@@ -108,7 +110,7 @@ impl Deletions<'_> {
     /// Settles them, unless there are more than the brake allows.
     pub(super) async fn settle(&self) -> Result<Settled, Error> {
         self.weed().await?;
-        let missing = notes::count(self.pool, self.scan_id, Note::Missing).await?;
+        let missing = scan_findings::count(self.pool, self.scan_id, Note::Missing).await?;
         if missing > 0 {
             let allowed = self.env.brakes.deletions(self.before().await?);
             if missing > allowed {
@@ -140,7 +142,7 @@ impl Deletions<'_> {
                 return Ok(Settled::Interrupted);
             }
             let (scan, note) = (self.scan_id, Note::Missing);
-            let asked = notes::list(self.pool, scan, note, &after, BATCH).await?;
+            let asked = scan_findings::list(self.pool, scan, note, &after, BATCH).await?;
             let Some(last) = asked.last().cloned() else {
                 return Ok(Settled::Done { alive });
             };
@@ -166,7 +168,7 @@ impl Deletions<'_> {
             tombstoned: merge::tombstone(&mut transaction, self.run_id, gone).await?,
             ..Counts::default()
         };
-        notes::strike(&mut *transaction, self.scan_id, Note::Missing, gone).await?;
+        scan_findings::strike(&mut *transaction, self.scan_id, Note::Missing, gone).await?;
         runs::add(&mut *transaction, self.run_id, counts).await?;
         transaction.commit().await?;
         self.env.progress.tombstoned(counts);
@@ -188,7 +190,8 @@ impl Deletions<'_> {
         let mut connection = self.pool.acquire().await?;
         let living = compare::some_living(&mut connection, KEYS).await?;
         let ids: Vec<&str> = living.iter().map(String::as_str).collect();
-        let missing = notes::having(&mut *connection, self.scan_id, Note::Missing, &ids).await?;
+        let missing =
+            scan_findings::having(&mut *connection, self.scan_id, Note::Missing, &ids).await?;
         drop(connection);
         let controls: Vec<&str> = ids
             .into_iter()

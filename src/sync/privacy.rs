@@ -47,7 +47,7 @@ pub(super) async fn follow(
             .flat_map(|(target, _)| target.inside)
             .collect();
         let all = new.choices().of("users.attributes") != Action::Keep;
-        mirror::state::traces::drop_images(&mut transaction, &attributes, all).await?;
+        mirror::state::personal_data::drop_images(&mut transaction, &attributes, all).await?;
     }
     for (target, action) in new
         .choices()

@@ -14,7 +14,7 @@ use ::scan::verdict::{GivenUp, Growth, Parts, Verdict};
 use mirror::state::leases::Lease;
 use mirror::state::notices::{self, About};
 use mirror::state::runs::{self, Ending, Traffic};
-use mirror::state::{checkpoints, marks, notes, offers, triggers};
+use mirror::state::{checkpoints, marks, scan_findings, shared_windows, triggers};
 use mirror::unfit::Unfit;
 use record::Resource;
 use telemetry::field;
@@ -70,7 +70,7 @@ impl Run<'_> {
     pub(super) async fn begin(&self, mode: runs::Mode, scan_id: Option<Uuid>) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
-        offers::forget(&mut *transaction, self.resource.name()).await?;
+        shared_windows::forget(&mut *transaction, self.resource.name()).await?;
         let slot = match self.env.cause {
             Cause::Slot(slot) => Some(slot),
             Cause::Command | Cause::Request(_) => None,
@@ -195,7 +195,7 @@ impl Run<'_> {
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
         // Before anything else is locked: whoever reads for this run locks its claim first too.
-        offers::end(&mut *transaction, self.run_id).await?;
+        shared_windows::end(&mut *transaction, self.run_id).await?;
         let distrusted = checkpoints::distrusted(&mut *transaction, self.job, self.run_id).await?;
         match outcome.moves {
             Moves::Finished(..) | Moves::Advanced(_) if distrusted.is_some() => {
@@ -208,7 +208,7 @@ impl Run<'_> {
             Moves::Finished(scan_id, learned) => {
                 checkpoints::finish(&mut *transaction, self.job, scan_id, &learned).await?;
                 let holds = ending == Ending::Braked;
-                notes::prune(&mut *transaction, self.job, scan_id, holds).await?;
+                scan_findings::prune(&mut *transaction, self.job, scan_id, holds).await?;
             }
             Moves::Advanced(to) => {
                 checkpoints::advance(&mut *transaction, self.job, to).await?;

@@ -25,7 +25,7 @@ pub(super) use lend::Lending;
 
 use super::Environment;
 use ::scan::window::Window;
-use mirror::state::offers::{Asked, Bounds};
+use mirror::state::shared_windows::{Asked, Bounds};
 
 /// How a run shares its scan, and what others asked for it.
 #[derive(Debug, Default)]

@@ -26,8 +26,8 @@ use ::scan::verdict::{Growth, Verdict};
 use mirror::attributes;
 use mirror::load::define;
 use mirror::state::leases::{self, Holder};
-use mirror::state::notes::{self, Note};
 use mirror::state::runs::{self, Counts, Ending, Status};
+use mirror::state::scan_findings::{self, Note};
 use mirror::state::{checkpoints, erasures, marks, readings};
 use record::Resource;
 use remedy::Remedy;
@@ -363,7 +363,7 @@ impl Run<'_> {
         }
         let worked = self.watched(self.work(job, plan)).await;
         if let (Ok((Ending::Succeeded, _)), Some(confirmed)) = (&worked, plan.confirmed) {
-            notes::forget(self.pool, confirmed).await?;
+            scan_findings::forget(self.pool, confirmed).await?;
         }
         self.end(worked).await
     }
@@ -381,7 +381,7 @@ impl Run<'_> {
             return Err(refused("is not a run of this job that a brake stopped"));
         }
         let scan_id = run.scan_id.ok_or(refused("read nothing"))?;
-        if notes::count(self.pool, scan_id, Note::Missing).await? == 0 {
+        if scan_findings::count(self.pool, scan_id, Note::Missing).await? == 0 {
             return Err(refused(
                 "holds nothing back any more: a later run, or a confirmation, has settled it",
             ));

@@ -10,7 +10,7 @@ use super::{Environment, Error};
 use crate::job::Job;
 use mirror::load::erase;
 use mirror::state::marks::{self, Sign};
-use mirror::state::{checkpoints, erasures, traces, visits};
+use mirror::state::{checkpoints, erasures, personal_data, poll_schedule};
 use record::{HASH_BYTES, Resource};
 use resource::Step;
 use telemetry::field;
@@ -91,7 +91,7 @@ pub(super) async fn settle(
     compare_anew(&mut transaction, &signs).await?;
     if signs.iter().all(is_own) {
         checkpoints::distrust(&mut *transaction, Some(&job.name), &why).await?;
-        visits::forget_tables(&mut *transaction, Some(&own)).await?;
+        poll_schedule::forget_tables(&mut *transaction, Some(&own)).await?;
         marks::settle(&mut transaction, Some(&own)).await?;
     } else {
         marks::make(&mut *transaction).await?;
@@ -140,7 +140,7 @@ async fn compare_anew(
 /// As sqlx.
 pub async fn distrust_all(connection: &mut PgConnection, why: &str) -> Result<(), sqlx::Error> {
     checkpoints::distrust(&mut *connection, None, why).await?;
-    visits::forget_tables(&mut *connection, None).await?;
+    poll_schedule::forget_tables(&mut *connection, None).await?;
     marks::settle(connection, None).await
 }
 
@@ -152,12 +152,12 @@ async fn erase_again(connection: &mut PgConnection, env: &Environment) -> Result
         return Ok(());
     }
     let holders = erase::holders(connection, env.database.schemas().data()).await?;
-    let mut back = traces::wanted(connection, |id| erased.is(id)).await?;
+    let mut back = personal_data::wanted(connection, |id| erased.is(id)).await?;
     for holder in &holders {
         back.append(&mut holder.wanted(connection, |id| erased.is(id)).await?);
     }
     for user_id in &back {
-        traces::remove(connection, user_id).await?;
+        personal_data::remove(connection, user_id).await?;
         for holder in &holders {
             holder.remove(connection, user_id).await?;
         }

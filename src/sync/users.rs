@@ -23,8 +23,8 @@ use ::scan::verdict::Verdict;
 use ::scan::whole::Learned;
 use mirror::load::compare;
 use mirror::state::leases::{self, Holder};
-use mirror::state::notes::{self, Note};
 use mirror::state::runs::{self, Counts, Ending, Status};
+use mirror::state::scan_findings::{self, Note};
 use mirror::state::{checkpoints, erasures};
 use record::Resource;
 use resource::grants::USER_GRANTS;
@@ -139,7 +139,7 @@ impl Run<'_> {
         if run.job != self.job || run.status != Status::Braked {
             return Err(refused("is not a run of this job that a brake stopped"));
         }
-        let missing = notes::count(self.pool, scan_id, Note::Missing).await?;
+        let missing = scan_findings::count(self.pool, scan_id, Note::Missing).await?;
         if missing == 0 {
             return Err(refused(
                 "holds nothing back any more: a later full scan, or a confirmation, has settled it",
@@ -162,7 +162,7 @@ impl Run<'_> {
             .as_ref()
             .is_ok_and(|(ending, _)| *ending == Ending::Succeeded)
         {
-            notes::forget(self.pool, scan_id).await?;
+            scan_findings::forget(self.pool, scan_id).await?;
         }
         self.end(worked).await
     }
@@ -406,7 +406,7 @@ impl Run<'_> {
         since: DateTime<Utc>,
         learned: Learned,
     ) -> Result<Option<i64>, Error> {
-        let changed = notes::count(self.pool, scan_id, Note::Changed).await?;
+        let changed = scan_findings::count(self.pool, scan_id, Note::Changed).await?;
         if changed == 0 {
             return Ok(Some(0));
         }
@@ -421,7 +421,7 @@ impl Run<'_> {
                 _,
             ) => return Ok(None),
         }
-        let missed = notes::count(self.pool, scan_id, Note::Changed).await?;
+        let missed = scan_findings::count(self.pool, scan_id, Note::Changed).await?;
         if missed > 0 {
             tracing::warn!({ field::RUN } = %self.run_id, { field::MISSED } = missed, "changes that incremental runs do not see");
         }

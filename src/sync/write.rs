@@ -21,8 +21,8 @@ pub use append::Append;
 pub use merge::{Kept, Merge};
 use mirror::load::compare::{self, Group, Range};
 use mirror::load::merge::{self as load, Extracted};
-use mirror::state::notes::{self, Note};
 use mirror::state::runs::Counts;
+use mirror::state::scan_findings::{self, Note};
 use mirror::state::windows;
 use record::{Item, Mirrored, Reject, User};
 use telemetry::span::{Span, Work};
@@ -274,7 +274,7 @@ fn once_each(mut items: Vec<Answered>) -> Vec<Answered> {
 async fn strike(pool: &PgPool, scan_id: Uuid, batch: Batch) -> Result<(), Error> {
     let items = batch.items();
     let ids: Vec<&str> = items.iter().map(|(item, _)| item.id.as_str()).collect();
-    Ok(notes::strike(pool, scan_id, Note::Changed, &ids).await?)
+    Ok(scan_findings::strike(pool, scan_id, Note::Changed, &ids).await?)
 }
 
 async fn compare_only(

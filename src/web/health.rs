@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::answer::Problem;
 use super::{Page, Seat};
-use crate::live::STUCK;
+use crate::activity::STUCK;
 use mirror::postgres::migrate;
 use remedy::chain;
 

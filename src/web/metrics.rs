@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use super::answer::Problem;
 use super::standing::Standing;
 use super::{Page, Seat};
-use crate::live::{BOUNDS, Done};
+use crate::activity::{BOUNDS, Done};
 use mirror::state::bulk::plans;
 use mirror::state::runs::Ending;
 use mirror::state::{rejects, runs, schedules};

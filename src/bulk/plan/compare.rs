@@ -11,7 +11,7 @@ use super::look::Found;
 use crate::bulk::field::Fields;
 use crate::bulk::push::EMAIL;
 use crate::bulk::settings::Wire;
-use crate::bulk::{says, wire};
+use crate::bulk::{equality, wire};
 use csv_intake::complaint::Complaint;
 use mirror::load::people::Named;
 use mirror::state::bulk::rows::{Action, New, State, Values};
@@ -194,7 +194,7 @@ impl Compare {
                 present.and_then(|json| serde_json::from_str(json).ok());
             let is_so = match self.fields.get(slug) {
                 Some(field) => field.says(stored, wanted),
-                None => stored.map(says::text).unwrap_or_default() == *wanted,
+                None => stored.map(equality::text).unwrap_or_default() == *wanted,
             };
             if !is_so {
                 changes.push(Change {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::SHOWN;
 use super::compare::{Compared, reject};
-use super::seen::Seen;
+use super::duplicates::Seen;
 use crate::bulk::error::Error;
 use crate::bulk::progress::Progress;
 use crate::bulk::wire;

@@ -2,8 +2,8 @@
 
 use serde_json::value::RawValue;
 
+use crate::bulk::equality::same;
 use crate::bulk::field::Fields;
-use crate::bulk::says::same;
 use mirror::state::bulk::rows::{Action, Row, Values};
 use zephr::person::Person;
 

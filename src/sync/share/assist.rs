@@ -15,12 +15,12 @@ use super::super::scan::remembered;
 use super::super::write::{Kept, Merge, WRITERS};
 use super::super::{Environment, Error, reading};
 use super::{settings, window};
-use crate::places::Registered;
+use crate::membership::Registered;
 use ::scan::part::{Asking, Fetched, Look, PartReader, Stopped};
 use ::scan::window::Window;
 use mirror::state::erasures;
 use mirror::state::leases::{self, Token};
-use mirror::state::offers::{self, Asked, Claim, Shared, Unread};
+use mirror::state::shared_windows::{self, Asked, Claim, Shared, Unread};
 use record::Resource;
 use telemetry::span::{Span, Work};
 use zephr::Reader;
@@ -75,7 +75,8 @@ impl<'a> Assistant<'a> {
             return Ok(Assisted::default());
         }
         let resource = Resource::Users.name();
-        let found = offers::find(&self.pool, self.daemon.id(), resource, &self.settings).await?;
+        let found =
+            shared_windows::find(&self.pool, self.daemon.id(), resource, &self.settings).await?;
         let Some(shared) = found else {
             return Ok(Assisted::default());
         };
@@ -85,7 +86,7 @@ impl<'a> Assistant<'a> {
             run_id: shared.run_id,
         });
         let worked = span.over(self.work(&helper, &mut assisted)).await;
-        offers::give_back(&self.pool, shared.run_id, self.daemon.id()).await?;
+        shared_windows::give_back(&self.pool, shared.run_id, self.daemon.id()).await?;
         match worked {
             Ok(()) => Ok(assisted),
             // The leader lost its lease: its run is over, and so is the work for it.
@@ -209,7 +210,7 @@ impl Helper {
 
     async fn claim(&self, most: usize) -> Result<Vec<(Claim, Window)>, Error> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let claimed = offers::claim(&self.pool, self.run_id, self.holder, most).await?;
+        let claimed = shared_windows::claim(&self.pool, self.run_id, self.holder, most).await?;
         Ok(claimed
             .into_iter()
             .map(|(claim, bounds)| (claim, window(bounds)))
@@ -219,7 +220,7 @@ impl Helper {
     /// Renews the claims; whether the scan is still shared.
     async fn renew(&self) -> Result<bool, Error> {
         let mut connection = self.pool.acquire().await?;
-        Ok(offers::renew(&mut connection, self.run_id, self.holder).await?)
+        Ok(shared_windows::renew(&mut connection, self.run_id, self.holder).await?)
     }
 
     /// Reads a window, and writes it if one answer holds all of it.
@@ -250,7 +251,7 @@ impl Helper {
             Look::Uncuttable | Look::NotFound | Look::Hides(_) => Unread::Returned,
             Look::FilterIgnored => Unread::Unfiltered,
         };
-        let stood = offers::unread(&self.pool, claim, &unread, self.asked()).await?;
+        let stood = shared_windows::unread(&self.pool, claim, &unread, self.asked()).await?;
         Ok(if stood { Done::Unread } else { Done::Late })
     }
 

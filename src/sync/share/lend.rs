@@ -17,7 +17,7 @@ use ::scan::plan::Overflow;
 use ::scan::walk::{Found, Walk};
 use mirror::state::daemons;
 use mirror::state::leases::Token;
-use mirror::state::offers::{self, Outcome, Terms, Unread};
+use mirror::state::shared_windows::{self, Outcome, Terms, Unread};
 use scan::Source;
 
 /// How often the leader hears from others: less than an answer of the API takes, since in a first load the next window depends on the one before.
@@ -99,19 +99,19 @@ impl<'a> Lending<'a> {
         // A leader that was too slow has nothing to say any more.
         self.token.fence(&mut transaction).await?;
         if self.is_begun {
-            for heard in offers::hear(&mut *transaction, self.run_id).await? {
+            for heard in shared_windows::hear(&mut *transaction, self.run_id).await? {
                 self.sharing.add(heard.asked);
                 let found = self.found(heard.outcome);
                 walk.hear(window(heard.bounds), found, pages);
             }
             if looks_around {
-                for lost in offers::take_back_lost(&mut *transaction, self.run_id).await? {
+                for lost in shared_windows::take_back_lost(&mut *transaction, self.run_id).await? {
                     walk.hear(window(lost), Found::Nothing, pages);
                 }
             }
             if walk.gave_up_windows() {
                 // What others still read is in the pages as well.
-                offers::end(&mut *transaction, self.run_id).await?;
+                shared_windows::end(&mut *transaction, self.run_id).await?;
                 self.is_begun = false;
                 self.capacity = 0;
                 return Ok(transaction.commit().await?);
@@ -120,7 +120,8 @@ impl<'a> Lending<'a> {
             if idle > 0 && walk.lent() > 0 {
                 let idle = i64::try_from(idle).unwrap_or(i64::MAX);
                 let unclaimed =
-                    offers::take_back_unclaimed(&mut *transaction, self.run_id, idle).await?;
+                    shared_windows::take_back_unclaimed(&mut *transaction, self.run_id, idle)
+                        .await?;
                 for back in unclaimed {
                     walk.hear(window(back), Found::Nothing, pages);
                 }
@@ -140,10 +141,10 @@ impl<'a> Lending<'a> {
                     notes_changes: self.kept.notes_changes,
                     learned: to_remember(walk.reader().learned()),
                 };
-                offers::share(&mut *transaction, self.run_id, terms).await?;
+                shared_windows::share(&mut *transaction, self.run_id, terms).await?;
                 self.is_begun = true;
             }
-            offers::offer(&mut *transaction, self.run_id, &lent).await?;
+            shared_windows::offer(&mut *transaction, self.run_id, &lent).await?;
         }
         Ok(transaction.commit().await?)
     }

@@ -13,7 +13,7 @@ use crate::sync::run::Run;
 use ::scan::listing::{self, Judgement, Manner};
 use ::scan::verdict::Verdict;
 use mirror::load::rows;
-use mirror::state::visits::{self, Due, Round, State};
+use mirror::state::poll_schedule::{self, Due, Round, State};
 use record::Reject;
 use record::table::Row;
 use resource::{Below, Budgeted, NotFound, Paging};
@@ -415,7 +415,7 @@ impl Heard {
             let mut transaction = run.pool.begin().await?;
             let fenced = run.lease.token().fence(&mut transaction).await;
             fenced.map_err(Error::from)?;
-            visits::note(&mut *transaction, table, at, &parents).await?;
+            poll_schedule::note(&mut *transaction, table, at, &parents).await?;
             transaction.commit().await?;
         }
         Ok(())

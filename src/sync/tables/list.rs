@@ -13,7 +13,7 @@ use crate::sync::Error;
 use ::scan::listing::{self, Judgement, Manner};
 use ::scan::verdict::{GivenUp, Verdict};
 use mirror::load::rows;
-use mirror::state::visits;
+use mirror::state::poll_schedule;
 use record::Reject;
 use record::table::Row;
 use resource::{List, NotFound, Paging};
@@ -262,7 +262,7 @@ impl Work<'_> {
             .filter_map(|(_, row)| row.key.first())
             .map(String::as_str)
             .collect();
-        let known = visits::shown(self.store.pool(), &list.table.name, &ids).await?;
+        let known = poll_schedule::shown(self.store.pool(), &list.table.name, &ids).await?;
         let at = now(self.store.pool()).await?;
         let (due, same): (Vec<_>, Vec<_>) = shown.into_iter().partition(|(_, row)| {
             let visit = row.key.first().and_then(|id| known.get(id));

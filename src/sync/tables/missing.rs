@@ -6,7 +6,7 @@ use super::{Read, Stop, Work};
 use crate::sync::Error;
 use ::scan::verdict::Verdict;
 use mirror::state::candidates::{self, Among};
-use mirror::state::notes::{self, Note};
+use mirror::state::scan_findings::{self, Note};
 use record::table::Table;
 
 impl Work<'_> {
@@ -78,7 +78,7 @@ impl Work<'_> {
         };
         let held = held(table, keys);
         let ids: Vec<&str> = held.iter().map(String::as_str).collect();
-        let having = notes::having(self.store.pool(), scan_id, Note::Missing, &ids).await?;
+        let having = scan_findings::having(self.store.pool(), scan_id, Note::Missing, &ids).await?;
         Ok(having.len() as i64)
     }
 
@@ -86,7 +86,7 @@ impl Work<'_> {
     pub(super) async fn hold_back(&self, table: &str, keys: &[String]) -> Result<(), Stop> {
         let held = held(table, keys);
         let ids: Vec<&str> = held.iter().map(String::as_str).collect();
-        Ok(notes::add(self.store.pool(), self.plan.scan_id, Note::Missing, &ids).await?)
+        Ok(scan_findings::add(self.store.pool(), self.plan.scan_id, Note::Missing, &ids).await?)
     }
 }
 

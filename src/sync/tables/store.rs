@@ -11,7 +11,7 @@ use mirror::load::merge::Failure;
 use mirror::load::rows::{self, Known};
 use mirror::state::candidates::{self, Among};
 use mirror::state::runs::{self, Counts};
-use mirror::state::{rejects, visits};
+use mirror::state::{poll_schedule, rejects};
 use record::Reject;
 use record::table::{Row, Table};
 use resource::Below;
@@ -186,7 +186,7 @@ async fn merge(run: &Run<'_>, table: &Table, batch: Batch) -> Result<(), Error> 
             .iter()
             .map(|(id, hash)| (id.as_str(), hash.as_deref()))
             .collect();
-        visits::note(&mut *transaction, &table.name, visited.at, &parents).await?;
+        poll_schedule::note(&mut *transaction, &table.name, visited.at, &parents).await?;
     }
     run.env.progress.enter(Phase::BatchMerged);
     let others = unstorable.len() as i64 + batch.left_out;
@@ -258,7 +258,7 @@ pub(super) async fn tombstone(run: &Run<'_>, table: &Table, keys: &[String]) -> 
         tombstoned: rows::tombstone(&mut transaction, table, run.run_id, &gone).await?,
         ..Counts::default()
     };
-    visits::forget(&mut *transaction, &table.name, &ids).await?;
+    poll_schedule::forget(&mut *transaction, &table.name, &ids).await?;
     runs::add(&mut *transaction, run.run_id, counts).await?;
     transaction.commit().await?;
     tombstoned(run, counts);

@@ -18,9 +18,9 @@ use clock::time;
 use mirror::load::compare;
 use mirror::load::merge::{self, Extracted, Failure};
 use mirror::state::leases::Token;
-use mirror::state::notes::{self, Note};
-use mirror::state::offers::{self, Asked, Claim};
 use mirror::state::runs::{self, Counts};
+use mirror::state::scan_findings::{self, Note};
+use mirror::state::shared_windows::{self, Asked, Claim};
 use mirror::state::{erasures, rejects, windows};
 use record::{Mirrored, Reject, Resource, User};
 use telemetry::span::{Span, Work};
@@ -227,12 +227,12 @@ impl Merge {
         batch.push(fetched);
         let mut transaction = self.pool.begin().await?;
         self.token.fence(&mut transaction).await?;
-        if !offers::stands(&mut transaction, claim).await? {
+        if !shared_windows::stands(&mut transaction, claim).await? {
             return Ok(false);
         }
         let compared = self.compare(&mut transaction, batch).await?;
         let counts = self.merge_compared(&mut transaction, compared).await?;
-        offers::whole(&mut *transaction, claim, counts, asked).await?;
+        shared_windows::whole(&mut *transaction, claim, counts, asked).await?;
         runs::add(&mut *transaction, self.run_id, counts).await?;
         transaction.commit().await?;
         self.progress.committed(counts);
@@ -387,6 +387,6 @@ impl Kept {
         ids: impl Iterator<Item = &str>,
     ) -> Result<(), Error> {
         let ids: Vec<&str> = ids.collect();
-        Ok(notes::add(connection, self.scan_id, note, &ids).await?)
+        Ok(scan_findings::add(connection, self.scan_id, note, &ids).await?)
     }
 }

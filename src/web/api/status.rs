@@ -17,9 +17,9 @@ use crate::web::answer::Problem;
 use crate::web::standing::Standing;
 use crate::web::{Page, Seat};
 use mirror::state::daemons::{self, Daemon};
-use mirror::state::notes::{self, Note};
 use mirror::state::rejects::Stored;
 use mirror::state::runs::Run;
+use mirror::state::scan_findings::{self, Note};
 use mirror::state::schedules::{self, Stored as Schedule};
 use mirror::state::triggers::Trigger;
 use mirror::state::{checkpoints, leases, rejects, runs, triggers};
@@ -213,7 +213,7 @@ async fn held_back(session: &mut PgConnection, job: &str) -> Result<Option<HeldB
     let Some((run_id, scan_id)) = runs::last_braked(&mut *session, job).await? else {
         return Ok(None);
     };
-    let rows = notes::count(session, scan_id, Note::Missing).await?;
+    let rows = scan_findings::count(session, scan_id, Note::Missing).await?;
     Ok((rows > 0).then_some(HeldBack { run_id, rows }))
 }
 

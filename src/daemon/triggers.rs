@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::PgConnection;
 
-use super::seen::Seen;
+use super::snapshot::Seen;
 use super::{Begin, Keeper};
 use crate::sync::{Cause, Extent, Start};
 use mirror::state::triggers;

@@ -26,7 +26,7 @@ fn forms(user_id: &str) -> Vec<String> {
 /// As sqlx.
 pub async fn count(connection: &mut PgConnection, user_id: &str) -> Result<Removed, sqlx::Error> {
     let forms = forms(user_id);
-    let counted = sqlx::query_file!("src/state/traces/count.sql", user_id, &forms)
+    let counted = sqlx::query_file!("src/state/personal_data/count.sql", user_id, &forms)
         .fetch_all(connection)
         .await?;
     Ok(counted
