@@ -319,7 +319,12 @@ impl Plan {
             if pieces.len() < 2 {
                 return self.halve(window);
             }
-            return self.asks.extend(pieces.into_iter().rev());
+            // The second itself comes first and brings something. Where a page holds one record, each answer shows one second, and what is left is as large as before.
+            let (second, beside): (Vec<_>, Vec<_>) =
+                pieces.into_iter().partition(|piece| piece.contains(first));
+            self.asks.extend(beside.into_iter().rev());
+            self.asks.extend(second);
+            return;
         }
         let (shown, horizon) = ((first, last), self.horizon);
         let stretch = Stretch::begin(window, overflow, shown, horizon, self.fill, &self.rhythm);

@@ -431,3 +431,26 @@ fn a_window_is_cut_off_the_crowd_beside_it_at_once() {
     }
     assert_eq!(in_crowd, 1);
 }
+
+#[test]
+fn the_second_that_an_answer_shows_is_asked_for_before_what_is_beside_it() {
+    let mut plan = Plan::without(&[]);
+    let all = plan.take(1).unwrap();
+    let overflow = Overflow {
+        dates: vec![at(1_000_000)],
+        beside: None,
+        shown: Vec::new(),
+        count: None,
+        full_page: 1,
+        answered_at: Some(at(NOW)),
+    };
+    plan.cut(all, &overflow);
+    let first = plan.take(1).unwrap();
+    assert!(
+        first.contains(at(1_000_000)) && !first.can_be_cut(),
+        "{first:?}"
+    );
+    let beside = [plan.take(1).unwrap(), plan.take(1).unwrap()];
+    assert_eq!(beside[0].until, Some(at(1_000_000)), "{beside:?}");
+    assert_eq!(beside[1].from, Some(at(1_000_001)), "{beside:?}");
+}
