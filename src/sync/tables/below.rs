@@ -22,6 +22,10 @@ use zephr::row::Rows;
 /// Parents whose answers commit together.
 const TOGETHER: usize = 50;
 
+/// Parents that are asked for themselves, a request each, where all that was asked of them was answered with 404: a path that is gone shows with the first that
+/// exists, and this many that do not are no coincidence.
+const WITNESSES: usize = 20;
+
 /// Parents that are looked up together, and the most that are asked for in a run that is not full: their keys are held in memory.
 const LOOKED_UP: i64 = 10_000;
 const MOST_CHANGED: i64 = 200_000;
@@ -65,6 +69,8 @@ struct Heard {
     open: u64,
     /// Answers that lack known rows and show an item without a key, which may be one of them.
     undecided: u64,
+    /// Parents for which the answer was a 404, and which are gone themselves.
+    gone: usize,
 }
 
 impl Work<'_> {
@@ -117,6 +123,14 @@ impl Work<'_> {
             }
         }
         let is_path_known = living > 0 || heard.lists + heard.emptied > 0;
+        if !is_path_known
+            && below.not_found == NotFound::MeansNothing
+            && self.are_gone(below, &heard.not_found).await?
+        {
+            // That explains the answers, so they say nothing about the path.
+            heard.gone = heard.not_found.len();
+            heard.not_found.clear();
+        }
         if let Store::Merge(run) = &self.store
             && !self.plan.is_sample()
             && (is_path_known || below.not_found == NotFound::MeansNone)
@@ -313,6 +327,21 @@ impl Work<'_> {
         }
     }
 
+    /// Whether the parents for which the answer was a 404 are gone themselves, as far as some of them tell.
+    async fn are_gone(
+        &self,
+        below: &Below,
+        parents: &[(DateTime<Utc>, String)],
+    ) -> Result<bool, Error> {
+        let step = parents.len().div_ceil(WITNESSES).max(1);
+        for (_, parent) in parents.iter().step_by(step) {
+            if self.exists(below, parent).await? {
+                return Ok(false);
+            }
+        }
+        Ok(!parents.is_empty())
+    }
+
     async fn store_answers(
         &self,
         below: &Below,
@@ -454,9 +483,16 @@ impl Heard {
         }
         let left = never_visited + changed;
         if left > 0 {
-            let words = format!(
-                "{name}: read for {asked} of {all} {parents} in this run, {left} not read yet"
+            let read = asked.saturating_sub(self.gone);
+            let mut words = format!(
+                "{name}: read for {read} of {all} {parents} in this run, {left} not read yet"
             );
+            if self.gone > 0 {
+                words.push_str(&format!(
+                    "; {} that were asked for do not exist any more",
+                    self.gone
+                ));
+            }
             return (Verdict::Partial, words);
         }
         let mut doubts = String::new();
