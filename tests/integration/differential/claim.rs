@@ -147,6 +147,14 @@ impl Claim<'_> {
         }
     }
 
+    /// Rows that live in the mirror and are gone from the tenant, of tables that forget.
+    pub fn lingers(&self, held: &Held) -> Vec<Wrong> {
+        let tables = self.tables.iter().filter(|table| table.forgets);
+        tables
+            .filter_map(|table| self.lingering(table, held))
+            .collect()
+    }
+
     fn missing(&self, table: &Table, held: &Held) -> Option<Wrong> {
         let rows = self.stretch.began.rows(table.name).iter();
         let missing: Vec<&str> = rows
