@@ -275,7 +275,7 @@ impl Keeper {
                         tracing::warn!(
                             { field::JOB } = job,
                             { field::SLOTS } = slots,
-                            "slots that came are not run"
+                            "missed slots skipped"
                         );
                     }
                 }
@@ -365,7 +365,7 @@ impl Keeper {
                 if let Some(session) = session
                     && let Err(error) = hooks::ended(&tenant, session, ended.run_id).await
                 {
-                    tracing::warn!({ field::RUN } = %ended.run_id, { field::ERROR } = %chain(&error), "what follows a run could not be begun");
+                    tracing::warn!({ field::RUN } = %ended.run_id, { field::ERROR } = %chain(&error), "what follows a run (hook, notification) could not start");
                 }
             }
             // Somebody adopted the mirror for another tenant meanwhile.

@@ -170,7 +170,7 @@ impl Keeper {
                 Ok(granted) => (shrinking, failing) = (granted.is_to_shrink, false),
                 Err(error) => {
                     if !failing {
-                        tracing::warn!({ field::ERROR } = %error, "this daemon could not say that it is there");
+                        tracing::warn!({ field::ERROR } = %error, "heartbeat failed; if that goes on, the other daemons take this one for gone");
                     }
                     (shrinking, failing) = (false, true);
                 }

@@ -64,7 +64,7 @@ pub async fn run(loaded: &Loaded, args: &Args) -> Result<Exit, Failure> {
         desks.push(Desk::open(settings, &shutdown).await?);
     }
     let shown = desks.iter().map(Desk::shown).collect();
-    tracing::info!({ field::ADDRESS } = %format!("http://{}/", page.address()), "the page is there");
+    tracing::info!({ field::ADDRESS } = %format!("http://{}/", page.address()), "listening; the page is there");
     let page = page.serve(shown, Clock::system());
     let company = match desks.as_slice() {
         [_] => Company::Alone,

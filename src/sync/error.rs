@@ -12,7 +12,7 @@ pub enum Error {
     #[error("reading from Zephr failed")]
     Api(#[from] zephr::Error),
     /// The lease.
-    #[error("the lease was not to be had")]
+    #[error("could not acquire the lease")]
     Lease(#[source] leases::Error),
     /// Postgres.
     #[error("Postgres failed")]

@@ -152,7 +152,7 @@ impl Run<'_> {
                 Ok(()) => noted = traffic,
                 // The work itself will meet the same trouble, if it lasts.
                 Err(error) => {
-                    tracing::warn!({ field::RUN } = %self.run_id, { field::ERROR } = %error, "how much was asked could not be noted");
+                    tracing::warn!({ field::RUN } = %self.run_id, { field::ERROR } = %error, "the request counters of the run could not be stored");
                 }
             }
         }

@@ -42,7 +42,7 @@ async fn of_slots_that_were_missed_the_latest_is_run_once() {
     let latest = "select count(*) from runs where scheduled_at = date_trunc('hour', started_at)";
     assert_eq!(mirror.value::<i64>(latest).await, 1);
     assert_eq!(mirror.value::<i64>("select count(*) from runs").await, 1);
-    let told = logs.matches("slots that came are not run").count();
+    let told = logs.matches("missed slots skipped").count();
     assert_eq!(told, 1, "{logs}");
 }
 

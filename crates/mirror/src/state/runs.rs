@@ -213,7 +213,7 @@ pub async fn begin(
 ) -> Result<bool, sqlx::Error> {
     sqlx::query!(
         "update runs set status = 'interrupted', finished_at = now(),
-             error = 'the process ended without a word', remedy = 'Nothing to do: the next run continued where it stopped.'
+             error = 'the process exited without recording an outcome', remedy = 'Nothing to do: the next run continued where it stopped.'
          where resource = $1 and status = 'running'",
         resource.name(),
     )
