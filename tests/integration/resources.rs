@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use simulator::{Business, Edits, List, Options, Shape, Simulator};
+use simulator::{Behaviour, Business, Edits, List, Nothing, Options, Shape, Simulator};
 
 use crate::support::truth::lists::expect_list;
 use crate::support::{Mirror, Program, status_of, tenant};
@@ -420,6 +420,58 @@ async fn a_brake_holds_back_what_an_empty_list_would_delete() {
     tenant.hide_only(&[]);
     setting.program.run(&["sync", "accounts"]).await.expect(0);
     setting.expect(&ACCOUNTS).await;
+}
+
+/// Nobody was ever a member, so nothing shows that the path of members is there: accounts that are gone explain its 404s, and accounts that exist do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_without_members_that_are_all_gone_can_be_confirmed() {
+    let setting = Setting::new(Options {
+        shape: Shape {
+            people: 10,
+            business: Business {
+                accounts: Some(5),
+                members: 0,
+                ..Business::default()
+            },
+            ..Shape::default()
+        },
+        behaviour: Behaviour {
+            no_members: Nothing::EmptyList,
+            ..Behaviour::plain()
+        },
+        ..Options::default()
+    })
+    .await;
+    let program = &setting.program;
+    let full = ["sync", "accounts", "--full", "--json"];
+    program.run(&full).await.expect(0);
+    let tenant = setting.simulator.tenant();
+    tenant.lose_paths(&["/v3/accounts/{}/users"]);
+    let lost = program.run(&full).await.expect(1);
+    assert!(
+        lost.stdout.contains("answered 404 for all of 5 accounts"),
+        "{lost:?}"
+    );
+    tenant.lose_paths(&[]);
+    for index in 0..5 {
+        assert!(tenant.delete_account(index));
+    }
+    let braked = program.run(&full).await.expect(4);
+    assert!(
+        braked
+            .stdout
+            .contains("5 that were asked for do not exist any more"),
+        "{braked:?}"
+    );
+    let run: String = setting
+        .mirror
+        .value("select run_id::text from runs order by started_at desc limit 1")
+        .await;
+    let confirm = ["sync", "accounts", "--confirm-deletes", &run];
+    program.run(&confirm).await.expect(0);
+    let living = "select count(*) from accounts where _zephr_deleted_at is null";
+    assert_eq!(setting.mirror.value::<i64>(living).await, 0);
+    program.run(&full).await.expect(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
