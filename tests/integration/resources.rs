@@ -458,9 +458,7 @@ async fn accounts_without_members_that_are_all_gone_can_be_confirmed() {
     }
     let braked = program.run(&full).await.expect(4);
     assert!(
-        braked
-            .stdout
-            .contains("5 that were asked for do not exist any more"),
+        braked.stdout.contains("5 of them do not exist any more"),
         "{braked:?}"
     );
     let run: String = setting

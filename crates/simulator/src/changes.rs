@@ -1,6 +1,7 @@
 //! Edits of what there is besides people, for tests that need a certain change. They take effect at once.
 
 use super::accounts::AccountChange;
+use super::awkward::LONG_ID_PREFIX;
 use super::business::Books;
 use super::events::Added;
 use super::forms::AccountsOrder;
@@ -231,6 +232,16 @@ impl Tenant {
         self.world(|world| {
             let records = world.books.records(list).iter();
             records.map(|record| record.id.clone()).collect()
+        })
+    }
+
+    /// The ids of a short list that a table can have as its key: its items show them, and they are not too long.
+    pub(super) fn plain_ids(&self, list: List) -> Vec<String> {
+        self.world(|world| {
+            let records = world.books.records(list).iter();
+            let plain =
+                records.filter(|record| !record.nameless && !record.id.starts_with(LONG_ID_PREFIX));
+            plain.map(|record| record.id.clone()).collect()
         })
     }
 

@@ -68,7 +68,7 @@ impl Tenant {
             }
         }
         for _ in 0..edits.segment_moves {
-            let segments = self.record_ids(List::Segments);
+            let segments = self.plain_ids(List::Segments);
             let segment = self.random(segments.len()).and_then(|at| segments.get(at));
             if let (Some(segment), Some(person)) = (segment, self.random_person()) {
                 if self.segments_of(person).contains(segment) {

@@ -481,23 +481,20 @@ impl Heard {
             );
             return (Verdict::Incomplete, words);
         }
+        let gone = match self.gone {
+            0 => String::new(),
+            gone => format!("; {gone} of them do not exist any more"),
+        };
         let left = never_visited + changed;
         if left > 0 {
-            let read = asked.saturating_sub(self.gone);
-            let mut words = format!(
-                "{name}: read for {read} of {all} {parents} in this run, {left} not read yet"
+            let words = format!(
+                "{name}: read for {asked} of {all} {parents} in this run, {left} not read yet{gone}"
             );
-            if self.gone > 0 {
-                words.push_str(&format!(
-                    "; {} that were asked for do not exist any more",
-                    self.gone
-                ));
-            }
             return (Verdict::Partial, words);
         }
-        let mut doubts = String::new();
+        let mut doubts = gone;
         if not_found > 0 {
-            doubts = format!("; 404 for {not_found} of them, taken as none");
+            doubts.push_str(&format!("; 404 for {not_found} of them, taken as none"));
         }
         if self.emptied > 0 {
             doubts.push_str(&format!(
