@@ -46,9 +46,6 @@ pub struct Held {
 }
 
 /// The identifiers of the users whom these words name.
-///
-/// # Errors
-/// As sqlx.
 pub async fn named(env: &Environment<'_>, by: &By, words: &str) -> Result<Vec<String>, Error> {
     let mut connection = env.database.connect().await?;
     let hashed = env.key.hash_value(words);
@@ -56,9 +53,6 @@ pub async fn named(env: &Environment<'_>, by: &By, words: &str) -> Result<Vec<St
 }
 
 /// Looks what there is about a person, and changes nothing.
-///
-/// # Errors
-/// As sqlx.
 pub async fn held(env: &Environment<'_>, user_id: &str) -> Result<Held, Error> {
     let mut connection = env.database.connect().await?;
     let mut rows = personal_data::count(&mut connection, user_id).await?;

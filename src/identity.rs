@@ -162,9 +162,6 @@ pub async fn check_address(connection: &mut PgConnection, base: &BaseUrl) -> Res
 }
 
 /// Writes down whose mirror it is while it holds nothing yet, for who writes to it.
-///
-/// # Errors
-/// As sqlx.
 pub async fn claim(connection: &mut PgConnection, base: &BaseUrl) -> Result<(), sqlx::Error> {
     let named = Address::of(base);
     let noted = tenant::noted(connection, &named.text, None).await?;
@@ -283,9 +280,6 @@ fn may_pass(error: &zephr::Error) -> bool {
 }
 
 /// Makes the mirror that of the tenant that these settings name, whatever it held before.
-///
-/// # Errors
-/// As sqlx.
 pub async fn adopt(connection: &mut PgConnection, reader: &Reader) -> Result<(), sqlx::Error> {
     let named = Address::of(reader.base());
     tenant::forget_keys(&mut *connection).await?;
@@ -294,9 +288,6 @@ pub async fn adopt(connection: &mut PgConnection, reader: &Reader) -> Result<(),
 }
 
 /// The tenant that the mirror holds, as far as that is written down.
-///
-/// # Errors
-/// As sqlx.
 pub async fn held(connection: &mut PgConnection) -> Result<Option<Address>, sqlx::Error> {
     let noted = tenant::noted(connection, "", None).await?;
     Ok(noted.and_then(|noted| noted.address).map(Address::noted))

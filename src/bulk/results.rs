@@ -46,9 +46,6 @@ impl Results {
     }
 
     /// The next rows; none are left when there are none.
-    ///
-    /// # Errors
-    /// As sqlx.
     pub async fn rows(&mut self) -> Result<Vec<Reported>, sqlx::Error> {
         let rows = rows::reported(&mut self.connection, self.plan_id, self.after, BATCH).await?;
         if let Some(last) = rows.last() {

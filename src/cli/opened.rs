@@ -66,9 +66,6 @@ impl Opened {
 
     /// The session of the command's own questions. There is one, which they share: to open another takes as long as all of them. Whoever has it waits for nobody else
     /// who may want it.
-    ///
-    /// # Errors
-    /// As sqlx.
     pub async fn session(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         self.sessions.acquire().await
     }

@@ -79,9 +79,6 @@ impl Telling {
     }
 
     /// Waits until all that is under way is told.
-    ///
-    /// # Errors
-    /// As sqlx.
     pub(super) async fn all(&mut self, session: &mut PgConnection) -> Result<(), sqlx::Error> {
         while let Some(delivery) = self.deliveries.join_next().await {
             self.delivered(delivery.ok());

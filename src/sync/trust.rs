@@ -135,9 +135,6 @@ async fn compare_anew(
 }
 
 /// Nothing that the bookkeeping says of any job's progress is believed any more.
-///
-/// # Errors
-/// As sqlx.
 pub async fn distrust_all(connection: &mut PgConnection, why: &str) -> Result<(), sqlx::Error> {
     checkpoints::distrust(&mut *connection, None, why).await?;
     poll_schedule::forget_tables(&mut *connection, None).await?;

@@ -82,9 +82,6 @@ impl fmt::Display for Note {
 /// Makes `user_attributes` follow `user_schema`, inside the caller's transaction.
 ///
 /// What stands in the way of the view is told in [`Refreshed::notes`] and undone: the caller's own work is not lost because somebody reads the view for long.
-///
-/// # Errors
-/// As sqlx.
 pub async fn refresh(connection: &mut PgConnection) -> Result<Refreshed, sqlx::Error> {
     let (last, now) = catalog::lock(connection).await?;
     let schema = catalog::schema_of_analysts(connection).await?;

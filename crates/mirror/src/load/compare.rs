@@ -35,9 +35,6 @@ pub struct Group {
 }
 
 /// Keeps of each group of records those that are new or different, and answers with the keys of the living rows that none of them is about.
-///
-/// # Errors
-/// As sqlx.
 pub async fn changed(
     connection: &mut PgConnection,
     groups: &mut [Group],
@@ -185,9 +182,6 @@ async fn holders(
 
 /// Living rows of the range, or without a date if there is none, after a key already seen, in the order of their keys. For the parts of a scan that were read by
 /// page: who is not among their people is missing.
-///
-/// # Errors
-/// As sqlx.
 pub async fn living(
     connection: &mut PgConnection,
     range: Option<Range>,
@@ -223,9 +217,6 @@ pub async fn living(
 }
 
 /// Which of these users are there, alive, and as no run of these left them.
-///
-/// # Errors
-/// As sqlx.
 pub async fn untouched(
     connection: &mut PgConnection,
     ids: &[&str],
@@ -242,9 +233,6 @@ pub async fn untouched(
 }
 
 /// Some living users.
-///
-/// # Errors
-/// As sqlx.
 pub async fn some_living(
     connection: &mut PgConnection,
     limit: i64,
@@ -258,9 +246,6 @@ pub async fn some_living(
 }
 
 /// How many living users there are.
-///
-/// # Errors
-/// As sqlx.
 pub async fn count_living(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(r#"select count(*) as "count!" from users where _zephr_deleted_at is null"#)
         .fetch_one(connection)
@@ -268,9 +253,6 @@ pub async fn count_living(connection: &mut PgConnection) -> Result<i64, sqlx::Er
 }
 
 /// About how many living users there are: counted where they are few, and as Postgres estimates it where they are many.
-///
-/// # Errors
-/// As sqlx.
 pub async fn about_living(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     let estimate: f32 = sqlx::query_scalar!(
         r#"select reltuples as "estimate!" from pg_class where oid = 'users'::regclass"#
@@ -287,9 +269,6 @@ pub async fn about_living(connection: &mut PgConnection) -> Result<i64, sqlx::Er
 const COUNTED: f32 = 20_000.0;
 
 /// Registrations at which to cut time so that each piece holds about `rows` living users.
-///
-/// # Errors
-/// As sqlx.
 pub async fn quantiles(
     connection: &mut PgConnection,
     rows: i64,
@@ -309,9 +288,6 @@ pub struct Known {
 }
 
 /// Compares keys and hashes with the mirror.
-///
-/// # Errors
-/// As sqlx.
 pub async fn known(
     connection: &mut PgConnection,
     ids: &[&str],

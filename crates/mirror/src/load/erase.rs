@@ -18,9 +18,6 @@ pub struct Holder {
 }
 
 /// The tables of a schema with a column `user_id`; of a partitioned table the table and not its parts.
-///
-/// # Errors
-/// As sqlx.
 pub async fn holders(
     connection: &mut PgConnection,
     schema: &str,
@@ -51,9 +48,6 @@ pub async fn holders(
 
 impl Holder {
     /// How many rows are about this user.
-    ///
-    /// # Errors
-    /// As sqlx.
     pub async fn count(
         &self,
         connection: &mut PgConnection,
@@ -71,9 +65,6 @@ impl Holder {
     }
 
     /// Who of those about whom there are rows is wanted.
-    ///
-    /// # Errors
-    /// As sqlx.
     pub async fn wanted(
         &self,
         connection: &mut PgConnection,
@@ -95,9 +86,6 @@ impl Holder {
     }
 
     /// Removes them, for good.
-    ///
-    /// # Errors
-    /// As sqlx.
     pub async fn remove(
         &self,
         connection: &mut PgConnection,
@@ -113,9 +101,6 @@ impl Holder {
 }
 
 /// The identifiers of the users whom these words name, deleted ones included. `hashed` is how they would be stored where the column is hashed.
-///
-/// # Errors
-/// As sqlx.
 pub async fn named(
     connection: &mut PgConnection,
     by: &By,
@@ -155,9 +140,6 @@ pub async fn named(
 }
 
 /// Whether the mirror holds this user as living.
-///
-/// # Errors
-/// As sqlx.
 pub async fn is_living(connection: &mut PgConnection, user_id: &str) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from users where user_id = $1 and _zephr_deleted_at is null) as "living!""#,

@@ -33,9 +33,6 @@ pub async fn append(
 }
 
 /// About how many events there are: counted where they are few, and as Postgres estimates it where they are many.
-///
-/// # Errors
-/// As sqlx.
 pub async fn about(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     let counted = sqlx::query_scalar!(
         r#"select count(*) as "count!" from (select from user_events limit $1) as few"#,
@@ -111,9 +108,6 @@ async fn insert(
 }
 
 /// How many of these events are there.
-///
-/// # Errors
-/// As sqlx.
 pub async fn known(
     connection: &mut PgConnection,
     events: &[(DateTime<Utc>, &str)],
@@ -181,9 +175,6 @@ async fn exists(connection: &mut PgConnection, name: &str) -> Result<bool, sqlx:
 }
 
 /// Drops the months that ended so long ago, by Postgres's clock; answers which.
-///
-/// # Errors
-/// As sqlx.
 pub async fn drop_before(
     connection: &mut PgConnection,
     before: DateTime<Utc>,

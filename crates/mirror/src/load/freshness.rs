@@ -7,9 +7,6 @@ use sqlx::PgConnection;
 
 /// When the mirror last heard of these users: when the API answered with the version that the row holds, or was found not to have the user any more. Who has no
 /// row is left out.
-///
-/// # Errors
-/// As sqlx.
 pub async fn known_at(
     connection: &mut PgConnection,
     ids: &[&str],

@@ -217,9 +217,6 @@ async fn same(
 }
 
 /// How many of these users are living and the same as in the mirror.
-///
-/// # Errors
-/// As sqlx.
 pub async fn count_same(
     connection: &mut PgConnection,
     settle: Settle<'_>,
@@ -289,9 +286,6 @@ async fn supersede(
 }
 
 /// Marks users as deleted, and their foreign keys and grants with them; answers how many were alive until now.
-///
-/// # Errors
-/// As sqlx.
 pub async fn tombstone(
     connection: &mut PgConnection,
     run_id: Uuid,

@@ -38,9 +38,6 @@ pub fn reading(database: &Database, sessions: u32) -> PgPool {
 }
 
 /// The users whom these names name, in the order of the names; a name may name none, or several.
-///
-/// # Errors
-/// As sqlx.
 pub async fn named(
     connection: &mut PgConnection,
     by: &By,
@@ -93,9 +90,6 @@ pub async fn named(
 }
 
 /// Whether the mirror holds any living user.
-///
-/// # Errors
-/// As sqlx.
 pub async fn any(executor: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from users where _zephr_deleted_at is null) as "any!""#
@@ -105,9 +99,6 @@ pub async fn any(executor: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
 }
 
 /// Whether the mirror knows any of these, living or not.
-///
-/// # Errors
-/// As sqlx.
 pub async fn any_of(executor: impl PgExecutor<'_>, ids: &[&str]) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from users where user_id = any($1)) as "any!""#,
@@ -118,9 +109,6 @@ pub async fn any_of(executor: impl PgExecutor<'_>, ids: &[&str]) -> Result<bool,
 }
 
 /// How many living users registered in a stretch of time, both ends included.
-///
-/// # Errors
-/// As sqlx.
 pub async fn registered_between(
     executor: impl PgExecutor<'_>,
     from: DateTime<Utc>,
@@ -136,9 +124,6 @@ pub async fn registered_between(
 }
 
 /// How many living users there are.
-///
-/// # Errors
-/// As sqlx.
 pub async fn living(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select count(*) as "people!" from users where _zephr_deleted_at is null"#

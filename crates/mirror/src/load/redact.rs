@@ -23,9 +23,6 @@ pub enum Versions {
 pub type Version = (Mirrored, DateTime<Utc>);
 
 /// Versions after one already seen, in the order of their keys.
-///
-/// # Errors
-/// As sqlx.
 pub async fn versions(
     connection: &mut PgConnection,
     of: Versions,
@@ -65,9 +62,6 @@ pub async fn versions(
 }
 
 /// Writes what is left of versions.
-///
-/// # Errors
-/// As sqlx.
 pub async fn rewrite(
     connection: &mut PgConnection,
     of: Versions,
@@ -137,9 +131,6 @@ impl Place<'_> {
     }
 
     /// Takes the values out.
-    ///
-    /// # Errors
-    /// As sqlx.
     pub async fn drop_values(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let Some((table, column)) = self.quoted(&mut *connection).await? else {
             return Ok(());
@@ -165,9 +156,6 @@ impl Place<'_> {
     }
 
     /// Puts hashes in the place of the values; none takes a value out.
-    ///
-    /// # Errors
-    /// As sqlx.
     pub async fn hash_values(
         self,
         connection: &mut PgConnection,

@@ -44,9 +44,6 @@ pub async fn merge(
 }
 
 /// As [`merge`], without going back where Postgres cannot hold a value.
-///
-/// # Errors
-/// As sqlx.
 pub(super) async fn upsert(
     connection: &mut PgConnection,
     table: &Table,
@@ -135,9 +132,6 @@ fn upsert_sql(table: &Table) -> String {
 }
 
 /// Living rows.
-///
-/// # Errors
-/// As sqlx.
 pub async fn count_living(
     connection: &mut PgConnection,
     table: &Table,
@@ -152,9 +146,6 @@ pub async fn count_living(
 }
 
 /// The keys of living rows after a key already seen, in order, of a table whose key is one column.
-///
-/// # Errors
-/// As sqlx.
 pub async fn living_after(
     connection: &mut PgConnection,
     table: &Table,
@@ -176,9 +167,6 @@ pub async fn living_after(
 pub type Known = HashMap<Vec<String>, Option<Vec<u8>>>;
 
 /// The rows with these keys.
-///
-/// # Errors
-/// As sqlx.
 pub async fn known(
     connection: &mut PgConnection,
     table: &Table,
@@ -201,9 +189,6 @@ pub async fn known(
 }
 
 /// The keys of living rows below some parents.
-///
-/// # Errors
-/// As sqlx.
 pub async fn living_below(
     connection: &mut PgConnection,
     table: &Table,
@@ -249,9 +234,6 @@ fn key_column<'k>(keys: &[&'k [String]], position: usize) -> Vec<Option<&'k str>
 }
 
 /// Marks rows as gone; answers how many were alive until now.
-///
-/// # Errors
-/// As sqlx.
 pub async fn tombstone(
     connection: &mut PgConnection,
     table: &Table,
@@ -277,9 +259,6 @@ pub async fn tombstone(
 }
 
 /// Marks what is below parents that are gone as gone with them.
-///
-/// # Errors
-/// As sqlx.
 pub async fn tombstone_orphans(
     connection: &mut PgConnection,
     table: &Table,

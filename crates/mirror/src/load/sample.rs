@@ -8,9 +8,6 @@ use record::Mirrored;
 const SPREAD: f64 = 10.0;
 
 /// Draws the keys of so many living users, or of all where there are fewer.
-///
-/// # Errors
-/// As sqlx.
 pub async fn draw(connection: &mut PgConnection, size: i64) -> Result<Vec<String>, sqlx::Error> {
     let rows = sqlx::query_scalar!(
         r#"select reltuples as "rows!" from pg_class where oid = 'users'::regclass"#
@@ -54,9 +51,6 @@ async fn of_all(connection: &mut PgConnection, size: i64) -> Result<Vec<String>,
 }
 
 /// These users, as far as they live.
-///
-/// # Errors
-/// As sqlx.
 pub async fn rows(
     connection: &mut PgConnection,
     ids: &[&str],
@@ -74,9 +68,6 @@ pub async fn rows(
 }
 
 /// How many of these users live.
-///
-/// # Errors
-/// As sqlx.
 pub async fn count_living_of(
     connection: &mut PgConnection,
     ids: &[&str],

@@ -25,9 +25,6 @@ pub struct Place {
 
 /// The columns of a table of which a tenth or more of the values of living rows did not fit. Reads the rows that have issues, and of a column that has any only as many others
 /// as it takes to know.
-///
-/// # Errors
-/// As sqlx.
 pub async fn columns(
     connection: &mut PgConnection,
     table: &str,

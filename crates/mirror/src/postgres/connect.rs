@@ -144,9 +144,6 @@ impl Database {
     }
 
     /// One session of its own.
-    ///
-    /// # Errors
-    /// As sqlx.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options)).await
         {

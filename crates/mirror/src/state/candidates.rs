@@ -23,9 +23,6 @@ pub enum Among<'a> {
 }
 
 /// Notes what is missing among what a run has read, and takes back what is not.
-///
-/// # Errors
-/// As sqlx.
 pub async fn miss(
     connection: &mut PgConnection,
     table: &Table,
@@ -69,9 +66,6 @@ pub async fn miss(
 }
 
 /// How many rows are missing, over all runs that are not settled; those that are no longer there are forgotten.
-///
-/// # Errors
-/// As sqlx.
 pub async fn count(connection: &mut PgConnection, table: &Table) -> Result<i64, sqlx::Error> {
     let gone = format!(
         "delete from deletion_candidates c where c.table_name = $1
@@ -92,9 +86,6 @@ pub async fn count(connection: &mut PgConnection, table: &Table) -> Result<i64, 
 }
 
 /// How many of them a brake held back in this scan, whose deletions somebody confirms.
-///
-/// # Errors
-/// As sqlx.
 pub async fn confirmed(
     executor: impl PgExecutor<'_>,
     table: &Table,
@@ -112,9 +103,6 @@ pub async fn confirmed(
 }
 
 /// Notes them all as held back by a brake in this scan, so that they can be confirmed.
-///
-/// # Errors
-/// As sqlx.
 pub async fn hold_back(
     executor: impl PgExecutor<'_>,
     table: &Table,
@@ -133,9 +121,6 @@ pub async fn hold_back(
 }
 
 /// Marks those as gone that this run missed and an earlier one before it; answers how many.
-///
-/// # Errors
-/// As sqlx.
 pub async fn tombstone(
     connection: &mut PgConnection,
     table: &Table,

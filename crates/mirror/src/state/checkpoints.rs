@@ -28,9 +28,6 @@ pub struct Checkpoint {
 }
 
 /// How far a job has come; none before its first scan.
-///
-/// # Errors
-/// As sqlx.
 pub async fn get(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -48,9 +45,6 @@ pub async fn get(
 }
 
 /// Whether a run of this job has ever come to its end.
-///
-/// # Errors
-/// As sqlx.
 pub async fn is_known(executor: impl PgExecutor<'_>, job: &str) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from checkpoints where job = $1 and (watermark is not null or full_finished_at is not null)) as "known!""#,
@@ -61,9 +55,6 @@ pub async fn is_known(executor: impl PgExecutor<'_>, job: &str) -> Result<bool, 
 }
 
 /// The unfinished full scan of a job, if it is younger than a day: an older one is begun afresh, since what it read first is no longer true.
-///
-/// # Errors
-/// As sqlx.
 pub async fn unfinished(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -79,9 +70,6 @@ pub async fn unfinished(
 }
 
 /// Notes that a full scan was begun.
-///
-/// # Errors
-/// As sqlx.
 pub async fn begin(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -114,9 +102,6 @@ pub struct Learned {
 }
 
 /// What the last finished full scan of a job learned.
-///
-/// # Errors
-/// As sqlx.
 pub async fn learned(executor: impl PgExecutor<'_>, job: &str) -> Result<Learned, sqlx::Error> {
     let learned = sqlx::query_as!(
         Learned,
@@ -129,9 +114,6 @@ pub async fn learned(executor: impl PgExecutor<'_>, job: &str) -> Result<Learned
 }
 
 /// Notes that the full scan finished, and moves the watermark to its beginning, never back.
-///
-/// # Errors
-/// As sqlx.
 pub async fn finish(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -156,9 +138,6 @@ pub async fn finish(
 }
 
 /// Moves the watermark to the beginning of an incremental scan, never back.
-///
-/// # Errors
-/// As sqlx.
 pub async fn advance(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -176,9 +155,6 @@ pub async fn advance(
 }
 
 /// Notes that a scan came to its end without being complete: there is nothing to resume.
-///
-/// # Errors
-/// As sqlx.
 pub async fn abandon(executor: impl PgExecutor<'_>, job: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update checkpoints set scan_id = null, scan_started_at = null, updated_at = now() where job = $1",
@@ -190,9 +166,6 @@ pub async fn abandon(executor: impl PgExecutor<'_>, job: &str) -> Result<(), sql
 }
 
 /// Keeps all checkpoints from being moved until the transaction ends. Runs lock theirs before the mark, and so does whoever settles what the mark tells.
-///
-/// # Errors
-/// As sqlx.
 pub async fn hold(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!("select from checkpoints order by job for update")
         .execute(executor)
@@ -201,9 +174,6 @@ pub async fn hold(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
 }
 
 /// What is known of the progress of a job, or of all of them, is not believed any more: the next run reads everything, and says why.
-///
-/// # Errors
-/// As sqlx.
 pub async fn distrust(
     executor: impl PgExecutor<'_>,
     job: Option<&str>,
@@ -222,9 +192,6 @@ pub async fn distrust(
 }
 
 /// Why a job's progress was not believed when this run of it began, if that was so.
-///
-/// # Errors
-/// As sqlx.
 pub async fn distrusted(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -242,9 +209,6 @@ pub async fn distrusted(
 }
 
 /// Everything was read anew.
-///
-/// # Errors
-/// As sqlx.
 pub async fn trust(executor: impl PgExecutor<'_>, job: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update checkpoints set distrusted = null, distrusted_at = null where job = $1",

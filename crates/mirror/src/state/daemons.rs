@@ -42,9 +42,6 @@ pub struct Daemon {
 }
 
 /// Makes a session one that beats: Postgres ends it when it says nothing for so long in the middle of a beat.
-///
-/// # Errors
-/// As sqlx.
 pub async fn prepare(session: &mut PgConnection, stall: &str) -> Result<(), sqlx::Error> {
     sqlx::query_scalar!(
         "select set_config('idle_in_transaction_session_timeout', $1, false)",
@@ -56,9 +53,6 @@ pub async fn prepare(session: &mut PgConnection, stall: &str) -> Result<(), sqlx
 }
 
 /// Says that the daemon is there, and answers what it may use. A daemon without a row, or whose row is void, is a newcomer.
-///
-/// # Errors
-/// As sqlx.
 pub async fn beat(
     session: &mut PgConnection,
     daemon: Uuid,
@@ -116,9 +110,6 @@ pub async fn beat(
 }
 
 /// Takes the daemon off the list. Its places are free at once, so nothing of it may be in flight.
-///
-/// # Errors
-/// As sqlx.
 pub async fn leave(executor: impl PgExecutor<'_>, daemon: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from daemons where daemon_id = $1", daemon)
         .execute(executor)
@@ -127,9 +118,6 @@ pub async fn leave(executor: impl PgExecutor<'_>, daemon: Uuid) -> Result<(), sq
 }
 
 /// The daemons that are there: seen a short while ago, their sessions alive. Who came first is first.
-///
-/// # Errors
-/// As sqlx.
 pub async fn live(executor: impl PgExecutor<'_>) -> Result<Vec<Daemon>, sqlx::Error> {
     sqlx::query_as!(
         Daemon,

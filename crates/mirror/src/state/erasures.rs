@@ -27,9 +27,6 @@ pub struct Erasure {
 }
 
 /// All who were erased. For each run, once, at its beginning.
-///
-/// # Errors
-/// As sqlx.
 pub async fn erased(
     executor: impl PgExecutor<'_>,
     key: Option<&HashKey>,
@@ -45,9 +42,6 @@ pub async fn erased(
 }
 
 /// Notes that a person was erased. `known` says whether the mirror held them as living; then the API is taken to have them still.
-///
-/// # Errors
-/// As sqlx.
 pub async fn add(
     connection: &mut PgConnection,
     keyed_hash: [u8; 32],
@@ -87,9 +81,6 @@ pub async fn add(
 }
 
 /// When this person was erased, if they were.
-///
-/// # Errors
-/// As sqlx.
 pub async fn get(
     executor: impl PgExecutor<'_>,
     keyed_hash: [u8; 32],
@@ -104,9 +95,6 @@ pub async fn get(
 }
 
 /// All erasures, the latest first.
-///
-/// # Errors
-/// As sqlx.
 pub async fn list(executor: impl PgExecutor<'_>) -> Result<Vec<Erasure>, sqlx::Error> {
     sqlx::query_as!(
         Erasure,
@@ -117,9 +105,6 @@ pub async fn list(executor: impl PgExecutor<'_>) -> Result<Vec<Erasure>, sqlx::E
 }
 
 /// Lets a person in again; whether they had been erased.
-///
-/// # Errors
-/// As sqlx.
 pub async fn forget(
     connection: &mut PgConnection,
     keyed_hash: [u8; 32],
@@ -140,9 +125,6 @@ pub async fn forget(
 }
 
 /// Notes that a run was shown some who were erased.
-///
-/// # Errors
-/// As sqlx.
 pub async fn met(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -160,9 +142,6 @@ pub async fn met(
 }
 
 /// How many of them the API still had when its users were last read: by the last finished full scan and the runs after it.
-///
-/// # Errors
-/// As sqlx.
 pub async fn count_met_lately(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
     sqlx::query_file_scalar!("src/state/erasures/met_lately.sql")
         .fetch_one(executor)

@@ -145,9 +145,6 @@ pub async fn acquire(
 }
 
 /// Who holds the lease on something now, if anybody.
-///
-/// # Errors
-/// As sqlx.
 pub async fn holder(
     session: &mut PgConnection,
     subject: impl Into<Subject>,
@@ -170,9 +167,6 @@ pub async fn holder(
 }
 
 /// What anybody holds the lease on now, by name.
-///
-/// # Errors
-/// As sqlx.
 pub async fn held(executor: impl PgExecutor<'_>) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
         "select resource from leases

@@ -81,9 +81,6 @@ impl fmt::Display for Sign {
 }
 
 /// Keeps the mark from being renewed until the transaction ends.
-///
-/// # Errors
-/// As sqlx.
 pub async fn hold(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     if is_marked(connection).await? {
         sqlx::query!("select from mirror_mark for update")
@@ -109,9 +106,6 @@ pub struct Seen {
 }
 
 /// Looks whether the tables are as the last run left them: those of all jobs, and these of a job file.
-///
-/// # Errors
-/// As sqlx.
 pub async fn look(connection: &mut PgConnection, own: &[&str]) -> Result<Seen, sqlx::Error> {
     let mut signs = BTreeSet::new();
     let tables: Vec<&str> = BUILT_IN.iter().chain(own).copied().collect();
@@ -167,9 +161,6 @@ pub async fn look(connection: &mut PgConnection, own: &[&str]) -> Result<Seen, s
 }
 
 /// Forgets the numbers of all tables: they are noted anew at the end of a run.
-///
-/// # Errors
-/// As sqlx.
 pub async fn forget_tables(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from table_marks")
         .execute(executor)
@@ -200,9 +191,6 @@ async fn with_rows(
 }
 
 /// Whether the mirror holds anything at all.
-///
-/// # Errors
-/// As sqlx.
 pub async fn any_rows(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let noted = sqlx::query_scalar!(
         r#"select exists (select from table_marks where had_rows) as "noted!""#
@@ -223,9 +211,6 @@ pub async fn any_rows(connection: &mut PgConnection) -> Result<bool, sqlx::Error
 }
 
 /// Gives the living rows of a table this hash, if it has hashes.
-///
-/// # Errors
-/// As sqlx.
 pub async fn take_hashes(
     connection: &mut PgConnection,
     table: &str,
@@ -250,9 +235,6 @@ pub async fn take_hashes(
 }
 
 /// Renews the mark on both sides, where they belong together. Last in a transaction: others wait for it.
-///
-/// # Errors
-/// As sqlx.
 pub async fn renew(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "with renewed as (
@@ -266,9 +248,6 @@ pub async fn renew(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
 }
 
 /// Notes the tables that a run leaves behind, these of a job file among them. What is known of one is not changed by it.
-///
-/// # Errors
-/// As sqlx.
 pub async fn note_tables(connection: &mut PgConnection, own: &[&str]) -> Result<(), sqlx::Error> {
     let tables: Vec<&str> = BUILT_IN.iter().chain(own).copied().collect();
     let unknown = sqlx::query_scalar!(
@@ -301,9 +280,6 @@ pub async fn note_tables(connection: &mut PgConnection, own: &[&str]) -> Result<
 }
 
 /// Makes what a schema from an older backup lacks, or a table that a job file has just made.
-///
-/// # Errors
-/// As sqlx.
 pub async fn make(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
     sqlx::query_scalar!("select make_marks()")
         .fetch_one(executor)
@@ -312,9 +288,6 @@ pub async fn make(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
 }
 
 /// Tables and bookkeeping belong together again: what is about these tables is settled, or everything is.
-///
-/// # Errors
-/// As sqlx.
 pub async fn settle(
     connection: &mut PgConnection,
     tables: Option<&[&str]>,
@@ -347,9 +320,6 @@ pub async fn settle(
 }
 
 /// The erasures that either side knows are known to both from now on: a restore takes them from one of them at most.
-///
-/// # Errors
-/// As sqlx.
 pub async fn share_erasures(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into erasures (keyed_hash, erased_by, reason, removed)

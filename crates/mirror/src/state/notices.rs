@@ -41,9 +41,6 @@ pub enum About {
 }
 
 /// Notes that something is to be told, and forgets what is no news any more.
-///
-/// # Errors
-/// As sqlx.
 pub async fn add(
     executor: impl PgExecutor<'_>,
     occurred_at: DateTime<Utc>,
@@ -81,9 +78,6 @@ pub async fn add(
 
 /// Takes what nobody tells at present, the oldest first, and not more than so many. `under_way` is what this daemon tells already. A daemon that is gone tells
 /// nothing.
-///
-/// # Errors
-/// As sqlx.
 pub async fn take(
     executor: impl PgExecutor<'_>,
     teller: Uuid,
@@ -143,9 +137,6 @@ pub async fn take(
 }
 
 /// Strikes out what was told, or of which there is nothing to tell.
-///
-/// # Errors
-/// As sqlx.
 pub async fn told(executor: impl PgExecutor<'_>, notices: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from notices where notice_id = any($1)", notices)
         .execute(executor)

@@ -21,9 +21,6 @@ fn forms(user_id: &str) -> Vec<String> {
 }
 
 /// How many rows there are, by table; tables without any are left out.
-///
-/// # Errors
-/// As sqlx.
 pub async fn count(connection: &mut PgConnection, user_id: &str) -> Result<Removed, sqlx::Error> {
     let forms = forms(user_id);
     let counted = sqlx::query_file!("src/state/personal_data/count.sql", user_id, &forms)
@@ -37,9 +34,6 @@ pub async fn count(connection: &mut PgConnection, user_id: &str) -> Result<Remov
 }
 
 /// Who of those whom the bookkeeping names is wanted.
-///
-/// # Errors
-/// As sqlx.
 pub async fn wanted(
     connection: &mut PgConnection,
     is_wanted: impl Fn(&str) -> bool,
@@ -61,9 +55,6 @@ pub async fn wanted(
 }
 
 /// Takes attributes out of the before-images of bulk updates, or all of them. A hash is no value that could be set again, so hashed ones go too.
-///
-/// # Errors
-/// As sqlx.
 pub async fn drop_images(
     connection: &mut PgConnection,
     attributes: &[String],
@@ -83,9 +74,6 @@ pub async fn drop_images(
 }
 
 /// Removes them. Of comparisons and answers about many people only what is about this one goes.
-///
-/// # Errors
-/// As sqlx.
 pub async fn remove(connection: &mut PgConnection, user_id: &str) -> Result<(), sqlx::Error> {
     let forms = forms(user_id);
     sqlx::query!(

@@ -49,9 +49,6 @@ impl Round<'_> {
     }
 
     /// Living parents that are to be asked for and have not been since this run began, and Postgres's clock.
-    ///
-    /// # Errors
-    /// As sqlx.
     pub async fn due(
         &self,
         connection: &mut PgConnection,
@@ -75,9 +72,6 @@ impl Round<'_> {
     }
 
     /// Living parents that were not asked for since an instant, after a key already seen, in order.
-    ///
-    /// # Errors
-    /// As sqlx.
     pub async fn unvisited(
         &self,
         connection: &mut PgConnection,
@@ -102,9 +96,6 @@ impl Round<'_> {
     }
 
     /// How far the round has come.
-    ///
-    /// # Errors
-    /// As sqlx.
     pub async fn state(&self, connection: &mut PgConnection) -> Result<State, sqlx::Error> {
         let sql = format!(
             "select count(*), count(*) filter (where v.visited_at is null),
@@ -139,9 +130,6 @@ pub struct State {
 }
 
 /// Notes that these parents were asked for, at an instant not later than the request, and how their list showed them then.
-///
-/// # Errors
-/// As sqlx.
 pub async fn note(
     executor: impl PgExecutor<'_>,
     table: &str,
@@ -168,9 +156,6 @@ pub async fn note(
 }
 
 /// How these were shown when they were last asked for, and when that was.
-///
-/// # Errors
-/// As sqlx.
 pub async fn shown(
     executor: impl PgExecutor<'_>,
     table: &str,
@@ -205,9 +190,6 @@ pub struct Shown {
 }
 
 /// Forgets visits to what is gone: should it come back, it is asked for again.
-///
-/// # Errors
-/// As sqlx.
 pub async fn forget(
     executor: impl PgExecutor<'_>,
     table: &str,
@@ -224,9 +206,6 @@ pub async fn forget(
 }
 
 /// Forgets all visits for these tables, or for all of them: everybody is asked for anew.
-///
-/// # Errors
-/// As sqlx.
 pub async fn forget_tables(
     executor: impl PgExecutor<'_>,
     tables: Option<&[&str]>,

@@ -121,9 +121,6 @@ async fn keep(executor: impl PgExecutor<'_>, given: Option<&HashKey>) -> Result<
 }
 
 /// The settings that everything stored follows.
-///
-/// # Errors
-/// As sqlx.
 pub async fn followed(executor: impl PgExecutor<'_>) -> Result<Choices, sqlx::Error> {
     let choices = sqlx::query_scalar!(r#"select choices as "choices: Json<Choices>" from privacy"#)
         .fetch_optional(executor)
@@ -132,9 +129,6 @@ pub async fn followed(executor: impl PgExecutor<'_>) -> Result<Choices, sqlx::Er
 }
 
 /// The same, and nobody else rewrites anything until the transaction ends.
-///
-/// # Errors
-/// As sqlx.
 pub async fn followed_alone(connection: &mut PgConnection) -> Result<Choices, sqlx::Error> {
     sqlx::query!("insert into privacy (choices) values ('{}') on conflict do nothing")
         .execute(&mut *connection)
@@ -148,9 +142,6 @@ pub async fn followed_alone(connection: &mut PgConnection) -> Result<Choices, sq
 }
 
 /// Notes the settings that everything stored follows now.
-///
-/// # Errors
-/// As sqlx.
 pub async fn note_followed(
     executor: impl PgExecutor<'_>,
     choices: &Choices,

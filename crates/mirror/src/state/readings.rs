@@ -49,9 +49,6 @@ impl Part {
 }
 
 /// Notes what a run reads of the records of a table: these parts, and of all others whose names begin alike none. What was never read is not noted.
-///
-/// # Errors
-/// As sqlx.
 pub async fn note(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -79,9 +76,6 @@ pub async fn note(
 }
 
 /// Notes which columns of a table nothing is read into any more: these, and no others.
-///
-/// # Errors
-/// As sqlx.
 pub async fn note_left_columns(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -106,9 +100,6 @@ pub async fn note_left_columns(
 }
 
 /// Notes what is kept of records of users again, and what was done with it before; of what is kept no longer (`over`) that is forgotten.
-///
-/// # Errors
-/// As sqlx.
 pub async fn note_kept_again(
     executor: impl PgExecutor<'_>,
     table: &str,
@@ -137,9 +128,6 @@ pub async fn note_kept_again(
 }
 
 /// Notes that a full scan has read of every record what was read since before it began.
-///
-/// # Errors
-/// As sqlx.
 pub async fn note_whole(
     executor: impl PgExecutor<'_>,
     table: &str,
@@ -158,9 +146,6 @@ pub async fn note_whole(
 }
 
 /// All parts of the records of these tables.
-///
-/// # Errors
-/// As sqlx.
 pub async fn of(executor: impl PgExecutor<'_>, tables: &[&str]) -> Result<Vec<Part>, sqlx::Error> {
     sqlx::query_as!(
         Part,

@@ -29,9 +29,6 @@ pub struct Stored {
 }
 
 /// Stores rejects; one that is known is counted once more per run. Answers how many this run had not met before.
-///
-/// # Errors
-/// As sqlx.
 pub async fn store(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -76,9 +73,6 @@ pub async fn store(
 }
 
 /// Rejects, the last met first, after (that is, older than) a reject already seen.
-///
-/// # Errors
-/// As sqlx.
 pub async fn list(
     executor: impl PgExecutor<'_>,
     below: i64,
@@ -105,9 +99,6 @@ pub struct Met {
 }
 
 /// The rejects that the last finished full scan of a resource met, and the runs after it.
-///
-/// # Errors
-/// As sqlx.
 pub async fn met_lately(
     executor: impl PgExecutor<'_>,
     resource: Resource,
@@ -135,9 +126,6 @@ pub struct Kept {
 }
 
 /// The rejects of a resource, those that the API answered with first before the others, after one already seen (its time and its number).
-///
-/// # Errors
-/// As sqlx.
 pub async fn oldest(
     executor: impl PgExecutor<'_>,
     resource: Resource,
@@ -160,9 +148,6 @@ pub async fn oldest(
 }
 
 /// Writes what may be kept of rejects, and their new content hashes where they have some.
-///
-/// # Errors
-/// As sqlx.
 pub async fn rewrite(
     executor: impl PgExecutor<'_>,
     rewritten: &[(i64, String, Option<[u8; HASH_BYTES]>)],
@@ -187,9 +172,6 @@ pub async fn rewrite(
 }
 
 /// Forgets rejects that are settled.
-///
-/// # Errors
-/// As sqlx.
 pub async fn remove(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from rejects where reject_id = any($1)", ids)
         .execute(executor)
@@ -198,9 +180,6 @@ pub async fn remove(executor: impl PgExecutor<'_>, ids: &[i64]) -> Result<(), sq
 }
 
 /// Notes why rejects cannot be stored now, where that is another reason than before.
-///
-/// # Errors
-/// As sqlx.
 pub async fn explain(
     executor: impl PgExecutor<'_>,
     reasons: &[(i64, String)],
@@ -219,9 +198,6 @@ pub async fn explain(
 }
 
 /// How many there are.
-///
-/// # Errors
-/// As sqlx.
 pub async fn count(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(r#"select count(*) as "count!" from rejects"#)
         .fetch_one(executor)
@@ -229,9 +205,6 @@ pub async fn count(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
 }
 
 /// How many there are of each job.
-///
-/// # Errors
-/// As sqlx.
 pub async fn counts(executor: impl PgExecutor<'_>) -> Result<Vec<(String, i64)>, sqlx::Error> {
     let counts =
         sqlx::query!(r#"select job, count(*) as "count!" from rejects group by job order by job"#)

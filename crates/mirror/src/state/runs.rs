@@ -199,9 +199,6 @@ pub struct Run {
 
 /// Begins a run. Whoever holds the lease is alone, so a run of this resource that still says `running` belongs to a process that is gone. False if the slot is
 /// taken: then nothing was begun.
-///
-/// # Errors
-/// As sqlx.
 pub async fn begin(
     connection: &mut PgConnection,
     run_id: Uuid,
@@ -261,9 +258,6 @@ pub struct Attempt {
 }
 
 /// The last attempt at the latest slot of each of these jobs. Slots of a clock that was years ahead do not count.
-///
-/// # Errors
-/// As sqlx.
 pub async fn latest_slots(
     executor: impl PgExecutor<'_>,
     jobs: &[&str],
@@ -286,9 +280,6 @@ pub async fn latest_slots(
 }
 
 /// How the run before this one ended, attempts at the same slot aside; none if it was the first.
-///
-/// # Errors
-/// As sqlx.
 pub async fn status_before(
     executor: impl PgExecutor<'_>,
     run: &Run,
@@ -306,9 +297,6 @@ pub async fn status_before(
 }
 
 /// How many rows the runs of a job took in that a brake stopped since its last full run that succeeded: nobody has said yet that they may be there.
-///
-/// # Errors
-/// As sqlx.
 pub async fn inserted_by_braked(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -325,9 +313,6 @@ pub async fn inserted_by_braked(
 }
 
 /// Adds to a run's counters, in the transaction that did what they count.
-///
-/// # Errors
-/// As sqlx.
 pub async fn add(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -354,9 +339,6 @@ pub async fn add(
 }
 
 /// Notes what the API was asked so far, and whether it asked us to wait. Not fenced: it changes nothing but the record of a run that nobody has taken over.
-///
-/// # Errors
-/// As sqlx.
 pub async fn note_traffic(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -379,9 +361,6 @@ pub async fn note_traffic(
 }
 
 /// Notes how many changes the incremental runs before a full scan should have seen and did not.
-///
-/// # Errors
-/// As sqlx.
 pub async fn note_missed(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -398,9 +377,6 @@ pub async fn note_missed(
 }
 
 /// Notes of which columns too many values did not fit.
-///
-/// # Errors
-/// As sqlx.
 pub async fn note_unfit(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -417,9 +393,6 @@ pub async fn note_unfit(
 }
 
 /// Of which columns the last run of a job that looked found that too many values did not fit; none where no run has looked.
-///
-/// # Errors
-/// As sqlx.
 pub async fn unfit(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -435,9 +408,6 @@ pub async fn unfit(
 }
 
 /// The same as the run before this one left it; none where that run did not look, and may have changed something.
-///
-/// # Errors
-/// As sqlx.
 pub async fn unfit_before(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -456,9 +426,6 @@ pub async fn unfit_before(
 }
 
 /// What the last run of the job before this one that looked found.
-///
-/// # Errors
-/// As sqlx.
 pub async fn unfit_known_before(
     executor: impl PgExecutor<'_>,
     run: &Run,
@@ -508,9 +475,6 @@ pub async fn times_from_numbers(
 }
 
 /// When the first of the runs that worked on a scan began, by Postgres's clock.
-///
-/// # Errors
-/// As sqlx.
 pub async fn scan_began(
     executor: impl PgExecutor<'_>,
     scan_id: Uuid,
@@ -524,9 +488,6 @@ pub async fn scan_began(
 }
 
 /// Adds to what a run saw of bulk updates.
-///
-/// # Errors
-/// As sqlx.
 pub async fn note_pushes(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -545,9 +506,6 @@ pub async fn note_pushes(
 }
 
 /// Ends a run; when that was.
-///
-/// # Errors
-/// As sqlx.
 pub async fn finish(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -571,9 +529,6 @@ pub async fn finish(
 }
 
 /// The latest runs, newest first.
-///
-/// # Errors
-/// As sqlx.
 pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,
@@ -589,9 +544,6 @@ pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Run
 }
 
 /// The runs that are under way, the newest first. One whose process is gone says so too, until the next run of its resource begins.
-///
-/// # Errors
-/// As sqlx.
 pub async fn running(executor: impl PgExecutor<'_>) -> Result<Vec<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,
@@ -606,9 +558,6 @@ pub async fn running(executor: impl PgExecutor<'_>) -> Result<Vec<Run>, sqlx::Er
 }
 
 /// When the last run of each job that succeeded ended.
-///
-/// # Errors
-/// As sqlx.
 pub async fn last_successes(
     executor: impl PgExecutor<'_>,
 ) -> Result<Vec<(String, DateTime<Utc>)>, sqlx::Error> {
@@ -622,9 +571,6 @@ pub async fn last_successes(
 }
 
 /// The last run of a job.
-///
-/// # Errors
-/// As sqlx.
 pub async fn last_of(executor: impl PgExecutor<'_>, job: &str) -> Result<Option<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,
@@ -640,9 +586,6 @@ pub async fn last_of(executor: impl PgExecutor<'_>, job: &str) -> Result<Option<
 }
 
 /// The runs that worked on a scan.
-///
-/// # Errors
-/// As sqlx.
 pub async fn of_scan(
     executor: impl PgExecutor<'_>,
     scan_id: Uuid,
@@ -653,9 +596,6 @@ pub async fn of_scan(
 }
 
 /// The last run of a job that a brake stopped, and its scan.
-///
-/// # Errors
-/// As sqlx.
 pub async fn last_braked(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -671,9 +611,6 @@ pub async fn last_braked(
 }
 
 /// One run.
-///
-/// # Errors
-/// As sqlx.
 pub async fn get(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<Option<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,

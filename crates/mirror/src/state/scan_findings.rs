@@ -27,9 +27,6 @@ impl Note {
 }
 
 /// Notes something about records; what is noted already stays.
-///
-/// # Errors
-/// As sqlx.
 pub async fn add(
     executor: impl PgExecutor<'_>,
     scan_id: Uuid,
@@ -51,9 +48,6 @@ pub async fn add(
 }
 
 /// Records with this note, in the order of their keys, after a key already seen.
-///
-/// # Errors
-/// As sqlx.
 pub async fn list(
     executor: impl PgExecutor<'_>,
     scan_id: Uuid,
@@ -73,9 +67,6 @@ pub async fn list(
 }
 
 /// Which of these records have this note.
-///
-/// # Errors
-/// As sqlx.
 pub async fn having(
     executor: impl PgExecutor<'_>,
     scan_id: Uuid,
@@ -94,9 +85,6 @@ pub async fn having(
 }
 
 /// How many records have this note.
-///
-/// # Errors
-/// As sqlx.
 pub async fn count(
     executor: impl PgExecutor<'_>,
     scan_id: Uuid,
@@ -112,9 +100,6 @@ pub async fn count(
 }
 
 /// Takes a note back.
-///
-/// # Errors
-/// As sqlx.
 pub async fn strike(
     executor: impl PgExecutor<'_>,
     scan_id: Uuid,
@@ -133,9 +118,6 @@ pub async fn strike(
 }
 
 /// Forgets what a scan noted.
-///
-/// # Errors
-/// As sqlx.
 pub async fn forget(executor: impl PgExecutor<'_>, scan_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from scan_notes where scan_id = $1", scan_id)
         .execute(executor)
@@ -144,9 +126,6 @@ pub async fn forget(executor: impl PgExecutor<'_>, scan_id: Uuid) -> Result<(), 
 }
 
 /// Forgets what the scans of a job noted, once this one is finished. Whom a brake `holds` back is kept: they may be confirmed.
-///
-/// # Errors
-/// As sqlx.
 pub async fn prune(
     executor: impl PgExecutor<'_>,
     job: &str,

@@ -4,9 +4,6 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 /// Knows how the schedule of a job reads, and from now on, if it did not read so before.
-///
-/// # Errors
-/// As sqlx.
 pub async fn learn(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -27,9 +24,6 @@ pub async fn learn(
 }
 
 /// Notes that the slots of a job up to this one are settled, and why. False if somebody else has said so before.
-///
-/// # Errors
-/// As sqlx.
 pub async fn settle(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -48,9 +42,6 @@ pub async fn settle(
 }
 
 /// Notes that a slot is told to be late. False if it has been, by whichever daemon.
-///
-/// # Errors
-/// As sqlx.
 pub async fn tell_late(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -80,9 +71,6 @@ pub struct Stored {
 }
 
 /// What is known of all schedules, without changing anything.
-///
-/// # Errors
-/// As sqlx.
 pub async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<Stored>, sqlx::Error> {
     sqlx::query_as!(
         Stored,
@@ -93,9 +81,6 @@ pub async fn all(executor: impl PgExecutor<'_>) -> Result<Vec<Stored>, sqlx::Err
 }
 
 /// The same, and what it is by Postgres's clock.
-///
-/// # Errors
-/// As sqlx.
 pub async fn at(session: &mut PgConnection) -> Result<(DateTime<Utc>, Vec<Stored>), sqlx::Error> {
     let now = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
         .fetch_one(&mut *session)

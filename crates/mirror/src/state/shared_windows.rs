@@ -110,9 +110,6 @@ pub struct Heard {
 }
 
 /// Begins to share a scan.
-///
-/// # Errors
-/// As sqlx.
 pub async fn share(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -138,9 +135,6 @@ pub async fn share(
 }
 
 /// Removes what the leaders of former runs left: who holds the lease now is alone, and nobody commits for them any more.
-///
-/// # Errors
-/// As sqlx.
 pub async fn forget(executor: impl PgExecutor<'_>, resource: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from shared_scans s using runs r where r.run_id = s.run_id and r.resource = $1",
@@ -152,9 +146,6 @@ pub async fn forget(executor: impl PgExecutor<'_>, resource: &str) -> Result<(),
 }
 
 /// Ends the sharing of a scan: no claim stands any more.
-///
-/// # Errors
-/// As sqlx.
 pub async fn end(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from shared_scans where run_id = $1", run_id)
         .execute(executor)
@@ -163,9 +154,6 @@ pub async fn end(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<(), sqlx
 }
 
 /// Offers windows.
-///
-/// # Errors
-/// As sqlx.
 pub async fn offer(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -195,9 +183,6 @@ enum Settled {
 }
 
 /// What became of offers since it was last asked; they are removed.
-///
-/// # Errors
-/// As sqlx.
 pub async fn hear(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<Vec<Heard>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"delete from offers where offer_id in (
@@ -243,9 +228,6 @@ pub async fn hear(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<Vec<Hea
 }
 
 /// Takes back what was claimed by somebody who is gone, or too slow.
-///
-/// # Errors
-/// As sqlx.
 pub async fn take_back_lost(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -275,9 +257,6 @@ pub async fn take_back_lost(
 }
 
 /// Takes back so many that nobody claimed yet, the last ones first: the first are claimed next.
-///
-/// # Errors
-/// As sqlx.
 pub async fn take_back_unclaimed(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -300,9 +279,6 @@ pub async fn take_back_unclaimed(
 }
 
 /// A scan of somebody else with windows to claim, led under the present lease and with the same settings; none is the common case.
-///
-/// # Errors
-/// As sqlx.
 pub async fn find(
     executor: impl PgExecutor<'_>,
     daemon: Uuid,
@@ -339,9 +315,6 @@ pub async fn find(
 }
 
 /// Claims up to so many windows of a shared scan.
-///
-/// # Errors
-/// As sqlx.
 pub async fn claim(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -374,9 +347,6 @@ pub async fn claim(
 }
 
 /// Renews all claims that still stand; whether the scan is still shared.
-///
-/// # Errors
-/// As sqlx.
 pub async fn renew(
     connection: &mut PgConnection,
     run_id: Uuid,
@@ -400,9 +370,6 @@ pub async fn renew(
 }
 
 /// Whether a claim stands; if so, it does until the end of the transaction.
-///
-/// # Errors
-/// As sqlx.
 pub async fn stands(connection: &mut PgConnection, claim: Claim) -> Result<bool, sqlx::Error> {
     let standing = sqlx::query_scalar!(
         "select offer_id from offers
@@ -416,9 +383,6 @@ pub async fn stands(connection: &mut PgConnection, claim: Claim) -> Result<bool,
 }
 
 /// Ends a claim whose window was read whole, in the transaction that writes it. The claim must stand.
-///
-/// # Errors
-/// As sqlx.
 pub async fn whole(
     executor: impl PgExecutor<'_>,
     claim: Claim,
@@ -444,9 +408,6 @@ pub async fn whole(
 }
 
 /// Ends a claim whose window was not read; whether it stood.
-///
-/// # Errors
-/// As sqlx.
 pub async fn unread(
     executor: impl PgExecutor<'_>,
     claim: Claim,
@@ -480,9 +441,6 @@ pub async fn unread(
 }
 
 /// Gives back all that a daemon has claimed: it stops helping.
-///
-/// # Errors
-/// As sqlx.
 pub async fn give_back(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,

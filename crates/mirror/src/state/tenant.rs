@@ -12,9 +12,6 @@ pub struct Noted {
 }
 
 /// What is written down; none where the bookkeeping is not there yet, or is older than this.
-///
-/// # Errors
-/// As sqlx.
 pub async fn noted(
     connection: &mut PgConnection,
     address: &str,
@@ -40,9 +37,6 @@ pub async fn noted(
 }
 
 /// Notes that the mirror is of the tenant at this address, whatever was noted before.
-///
-/// # Errors
-/// As sqlx.
 pub async fn note(executor: impl PgExecutor<'_>, address: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into tenant as t (address) values ($1)
@@ -55,9 +49,6 @@ pub async fn note(executor: impl PgExecutor<'_>, address: &str) -> Result<(), sq
 }
 
 /// Notes that this key leads to the tenant at this address.
-///
-/// # Errors
-/// As sqlx.
 pub async fn know(
     executor: impl PgExecutor<'_>,
     address: &str,
@@ -74,9 +65,6 @@ pub async fn know(
 }
 
 /// Forgets which keys lead to the tenant.
-///
-/// # Errors
-/// As sqlx.
 pub async fn forget_keys(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from tenant_keys")
         .execute(executor)

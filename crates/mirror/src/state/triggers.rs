@@ -19,9 +19,6 @@ pub struct Trigger {
 }
 
 /// Asks for a run.
-///
-/// # Errors
-/// As sqlx.
 pub async fn add(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -43,9 +40,6 @@ pub async fn add(
 
 /// Strikes out what a run of a job answers that begins now, in the transaction that begins it: who asked for everything is answered by a run that reads
 /// everything. Tells which requests these were; of runs that are begun for the same request, only the first finds it.
-///
-/// # Errors
-/// As sqlx.
 pub async fn answer(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -61,9 +55,6 @@ pub async fn answer(
 }
 
 /// The requests that no run has answered yet, the oldest first.
-///
-/// # Errors
-/// As sqlx.
 pub async fn waiting(executor: impl PgExecutor<'_>) -> Result<Vec<Trigger>, sqlx::Error> {
     sqlx::query_as!(
         Trigger,

@@ -55,9 +55,6 @@ pub struct Found {
 }
 
 /// When it is, by Postgres's clock.
-///
-/// # Errors
-/// As sqlx.
 pub async fn now(executor: impl PgExecutor<'_>) -> Result<DateTime<Utc>, sqlx::Error> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
         .fetch_one(executor)
@@ -65,9 +62,6 @@ pub async fn now(executor: impl PgExecutor<'_>) -> Result<DateTime<Utc>, sqlx::E
 }
 
 /// Stores what was found, and answers it as it is stored.
-///
-/// # Errors
-/// As sqlx.
 pub async fn store(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -96,9 +90,6 @@ pub async fn store(
 }
 
 /// The latest comparison of a job.
-///
-/// # Errors
-/// As sqlx.
 pub async fn last_of(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -115,9 +106,6 @@ pub async fn last_of(
 }
 
 /// When the last run of a job that read from the API began: what changed at the tenant later, the mirror may not have.
-///
-/// # Errors
-/// As sqlx.
 pub async fn last_read(
     executor: impl PgExecutor<'_>,
     job: &str,

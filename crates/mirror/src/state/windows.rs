@@ -19,9 +19,6 @@ pub struct Done {
 }
 
 /// Notes parts as committed; one statement for all that commit together.
-///
-/// # Errors
-/// As sqlx.
 pub async fn commit(
     executor: impl PgExecutor<'_>,
     scan_id: Uuid,
@@ -57,9 +54,6 @@ pub async fn commit(
 }
 
 /// The committed parts of a scan.
-///
-/// # Errors
-/// As sqlx.
 pub async fn of_scan(
     executor: impl PgExecutor<'_>,
     scan_id: Uuid,
@@ -74,9 +68,6 @@ pub async fn of_scan(
 }
 
 /// Forgets the parts of all scans of a job but this one; what they proved is in the runs.
-///
-/// # Errors
-/// As sqlx.
 pub async fn prune(executor: impl PgExecutor<'_>, job: &str, but: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from windows w using runs r where r.run_id = w.run_id and r.job = $1 and w.scan_id <> $2",

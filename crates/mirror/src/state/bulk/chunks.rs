@@ -41,9 +41,6 @@ pub struct Chunk {
 }
 
 /// The next request of a plan that is not done: one under way before those that were not begun.
-///
-/// # Errors
-/// As sqlx.
 pub async fn next(
     executor: impl PgExecutor<'_>,
     plan_id: Uuid,
@@ -64,9 +61,6 @@ pub async fn next(
 }
 
 /// The plans with a request under way; more than this one only after a death.
-///
-/// # Errors
-/// As sqlx.
 pub async fn plans_under_way(executor: impl PgExecutor<'_>) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "select distinct plan_id from bulk_chunks where state in ('sending', 'accepted') order by plan_id"
@@ -76,9 +70,6 @@ pub async fn plans_under_way(executor: impl PgExecutor<'_>) -> Result<Vec<Uuid>,
 }
 
 /// Writes down that a chunk is about to be sent with these rows.
-///
-/// # Errors
-/// As sqlx.
 pub async fn sending(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -105,9 +96,6 @@ pub async fn sending(
 }
 
 /// Writes down the job that the API made of it.
-///
-/// # Errors
-/// As sqlx.
 pub async fn accepted(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -126,9 +114,6 @@ pub async fn accepted(
 }
 
 /// Takes back that it was sent, once that is known: its rows are as they were planned.
-///
-/// # Errors
-/// As sqlx.
 pub async fn not_sent(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -152,9 +137,6 @@ pub async fn not_sent(
 }
 
 /// Keeps the API's last answer about the job as it came.
-///
-/// # Errors
-/// As sqlx.
 pub async fn answered(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -175,9 +157,6 @@ pub async fn answered(
 }
 
 /// Notes that all its rows have an outcome.
-///
-/// # Errors
-/// As sqlx.
 pub async fn done(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -194,9 +173,6 @@ pub async fn done(
 }
 
 /// Moves rows of a chunk into a new one, which is planned; answers its number.
-///
-/// # Errors
-/// As sqlx.
 pub async fn split_off(
     connection: &mut PgConnection,
     plan_id: Uuid,

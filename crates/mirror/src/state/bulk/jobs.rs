@@ -4,9 +4,6 @@
 use sqlx::{PgConnection, PgExecutor};
 
 /// Notes the jobs that the API lists.
-///
-/// # Errors
-/// As sqlx.
 pub async fn listed(connection: &mut PgConnection, job_ids: &[String]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into bulk_jobs (job_id, ours, listed) select distinct id, false, true from unnest($1::text[]) id
@@ -19,9 +16,6 @@ pub async fn listed(connection: &mut PgConnection, job_ids: &[String]) -> Result
 }
 
 /// Notes a job that one of our requests made.
-///
-/// # Errors
-/// As sqlx.
 pub async fn ours(connection: &mut PgConnection, job_id: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into bulk_jobs (job_id, ours, listed) values ($1, true, false) on conflict (job_id) do update set ours = true",
@@ -33,9 +27,6 @@ pub async fn ours(connection: &mut PgConnection, job_id: &str) -> Result<(), sql
 }
 
 /// Those that were not seen before.
-///
-/// # Errors
-/// As sqlx.
 pub async fn unseen(
     executor: impl PgExecutor<'_>,
     job_ids: &[String],
@@ -49,9 +40,6 @@ pub async fn unseen(
 }
 
 /// Whether the API's list has ever shown a job of ours: then one that it does not show is not there.
-///
-/// # Errors
-/// As sqlx.
 pub async fn list_is_believed(executor: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from bulk_jobs where ours and listed) as "believed!""#

@@ -61,9 +61,6 @@ pub async fn place(executor: impl PgExecutor<'_>, new: &New<'_>) -> Result<bool,
 }
 
 /// Takes the oldest order that has no end, as this holder. Whether somebody is at work on it is for the lease of pushes to say: look there first.
-///
-/// # Errors
-/// As sqlx.
 pub async fn take(
     executor: impl PgExecutor<'_>,
     holder: &str,
@@ -81,9 +78,6 @@ pub async fn take(
 
 /// Says how an order ended: with an outcome of each row, or with a reason why not and what to do. Answers when, or none if it had an end already, or was placed
 /// anew since it was taken: then what is said here is not about it.
-///
-/// # Errors
-/// As sqlx.
 pub async fn end(
     executor: impl PgExecutor<'_>,
     order: &Order,
@@ -104,9 +98,6 @@ pub async fn end(
 }
 
 /// The order of a plan, if it was ever asked for.
-///
-/// # Errors
-/// As sqlx.
 pub async fn of(
     executor: impl PgExecutor<'_>,
     plan_id: Uuid,

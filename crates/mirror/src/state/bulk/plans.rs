@@ -92,9 +92,6 @@ pub struct New<'a> {
 }
 
 /// Adds a plan whose rows follow in the same transaction.
-///
-/// # Errors
-/// As sqlx.
 pub async fn add(connection: &mut PgConnection, new: &New<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into bulk_plans (plan_id, file_name, file_path, file_hash, identifier, created_by, undo_of, fields, synced_at, rows_planned, rows_skipped)
@@ -163,9 +160,6 @@ impl Sums {
 }
 
 /// When the last finished run of users began: how old the mirror is.
-///
-/// # Errors
-/// As sqlx.
 pub async fn mirror_as_of(
     executor: impl PgExecutor<'_>,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
@@ -177,9 +171,6 @@ pub async fn mirror_as_of(
 }
 
 /// Notes what the rows came to; the rows are there already.
-///
-/// # Errors
-/// As sqlx.
 pub async fn sum_up(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -214,9 +205,6 @@ pub async fn sum_up(
 }
 
 /// A plan; none when there is no such plan.
-///
-/// # Errors
-/// As sqlx.
 pub async fn get(
     executor: impl PgExecutor<'_>,
     plan_id: Uuid,
@@ -234,9 +222,6 @@ pub async fn get(
 }
 
 /// The latest plans, the newest first.
-///
-/// # Errors
-/// As sqlx.
 pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "select plan_id from bulk_plans order by created_at desc, plan_id desc limit $1",
@@ -247,9 +232,6 @@ pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Uui
 }
 
 /// The plans that were begun to be applied and have rows without an outcome, the oldest first.
-///
-/// # Errors
-/// As sqlx.
 pub async fn unfinished(executor: impl PgExecutor<'_>) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "select plan_id from bulk_plans where applied_at is not null and finished_at is null order by applied_at, plan_id"
@@ -259,9 +241,6 @@ pub async fn unfinished(executor: impl PgExecutor<'_>) -> Result<Vec<Uuid>, sqlx
 }
 
 /// The finished plans that have rows of which nobody knows whether they were done.
-///
-/// # Errors
-/// As sqlx.
 pub async fn with_unknown(executor: impl PgExecutor<'_>) -> Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "select plan_id from bulk_plans p
@@ -274,9 +253,6 @@ pub async fn with_unknown(executor: impl PgExecutor<'_>) -> Result<Vec<Uuid>, sq
 
 /// Begins to apply a plan: its rows get their chunks, those that set values before those that delete, neighbours by registration together, since they can be
 /// read from the export in one answer.
-///
-/// # Errors
-/// As sqlx.
 pub async fn begin(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -309,9 +285,6 @@ pub async fn begin(
 }
 
 /// Notes that every row has an outcome.
-///
-/// # Errors
-/// As sqlx.
 pub async fn finish(connection: &mut PgConnection, plan_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update bulk_plans set finished_at = now() where plan_id = $1",
@@ -324,9 +297,6 @@ pub async fn finish(connection: &mut PgConnection, plan_id: Uuid) -> Result<(), 
 
 /// The latest plan that was made of a file in this directory, by the directory's name and that of the one around it: a directory that several machines share has
 /// another path on each.
-///
-/// # Errors
-/// As sqlx.
 pub async fn made_in(
     executor: impl PgExecutor<'_>,
     around: &str,
@@ -342,9 +312,6 @@ pub async fn made_in(
 }
 
 /// Notes where the file of a plan, and its rejects, were moved to.
-///
-/// # Errors
-/// As sqlx.
 pub async fn moved(
     executor: impl PgExecutor<'_>,
     plan_id: Uuid,
@@ -363,9 +330,6 @@ pub async fn moved(
 }
 
 /// The plans that take this one back, the oldest first.
-///
-/// # Errors
-/// As sqlx.
 pub async fn undone_by(
     executor: impl PgExecutor<'_>,
     plan_id: Uuid,

@@ -106,9 +106,6 @@ const COLUMNS: i16 = 11;
 const ROW: usize = 256;
 
 /// Adds rows. That no user is in a plan twice is for the caller to see to.
-///
-/// # Errors
-/// As sqlx.
 pub async fn add(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -136,9 +133,6 @@ pub async fn add(
 }
 
 /// The lines of a plan at which these users stand.
-///
-/// # Errors
-/// As sqlx.
 pub async fn lines_of(
     executor: impl PgExecutor<'_>,
     plan_id: Uuid,
@@ -194,9 +188,6 @@ fn values(stored: &Option<Json<Values>>) -> &Values {
 }
 
 /// The rows of a chunk that have no outcome yet.
-///
-/// # Errors
-/// As sqlx.
 pub async fn of_chunk(
     executor: impl PgExecutor<'_>,
     plan_id: Uuid,
@@ -217,9 +208,6 @@ pub async fn of_chunk(
 }
 
 /// The rows that were left out with a complaint, after one already seen: number and reason.
-///
-/// # Errors
-/// As sqlx.
 pub async fn rejected(
     executor: impl PgExecutor<'_>,
     plan_id: Uuid,
@@ -244,9 +232,6 @@ pub async fn rejected(
 }
 
 /// Rows in one state, after a row already seen.
-///
-/// # Errors
-/// As sqlx.
 pub async fn in_state(
     executor: impl PgExecutor<'_>,
     plan_id: Uuid,
@@ -283,9 +268,6 @@ pub struct Outcome {
 }
 
 /// Notes outcomes. What was to be said about a row before it had one, as of an undo that leaves a value out, stays.
-///
-/// # Errors
-/// As sqlx.
 pub async fn settle(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -320,9 +302,6 @@ pub async fn settle(
 }
 
 /// Replaces before-images, where a row is sent although the user changed since it was planned: undo then brings back what was there.
-///
-/// # Errors
-/// As sqlx.
 pub async fn replace_old(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -345,9 +324,6 @@ pub async fn replace_old(
 }
 
 /// Makes rows without evidence rows to be sent again; the caller gives them a chunk.
-///
-/// # Errors
-/// As sqlx.
 pub async fn plan_again(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -386,9 +362,6 @@ impl Outcomes {
 }
 
 /// How many rows are in which state.
-///
-/// # Errors
-/// As sqlx.
 pub async fn outcomes(
     executor: impl PgExecutor<'_>,
     plan_id: Uuid,
@@ -434,9 +407,6 @@ pub struct Reported {
 }
 
 /// The rows of a plan in the order of the file, after a row already seen.
-///
-/// # Errors
-/// As sqlx.
 pub async fn reported(
     executor: impl PgExecutor<'_>,
     plan_id: Uuid,
@@ -461,9 +431,6 @@ pub async fn reported(
 }
 
 /// The first rows that would change something.
-///
-/// # Errors
-/// As sqlx.
 pub async fn sample(
     executor: impl PgExecutor<'_>,
     plan_id: Uuid,
@@ -514,9 +481,6 @@ pub struct Unconfirmed {
 
 /// The rows that were done before this time and that no sync has seen, after one already looked at. Of users whom a run did not write nothing is told, unless that
 /// run saw everybody.
-///
-/// # Errors
-/// As sqlx.
 pub async fn unconfirmed(
     executor: impl PgExecutor<'_>,
     before: DateTime<Utc>,
@@ -539,9 +503,6 @@ pub async fn unconfirmed(
 }
 
 /// Notes what a sync saw of rows: those that arrived, and those that did not, with what is to be said about these.
-///
-/// # Errors
-/// As sqlx.
 pub async fn seen(
     connection: &mut PgConnection,
     arrived: &[(Uuid, i64)],
