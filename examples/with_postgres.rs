@@ -4,9 +4,11 @@
 //! cargo run --example with_postgres -- [--durable] COMMAND [ARGUMENT…]
 //! ```
 //!
-//! The command finds a URL in `ZEPHR_TEST_DATABASE_URL`. Its user is a superuser, so one cluster serves a whole test run and each test makes a database of its
-//! own. The server's data is in a temporary directory and gone afterwards; by default a crash of the machine may destroy it, which makes tests fast. `--durable`
-//! keeps the defaults, for benchmarks. The exit code is the command's.
+//! The command finds a URL in `ZEPHR_TEST_DATABASE_URL`. Its user is a superuser, so one cluster
+//! serves a whole test run and each test makes a database of its own. The server's data is in a
+//! temporary directory and gone afterwards; by default a crash of the machine may destroy it, which
+//! makes tests fast. `--durable` keeps the defaults, for benchmarks. The exit code is the
+//! command's.
 
 use std::error::Error;
 use std::os::unix::process::ExitStatusExt;
@@ -31,8 +33,9 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         .ok_or("usage: with_postgres [--durable] COMMAND [ARGUMENT…]")?;
     let mut command = Command::new(program);
     command.args(arguments);
-    // `cargo run` describes this package in our environment, and ring's build script asks to be run again whenever that changes: handed on, it would make a
-    // cargo under us rebuild half of the dependencies, and the next one outside again.
+    // `cargo run` describes this package in our environment, and ring's build script asks to be run
+    // again whenever that changes: handed on, it would make a cargo under us rebuild half of the
+    // dependencies, and the next one outside again.
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| {
             name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
@@ -88,7 +91,8 @@ impl Signals {
             || self.terminate.recv().now_or_never().is_some()
     }
 
-    /// Waits for the command. Ctrl-C reaches it without us, since it shares our terminal; a `kill` reaches only us and is passed on.
+    /// Waits for the command. Ctrl-C reaches it without us, since it shares our terminal; a `kill`
+    /// reaches only us and is passed on.
     async fn pass_on_while(mut self, mut child: Child) -> std::io::Result<ExitStatus> {
         loop {
             tokio::select! {

@@ -1,5 +1,6 @@
-//! What this process does for a tenant at the moment, and what it has done since it started: written by the daemon, read by its page and its metrics. What other
-//! daemons do is not in here; Postgres knows that.
+//! What this process does for a tenant at the moment, and what it has done since it started:
+//! written by the daemon, read by its page and its metrics. What other daemons do is not in here;
+//! Postgres knows that.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,12 +12,14 @@ use crate::sync::progress::{Progress, State as Standing};
 use mirror::state::bulk::rows::Outcomes;
 use mirror::state::runs::{Run, Status};
 
-/// Durations of runs that are told apart, in seconds: an incremental run takes seconds, the first full scan of a large tenant hours.
+/// Durations of runs that are told apart, in seconds: an incremental run takes seconds, the first
+/// full scan of a large tenant hours.
 pub const BOUNDS: [f64; 9] = [
     1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0, 43_200.0,
 ];
 
-/// A loop that has not turned for so long is stuck. While Postgres is away it turns every minute: thirty seconds of pause, thirty of trying.
+/// A loop that has not turned for so long is stuck. While Postgres is away it turns every minute:
+/// thirty seconds of pause, thirty of trying.
 pub const STUCK: Duration = Duration::from_secs(180);
 
 /// What is known of the process's work. One value for each tenant, shared.
@@ -37,7 +40,8 @@ struct State {
 pub struct Done {
     /// How many ended in which way.
     pub ended: BTreeMap<Status, u64>,
-    /// How many took at most so many seconds, by [`BOUNDS`]; the last place is for those that took longer than all of them.
+    /// How many took at most so many seconds, by [`BOUNDS`]; the last place is for those that took
+    /// longer than all of them.
     pub took: [u64; BOUNDS.len() + 1],
     /// How long all of them took together, in seconds.
     pub seconds: f64,
@@ -84,7 +88,8 @@ impl Live {
         self.lock().pulse.map(|pulse| pulse.elapsed())
     }
 
-    /// Whether the loop turns. One that never has is at its beginning: there is nothing yet to be stuck in.
+    /// Whether the loop turns. One that never has is at its beginning: there is nothing yet to be
+    /// stuck in.
     pub fn is_well(&self) -> bool {
         self.since_turned().is_none_or(|since| since < STUCK)
     }
@@ -121,7 +126,8 @@ impl Live {
         done.rejected += run.rows_rejected.unsigned_abs();
     }
 
-    /// A push went on: the outcomes that it has written down, as they were when this was last called, and now.
+    /// A push went on: the outcomes that it has written down, as they were when this was last
+    /// called, and now.
     pub fn pushed(&self, before: Outcomes, now: Outcomes) {
         // Counters never fall.
         let grown = |before: i64, now: i64| u64::try_from(now - before).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Settings: flag over environment over `zephr-sync.toml` over default, checked once. Nothing further in sees the environment.
+//! Settings: flag over environment over `zephr-sync.toml` over default, checked once. Nothing
+//! further in sees the environment.
 
 mod keys;
 mod place;
@@ -33,7 +34,8 @@ const DEFAULT_RPP: u64 = 500;
 /// Design section 3.9.
 const DEFAULT_IN_FLIGHT: usize = 8;
 
-/// Zephr's edge asks for seconds or minutes; a run that waits for longer holds up those after it, and its lease.
+/// Zephr's edge asks for seconds or minutes; a run that waits for longer holds up those after it,
+/// and its lease.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// What everybody should see, and nothing that scrolls it away.
@@ -42,16 +44,19 @@ const DEFAULT_LOG: &str = "info";
 /// Design section 3.3.
 const DEFAULT_DELETE_FRACTION: f64 = 0.02;
 
-/// A tenant that doubles between two scans is possible after an import; one that grows further is more often an export without an end.
+/// A tenant that doubles between two scans is possible after an import; one that grows further is
+/// more often an export without an end.
 const DEFAULT_GROWTH_FRACTION: f64 = 1.0;
 
-/// Scans go on within a day of their beginning and slots are made up for within days: nothing that is younger than this may be removed.
+/// Scans go on within a day of their beginning and slots are made up for within days: nothing that
+/// is younger than this may be removed.
 const LEAST_RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// More records than a person looks through: then something is wrong with all of them.
 const DEFAULT_MAX_REJECTS: u64 = 10_000;
 
-/// Settings as flags give them. Secrets have no flag: process arguments are visible to everybody on the machine.
+/// Settings as flags give them. Secrets have no flag: process arguments are visible to everybody on
+/// the machine.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Settings")]
 pub struct Flags {
@@ -64,13 +69,16 @@ pub struct Flags {
     /// Address of the API, instead of a tenant [env: ZEPHR_BASE_URL]
     #[arg(long, value_name = "URL", global = true)]
     pub base_url: Option<String>,
-    /// Schema for analysts; bookkeeping is in the schema of this name with _sync [env: ZEPHR_SYNC_SCHEMA] [default: zephr]
+    /// Schema for analysts; bookkeeping is in the schema of this name with _sync [env:
+    /// ZEPHR_SYNC_SCHEMA] [default: zephr]
     #[arg(long, value_name = "NAME", global = true)]
     pub schema: Option<String>,
-    /// Directory of the private Postgres [env: ZEPHR_SYNC_DATA_DIR] [default: .zephr-sync beside the settings file]
+    /// Directory of the private Postgres [env: ZEPHR_SYNC_DATA_DIR] [default: .zephr-sync beside
+    /// the settings file]
     #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
-    /// Directory of job files; must be there when it is named [env: ZEPHR_SYNC_JOBS_DIR] [default: jobs beside the settings file]
+    /// Directory of job files; must be there when it is named [env: ZEPHR_SYNC_JOBS_DIR] [default:
+    /// jobs beside the settings file]
     #[arg(long, value_name = "DIR", global = true)]
     pub jobs_dir: Option<PathBuf>,
     /// Log filter, for example info or zephr_sync=debug [env: ZEPHR_SYNC_LOG] [default: info]
@@ -88,13 +96,16 @@ pub struct Flags {
     /// Requests per second at most [env: ZEPHR_SYNC_MAX_REQUESTS_PER_SECOND] [default: no cap]
     #[arg(long, value_name = "N", global = true)]
     pub max_requests_per_second: Option<f64>,
-    /// Share of the living rows that may be missing from a full scan before nobody is marked as deleted [env: ZEPHR_SYNC_MAX_DELETE_FRACTION] [default: 0.02]
+    /// Share of the living rows that may be missing from a full scan before nobody is marked as
+    /// deleted [env: ZEPHR_SYNC_MAX_DELETE_FRACTION] [default: 0.02]
     #[arg(long, value_name = "SHARE", global = true)]
     pub max_delete_fraction: Option<f64>,
-    /// Share of the known rows by which a tenant may grow between two scans before a scan is stopped [env: ZEPHR_SYNC_MAX_GROWTH_FRACTION] [default: 1]
+    /// Share of the known rows by which a tenant may grow between two scans before a scan is
+    /// stopped [env: ZEPHR_SYNC_MAX_GROWTH_FRACTION] [default: 1]
     #[arg(long, value_name = "SHARE", global = true)]
     pub max_growth_fraction: Option<f64>,
-    /// Records that may be unstorable before a run is stopped [env: ZEPHR_SYNC_MAX_REJECTS] [default: 10000]
+    /// Records that may be unstorable before a run is stopped [env: ZEPHR_SYNC_MAX_REJECTS]
+    /// [default: 10000]
     #[arg(long, value_name = "N", global = true)]
     pub max_rejects: Option<u64>,
 }
@@ -165,7 +176,8 @@ impl File {
     }
 }
 
-/// The settings of each tenant that the settings file names; of the one and only where it names none.
+/// The settings of each tenant that the settings file names; of the one and only where it names
+/// none.
 #[derive(Debug)]
 pub struct Loaded {
     first: Settings,
@@ -203,7 +215,8 @@ impl Loaded {
 /// Settings that are right as far as they can be checked without a network.
 #[derive(Debug)]
 pub struct Settings {
-    /// What the tenant is called here: the name of its table in the settings file, or of its schema where there is one tenant.
+    /// What the tenant is called here: the name of its table in the settings file, or of its schema
+    /// where there is one tenant.
     pub name: String,
     /// Where the API is; none when neither tenant nor address was given.
     pub base: Option<BaseUrl>,
@@ -353,7 +366,8 @@ pub enum Error {
     NoKeys,
 }
 
-/// The environment, as far as it holds our settings. An empty variable counts as unset: compose files pass on what is not there.
+/// The environment, as far as it holds our settings. An empty variable counts as unset: compose
+/// files pass on what is not there.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -515,7 +529,8 @@ impl Settings {
     }
 }
 
-/// Flag over environment over file; a tenant and an address from the same source contradict each other.
+/// Flag over environment over file; a tenant and an address from the same source contradict each
+/// other.
 fn base(flags: &Flags, file: &File) -> Result<Option<BaseUrl>, Error> {
     let given = |key: &Key| key.variable.and_then(variable);
     let sources = [

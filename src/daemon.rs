@@ -1,5 +1,6 @@
-//! The daemon of a tenant: looks every second which jobs are due, and runs them. Postgres is the only coordinator: slots are reckoned from the job files, so all
-//! daemons see the same ones, and whoever stores a slot's run first has it.
+//! The daemon of a tenant: looks every second which jobs are due, and runs them. Postgres is the
+//! only coordinator: slots are reckoned from the job files, so all daemons see the same ones, and
+//! whoever stores a slot's run first has it.
 //!
 //! ```text
 //! job files ─► slots ─► due? (history in Postgres) ─► gate (after) ─► run under the resource's lease ─► hook, notice
@@ -62,10 +63,12 @@ const LONGEST_ABSENCE: Duration = Duration::from_secs(30);
 /// A tick that comes so much later than it should means that this machine slept.
 const SLEPT: Duration = Duration::from_secs(60);
 
-/// How long what is under way may take to come to a stop: less than the half minute after which Kubernetes kills. What does not, continues after its last commit.
+/// How long what is under way may take to come to a stop: less than the half minute after which
+/// Kubernetes kills. What does not, continues after its last commit.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long notifications may take to arrive once nothing else is under way; what does not, somebody else tells, or this daemon when it is back.
+/// How long notifications may take to arrive once nothing else is under way; what does not,
+/// somebody else tells, or this daemon when it is back.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A tenant that is kept.
@@ -97,7 +100,8 @@ struct Begin {
 /// A run that ended: which job, and how.
 type Finished = (usize, Result<Ended, sync::Error>);
 
-/// Keeps a tenant, and its inbox, until it is told to stop; what is under way then is drained. Postgres may come later than this.
+/// Keeps a tenant, and its inbox, until it is told to stop; what is under way then is drained.
+/// Postgres may come later than this.
 ///
 /// # Errors
 /// What a person has to mend before a tenant can be kept that is alone.
@@ -235,7 +239,8 @@ impl Keeper {
     async fn look(&mut self, session: &mut PgConnection) -> Result<(), sqlx::Error> {
         let (teller, telling) = (self.registered.id(), &mut self.telling);
         telling.look(session, &self.tenant, teller).await?;
-        // With more daemons than the tenant's ceiling some may not ask the API: whoever has the lease must be able to.
+        // With more daemons than the tenant's ceiling some may not ask the API: whoever has the
+        // lease must be able to.
         if self.registered.places() == 0 {
             return Ok(());
         }

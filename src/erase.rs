@@ -4,7 +4,8 @@
 //! who? ──► look: rows by table ──► lease ─ remove everywhere ─ note the keyed hash ─ commit
 //! ```
 //!
-//! Data tables are found in the catalog, so a table that some job made is not forgotten; the places in the bookkeeping are known. Zephr is not told.
+//! Data tables are found in the catalog, so a table that some job made is not forgotten; the places
+//! in the bookkeeping are known. Zephr is not told.
 
 use sqlx::{Connection, PgConnection};
 
@@ -18,7 +19,8 @@ use privacy::HashKey;
 use record::By;
 use record::Resource;
 
-/// The resources whose runs write rows about people: an erasure waits until none of them is under way, since such a run has looked before who was erased.
+/// The resources whose runs write rows about people: an erasure waits until none of them is under
+/// way, since such a run has looked before who was erased.
 const WRITERS: [Resource; 5] = [
     Resource::Users,
     Resource::Accounts,
@@ -67,7 +69,8 @@ pub async fn held(env: &Environment<'_>, user_id: &str) -> Result<Held, Error> {
     Ok(Held { rows, erasure })
 }
 
-/// Removes a person and notes that they were erased. `waiting` is told when somebody else holds a lease.
+/// Removes a person and notes that they were erased. `waiting` is told when somebody else holds a
+/// lease.
 ///
 /// # Errors
 /// The lease is held, or the database failed; then nothing was removed.

@@ -1,5 +1,6 @@
-//! Whose mirror it is. Settings that name another tenant than the mirror holds are refused before anything is read or written: two tenants in one mirror look
-//! like deletions and registrations, and nothing tells them apart later.
+//! Whose mirror it is. Settings that name another tenant than the mirror holds are refused before
+//! anything is read or written: two tenants in one mirror look like deletions and registrations,
+//! and nothing tells them apart later.
 //!
 //! ```text
 //! address and key known to lead to the tenant? ─ yes ─► go on
@@ -7,7 +8,8 @@
 //!        └ another key, or another place on this machine ─► some users of the mirror are asked for ─► one exists: known from now on; none, and others do: refused
 //! ```
 //!
-//! A tenant's host is its name (`news.api.zephr.com`). On this machine (a simulator, a tunnel) an address says nothing, and what is there is asked instead.
+//! A tenant's host is its name (`news.api.zephr.com`). On this machine (a simulator, a tunnel) an
+//! address says nothing, and what is there is asked instead.
 
 use std::fmt;
 
@@ -20,7 +22,8 @@ use record::Query;
 use remedy::Remedy;
 use zephr::{self, BaseUrl, Reader};
 
-/// Users of the mirror that are asked for, and users that are looked at: one that both sides have is enough, and five in a row are not gone by chance.
+/// Users of the mirror that are asked for, and users that are looked at: one that both sides have
+/// is enough, and five in a row are not gone by chance.
 const SAMPLE: i64 = 5;
 
 /// The address of a tenant, by which it is told from others.
@@ -139,13 +142,16 @@ pub enum Evidence {
     Same,
     /// None of so many of the mirror is there, and others are.
     Strangers(usize),
-    /// It shows users, none of whom the mirror knows, and does not tell whether those of the mirror are there.
+    /// It shows users, none of whom the mirror knows, and does not tell whether those of the mirror
+    /// are there.
     Untold,
-    /// Nothing that says the one or the other: a mirror without users, a tenant that shows none, or keys that may not see them.
+    /// Nothing that says the one or the other: a mirror without users, a tenant that shows none, or
+    /// keys that may not see them.
     Unknown,
 }
 
-/// Refuses what the address alone tells to be another tenant. The API is not asked: this is for commands that do not ask it.
+/// Refuses what the address alone tells to be another tenant. The API is not asked: this is for
+/// commands that do not ask it.
 ///
 /// # Errors
 /// [`Refusal::Other`], or Postgres.

@@ -90,7 +90,8 @@ pub struct Job {
 pub enum Mode {
     /// Everything, each time.
     Full,
-    /// What changed since the watermark, less the overlap; and everything once in a while, which alone finds deletions.
+    /// What changed since the watermark, less the overlap; and everything once in a while, which
+    /// alone finds deletions.
     Incremental {
         /// How far before the watermark to begin.
         overlap: Duration,
@@ -175,7 +176,8 @@ const DEFAULT_OVERLAP: Duration = Duration::from_secs(15 * 60);
 /// A week: what `since` misses, and deletions, are then at most that old.
 const DEFAULT_FULL_EVERY: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// Requests of a run below parents, unless the job says otherwise: minutes and not hours, on a server that answers some dozens a second.
+/// Requests of a run below parents, unless the job says otherwise: minutes and not hours, on a
+/// server that answers some dozens a second.
 const DEFAULT_BUDGET: u32 = 2_000;
 
 /// What a job says when it means that something is never due.
@@ -212,7 +214,8 @@ fn each(directory: &Path) -> Result<Vec<Job>, Error> {
     Ok(jobs)
 }
 
-/// The tables that only job files know, for settings that name them. Of a file that cannot be used there are none: whoever runs the jobs says why.
+/// The tables that only job files know, for settings that name them. Of a file that cannot be used
+/// there are none: whoever runs the jobs says why.
 pub fn list_tables(directory: &Path) -> Vec<String> {
     let jobs = each(directory).unwrap_or_default();
     let steps = jobs
@@ -319,7 +322,8 @@ pub(crate) fn files(directory: &Path) -> Result<Vec<JobFile>, Error> {
     paths.into_iter().map(read).collect()
 }
 
-/// Whether a file says what may be done with files of the inbox, and not what runs when: see `bulk::inbox::job`.
+/// Whether a file says what may be done with files of the inbox, and not what runs when: see
+/// `bulk::inbox::job`.
 pub(crate) fn is_for_the_inbox(text: &str) -> bool {
     let table: Option<toml::Table> = toml::from_str(text).ok();
     table.is_some_and(|table| table.get("resource").and_then(toml::Value::as_str) == Some("bulk"))
@@ -407,7 +411,8 @@ fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
 }
 
 impl Job {
-    /// The slots after this time, as far as they follow from the file alone: a job that follows others has none.
+    /// The slots after this time, as far as they follow from the file alone: a job that follows
+    /// others has none.
     pub fn next_times(&self, after: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
         let schedule = self.timing.schedule.iter();
         schedule

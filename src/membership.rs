@@ -1,7 +1,9 @@
-//! A daemon among others: it is on the list, beats, and sends as many requests at once as its part of the tenant's ceiling allows.
+//! A daemon among others: it is on the list, beats, and sends as many requests at once as its part
+//! of the tenant's ceiling allows.
 //!
-//! What it may use comes from [`daemons::beat`] and is told to the governor, which keeps to it by its own clocks: a daemon that was stopped, or has lost Postgres,
-//! sends nothing once its time is over.
+//! What it may use comes from [`daemons::beat`] and is told to the governor, which keeps to it by
+//! its own clocks: a daemon that was stopped, or has lost Postgres, sends nothing once its time is
+//! over.
 
 #[cfg(test)]
 mod tests;
@@ -19,16 +21,20 @@ use mirror::state::daemons::{self, Granted, Held};
 use telemetry::field;
 use zephr::governor::{Ceiling, Governor};
 
-/// How often a daemon beats. Who comes has its part after two beats of the others: they notice, and give way.
+/// How often a daemon beats. Who comes has its part after two beats of the others: they notice, and
+/// give way.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// A daemon that is stopped in the middle of a beat holds up the beats of all others, for this long.
+/// A daemon that is stopped in the middle of a beat holds up the beats of all others, for this
+/// long.
 const STALL: &str = "2s";
 
-/// How long one who leaves waits for what is under way. What takes longer keeps its places until the row is void.
+/// How long one who leaves waits for what is under way. What takes longer keeps its places until
+/// the row is void.
 const LEAVING: Duration = Duration::from_secs(5);
 
-/// A daemon that is on the list, until it leaves. Dropped without leaving, it sends nothing more, and its places are free when its row is void.
+/// A daemon that is on the list, until it leaves. Dropped without leaving, it sends nothing more,
+/// and its places are free when its row is void.
 #[derive(Debug)]
 pub struct Registered {
     id: Uuid,
@@ -38,7 +44,8 @@ pub struct Registered {
 }
 
 impl Registered {
-    /// Puts this process on the list. From here on the governor sends only what is this daemon's part, which may be nothing at first.
+    /// Puts this process on the list. From here on the governor sends only what is this daemon's
+    /// part, which may be nothing at first.
     ///
     /// # Errors
     /// As sqlx. Until a later call succeeds the governor sends nothing.
@@ -70,7 +77,8 @@ impl Registered {
         self.id
     }
 
-    /// How many requests it may have in flight at present; with more daemons than the tenant's ceiling some have none.
+    /// How many requests it may have in flight at present; with more daemons than the tenant's
+    /// ceiling some have none.
     pub fn places(&self) -> usize {
         self.governor.snapshot().ceiling
     }
@@ -140,7 +148,8 @@ impl Keeper {
                 session
             }
         };
-        // The time counts from before the question: whatever delays the answer, the row lasts longer than what it allows.
+        // The time counts from before the question: whatever delays the answer, the row lasts
+        // longer than what it allows.
         let asked = Moment::now(&self.places.clock);
         let max_in_flight = self.places.governor.limits().max_in_flight.max(1);
         let held = self.places.held();

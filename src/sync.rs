@@ -1,13 +1,16 @@
-//! One sync run: scan, compare, then merge and progress in one transaction. The flow file: only here do the API, the scan, the tables and the bookkeeping meet.
+//! One sync run: scan, compare, then merge and progress in one transaction. The flow file: only
+//! here do the API, the scan, the tables and the bookkeeping meet.
 //!
 //! ```text
 //! windows ──► fetch (several at once) ──► bounded channel ──► writers (two) ──► compare ─ merge ─ progress ─ commit
 //!                                                     a full scan, at its end ──► missing? ─ brake ─ witness ─ tombstones
 //! ```
 //!
-//! Where other daemons share the tenant, windows of a full scan of users are read and written by them too: [`share`].
+//! Where other daemons share the tenant, windows of a full scan of users are read and written by
+//! them too: [`share`].
 //!
-//! Fetching and writing overlap, and the channel bounds memory: by pages in flight, not by the size of the tenant.
+//! Fetching and writing overlap, and the channel bounds memory: by pages in flight, not by the size
+//! of the tenant.
 
 mod began;
 mod confirm;
@@ -57,7 +60,8 @@ use telemetry::field;
 use telemetry::span::{Span, Work};
 use zephr::Reader;
 
-/// A failed run is recorded within this time or not at all: when Postgres is gone, nobody should wait to be told so.
+/// A failed run is recorded within this time or not at all: when Postgres is gone, nobody should
+/// wait to be told so.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The parts of a scan by their names in `windows`.
@@ -107,15 +111,18 @@ pub enum Cause {
 /// What stops a run gone wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Brakes {
-    /// Share of the living rows that may be missing from a full scan before nobody is marked as deleted.
+    /// Share of the living rows that may be missing from a full scan before nobody is marked as
+    /// deleted.
     pub max_delete_fraction: f64,
-    /// By which share of the known rows a tenant may grow between two scans before a scan is given up.
+    /// By which share of the known rows a tenant may grow between two scans before a scan is given
+    /// up.
     pub max_growth_fraction: f64,
     /// Records that cannot be stored, in one run.
     pub max_rejects: u64,
 }
 
-/// Deletions that are let through in one run and table whatever their share, unless they are all there is: a small tenant would else trip over each.
+/// Deletions that are let through in one run and table whatever their share, unless they are all
+/// there is: a small tenant would else trip over each.
 const ALWAYS_ALLOWED: i64 = 10;
 
 /// Pages that may always come, however few rows are known: a small tenant may grow many times over.
@@ -131,8 +138,9 @@ impl Brakes {
         }
     }
 
-    /// How many of so many living rows may be missing at once. Those that are all there is never may, where they are more than one: an empty answer is far more often
-    /// a fault than a tenant that lost everything. Who allows all of them has said so.
+    /// How many of so many living rows may be missing at once. Those that are all there is never
+    /// may, where they are more than one: an empty answer is far more often a fault than a tenant
+    /// that lost everything. Who allows all of them has said so.
     pub fn deletions(self, living: i64) -> i64 {
         if self.max_delete_fraction >= 1.0 {
             return living;
@@ -140,7 +148,8 @@ impl Brakes {
         self.deletions_without_witness(living)
     }
 
-    /// The same for rows that cannot be asked for by their key: nobody can allow that all of them vanish, but for one run that is confirmed.
+    /// The same for rows that cannot be asked for by their key: nobody can allow that all of them
+    /// vanish, but for one run that is confirmed.
     pub fn deletions_without_witness(self, living: i64) -> i64 {
         let share = (self.max_delete_fraction * living as f64) as i64;
         let most = ALWAYS_ALLOWED.max(share);
@@ -151,7 +160,8 @@ impl Brakes {
         }
     }
 
-    /// How many records can be expected in pages of this size where so many are known; none where nothing is.
+    /// How many records can be expected in pages of this size where so many are known; none where
+    /// nothing is.
     pub fn growth(self, known: i64, rpp: u64) -> Option<Growth> {
         let known = u64::try_from(known).ok().filter(|known| *known > 0)?;
         Some(self.growth_beyond(known, rpp.saturating_mul(PAGES_ALLOWED)))
@@ -178,8 +188,8 @@ pub struct Ended {
     pub counts: Counts,
 }
 
-/// Runs a job, if the mirror is this tenant's and, where it is not as the last run left it, as if nothing had been read before. `waiting` is told when somebody
-/// else holds the lease.
+/// Runs a job, if the mirror is this tenant's and, where it is not as the last run left it, as if
+/// nothing had been read before. `waiting` is told when somebody else holds the lease.
 ///
 /// # Errors
 /// Only what kept the run from having a record; a run that failed has one, and that says why.
@@ -214,7 +224,8 @@ pub async fn run(
     Ok(ended)
 }
 
-/// Removes bookkeeping of this age. What keeps it from that is not the run's failure, and is logged.
+/// Removes bookkeeping of this age. What keeps it from that is not the run's failure, and is
+/// logged.
 async fn forget(env: &Environment, age: Duration) {
     let removed = async {
         let mut connection = env.database.connect().await?;
@@ -234,7 +245,8 @@ async fn forget(env: &Environment, age: Duration) {
     }
 }
 
-/// Reads and compares, and writes nothing: its session may only read. Counts what a run would have done.
+/// Reads and compares, and writes nothing: its session may only read. Counts what a run would have
+/// done.
 ///
 /// # Errors
 /// As [`run`].

@@ -1,4 +1,5 @@
-//! Telling systemd how we are: what `sd_notify(3)` says over its socket, without its library. Where nobody listens nothing is said.
+//! Telling systemd how we are: what `sd_notify(3)` says over its socket, without its library. Where
+//! nobody listens nothing is said.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,7 +15,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// As the environment says: `NOTIFY_SOCKET`, and for the watchdog `WATCHDOG_USEC` and `WATCHDOG_PID`.
+    /// As the environment says: `NOTIFY_SOCKET`, and for the watchdog `WATCHDOG_USEC` and
+    /// `WATCHDOG_PID`.
     pub fn of_this_process() -> Self {
         let number = |name| std::env::var(name).ok()?.parse().ok();
         Self::new(
@@ -24,7 +26,8 @@ impl Supervisor {
         )
     }
 
-    /// A socket that cannot be used is treated as none: systemd notices the silence, and our work does not depend on it.
+    /// A socket that cannot be used is treated as none: systemd notices the silence, and our work
+    /// does not depend on it.
     fn new(socket: Option<OsString>, watchdog_micros: Option<u64>, pid: Option<u64>) -> Self {
         let ours = pid.is_none_or(|pid| pid == u64::from(std::process::id()));
         Self {
@@ -46,7 +49,8 @@ impl Supervisor {
         self.say("READY=1");
     }
 
-    /// Still alive. Say it from where the work is steered, not from a thread that would go on without it.
+    /// Still alive. Say it from where the work is steered, not from a thread that would go on
+    /// without it.
     pub fn alive(&self) {
         self.say("WATCHDOG=1");
     }

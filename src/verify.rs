@@ -4,8 +4,9 @@
 //! mirror ──► draw ids ──► rows, a few at a time ──► ask for each by id (several at once) ──► compare ──► verifications
 //! ```
 //!
-//! It takes no lease and writes nothing but its own record, so it works while a sync runs. It reads each row right before it asks the API for it, and forgets
-//! both once they are compared: memory does not grow with the records, only with what differs.
+//! It takes no lease and writes nothing but its own record, so it works while a sync runs. It reads
+//! each row right before it asks the API for it, and forgets both once they are compared: memory
+//! does not grow with the records, only with what differs.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,7 +68,8 @@ impl Progress {
 pub struct Verified {
     /// As it is stored.
     pub stored: Verification,
-    /// Records that the last full run and those after it could not store: the API counts them, and the mirror holds them as rejects.
+    /// Records that the last full run and those after it could not store: the API counts them, and
+    /// the mirror holds them as rejects.
     pub rows_kept_aside: i64,
     /// People who were erased, and whom the API still had when it was last read.
     pub rows_erased: i64,
@@ -221,8 +223,9 @@ struct Shown {
 
 /// What was found so far.
 ///
-/// A field that one side lacks in one record means something only if that side shows it elsewhere: the answer about a single user may have other fields than
-/// the export. So it waits until all records were seen.
+/// A field that one side lacks in one record means something only if that side shows it elsewhere:
+/// the answer about a single user may have other fields than the export. So it waits until all
+/// records were seen.
 #[derive(Debug, Default)]
 struct Tally {
     sampled: i64,

@@ -1,11 +1,13 @@
-//! The daemon's page: what runs, what ran, what waits, and pushes from a file to the way back; an API for all of it, health and metrics.
+//! The daemon's page: what runs, what ran, what waits, and pushes from a file to the way back; an
+//! API for all of it, health and metrics.
 //!
 //! ```text
 //! request ─► whose host, who asks, from where (guard) ─► handler ─► Postgres, read; what changes anything is written there and taken by a daemon
 //! ```
 //!
-//! Nothing in here knows how a daemon works. What all daemons know comes from Postgres, so each daemon's page shows all of them; what this process alone knows
-//! comes from [`Live`]. It answers while Postgres is away, and says so.
+//! Nothing in here knows how a daemon works. What all daemons know comes from Postgres, so each
+//! daemon's page shows all of them; what this process alone knows comes from [`Live`]. It answers
+//! while Postgres is away, and says so.
 
 pub mod answer;
 mod api;
@@ -52,7 +54,8 @@ use zephr::Reader;
 /// Sessions that the page has in Postgres at most, for each tenant.
 const SESSIONS: u32 = 4;
 
-/// How long a request waits for Postgres: shorter than anybody who asks for health waits for the answer (`deploy/healthcheck`).
+/// How long a request waits for Postgres: shorter than anybody who asks for health waits for the
+/// answer (`deploy/healthcheck`).
 const POSTGRES: Duration = Duration::from_secs(3);
 
 /// A tenant that the page is about.
@@ -73,7 +76,8 @@ pub struct Tenant {
 /// What files are planned with.
 #[derive(Debug)]
 pub struct Planner {
-    /// Asks the tenant for its schema. Its governor is the one of all that this process does for the tenant.
+    /// Asks the tenant for its schema. Its governor is the one of all that this process does for
+    /// the tenant.
     pub reader: Reader,
     /// What the mirror keeps.
     pub choices: Choices,

@@ -1,4 +1,5 @@
-//! The yardstick of what is asked for one by one: the same number of signed requests, with nothing done about the answers.
+//! The yardstick of what is asked for one by one: the same number of signed requests, with nothing
+//! done about the answers.
 
 use std::error::Error;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,5 @@
-//! Events from the simulator into `user_events`, beside inserting the same rows from one table into another like it.
+//! Events from the simulator into `user_events`, beside inserting the same rows from one table into
+//! another like it.
 
 use std::error::Error;
 

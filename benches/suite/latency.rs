@@ -1,4 +1,5 @@
-//! What a scan takes where each answer takes a tenth of a second: the round trips of an API far away.
+//! What a scan takes where each answer takes a tenth of a second: the round trips of an API far
+//! away.
 
 use std::error::Error;
 

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// Below this share two ratios of one run are the same.
 const NOISE_OF_RATIOS: f64 = 0.05;
-/// Machines drift by so much between one run and the next, which a figure without a yardstick cannot tell from its own change.
+/// Machines drift by so much between one run and the next, which a figure without a yardstick
+/// cannot tell from its own change.
 const NOISE_OF_TIMES: f64 = 0.2;
 /// Bytes, requests: what is counted hardly differs.
 const NOISE_OF_COUNTS: f64 = 0.02;
@@ -98,7 +99,8 @@ impl Line {
         })
     }
 
-    /// What runs are compared by: the ratio where there is one, since it does not drift with the machine.
+    /// What runs are compared by: the ratio where there is one, since it does not drift with the
+    /// machine.
     pub fn compared(&self) -> f64 {
         self.ratio.as_ref().map_or(self.figure, |ratio| ratio.value)
     }

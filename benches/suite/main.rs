@@ -1,7 +1,9 @@
-//! `make bench`: what the program costs, each figure beside a yardstick measured in the same server in the same run, or a stated target.
+//! `make bench`: what the program costs, each figure beside a yardstick measured in the same server
+//! in the same run, or a stated target.
 //!
-//! Machines are noisy: only ratios within one run mean anything. A figure is the median of several rounds, whose order turns; its ratio is the median of the
-//! ratios of the rounds. docs/performance.md says how to run it and how to read it.
+//! Machines are noisy: only ratios within one run mean anything. A figure is the median of several
+//! rounds, whose order turns; its ratio is the median of the ratios of the rounds.
+//! docs/performance.md says how to run it and how to read it.
 
 mod bare;
 mod binary;
@@ -131,7 +133,8 @@ impl FromStr for Sizes {
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo bench --bench suite --")]
 struct Options {
-    /// What to measure, all unless named: SUBJECT, or SUBJECT=SIZE,SIZE for other sizes than the usual ones
+    /// What to measure, all unless named: SUBJECT, or SUBJECT=SIZE,SIZE for other sizes than the
+    /// usual ones
     #[arg(value_name = "SUBJECT[=SIZES]")]
     subjects: Vec<Wanted>,
     /// Sizes of `users` and `plan`, where they have none of their own: 100000,1000000

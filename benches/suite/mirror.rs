@@ -60,8 +60,8 @@ impl<'a> Mirror<'a> {
         self.run(&["sync", "users", "--full", "--restart"]).await
     }
 
-    /// Reads all users in a settled mirror: vacuumed, and after a run like it, which has put into the log the whole pages that come with the first write after a
-    /// checkpoint.
+    /// Reads all users in a settled mirror: vacuumed, and after a run like it, which has put into
+    /// the log the whole pages that come with the first write after a checkpoint.
     pub async fn settled(&mut self) -> Result<Measured, Box<dyn Error>> {
         self.full().await?;
         self.connection.execute("vacuum analyze").await?;
@@ -98,7 +98,8 @@ impl<'a> Mirror<'a> {
     }
 }
 
-/// What work cost that goes on in the server, or in a child of this process that ends with the work.
+/// What work cost that goes on in the server, or in a child of this process that ends with the
+/// work.
 pub async fn measure(
     connection: &mut PgConnection,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<(), Box<dyn Error>>,

@@ -33,7 +33,8 @@ pub async fn unchanged(server: &Server, users: usize) -> Result<Vec<Line>, Box<d
     ])
 }
 
-/// After ten nights the table is hardly larger than one that is loaded afresh; nothing vacuums it meanwhile.
+/// After ten nights the table is hardly larger than one that is loaded afresh; nothing vacuums it
+/// meanwhile.
 pub async fn ten(server: &Server, users: usize) -> Result<Vec<Line>, Box<dyn Error>> {
     let simulator = Simulator::start(users, &[]).await?;
     let mut old = Mirror::new(server, &simulator).await?;

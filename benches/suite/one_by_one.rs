@@ -1,4 +1,5 @@
-//! What Zephr tells one at a time: members and grants of accounts, segments of users. Beside it the same number of bare requests.
+//! What Zephr tells one at a time: members and grants of accounts, segments of users. Beside it the
+//! same number of bare requests.
 
 use std::error::Error;
 

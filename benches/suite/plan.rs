@@ -1,5 +1,6 @@
-//! A CSV file about every user of a mirror made into a plan, beside COPY of the rows of that plan into a table like the ledger's in the same Postgres. The file
-//! is in no order that the mirror knows; nine rows in ten change something.
+//! A CSV file about every user of a mirror made into a plan, beside COPY of the rows of that plan
+//! into a table like the ledger's in the same Postgres. The file is in no order that the mirror
+//! knows; nine rows in ten change something.
 
 use std::error::Error;
 use std::path::Path;
@@ -13,10 +14,12 @@ use super::mirror::{Measured, Mirror, measure};
 use super::process::Simulator;
 use super::server::Server;
 
-/// What planning may take, whatever the size of the file: a plan holds rows of the file and of the mirror side by side, and people run one at their desk.
+/// What planning may take, whatever the size of the file: a plan holds rows of the file and of the
+/// mirror side by side, and people run one at their desk.
 const PEAK_MIB: Target = Target::Figure(128.0);
 
-/// The simulator draws these keys and may give one to several people, whom a plan could not tell apart.
+/// The simulator draws these keys and may give one to several people, whom a plan could not tell
+/// apart.
 const KEYS: &str = "
     update user_foreign_keys set key = 'c' || numbered.number
     from (select user_id, row_number() over (order by user_id) as number from users) as numbered

@@ -10,7 +10,8 @@ use tokio::process::{Child, Command};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_zephr-sync");
 
-/// How often the peak of a process's memory is read while it runs. The kernel keeps the peak, so only growth in the last moment is missed.
+/// How often the peak of a process's memory is read while it runs. The kernel keeps the peak, so
+/// only growth in the last moment is missed.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// In which the kernel tells CPU time, whatever its own clock: `USER_HZ` of Linux.
@@ -60,7 +61,8 @@ impl Simulator {
         (&self.variables[1].1, &self.variables[2].1)
     }
 
-    /// Changes about so many people, and says how many: who is drawn twice counts once. The same calls change the same people in every run.
+    /// Changes about so many people, and says how many: who is drawn twice counts once. The same
+    /// calls change the same people in every run.
     pub async fn change(&self, people: usize) -> Result<usize, Box<dyn Error>> {
         #[derive(Deserialize)]
         struct Edited {

@@ -12,7 +12,8 @@ use super::process::Simulator;
 /// Rows per COPY and upsert: larger batches than the product's, which is kind to the yardsticks.
 const BATCH: usize = 5_000;
 
-/// Of a larger tenant the yardsticks load only so many, which is kind to them too: what they write must fit into memory, some 2 KiB a row.
+/// Of a larger tenant the yardsticks load only so many, which is kind to them too: what they write
+/// must fit into memory, some 2 KiB a row.
 const MOST: usize = 1_000_000;
 
 /// One batch in COPY's text format.

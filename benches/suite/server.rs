@@ -62,7 +62,8 @@ impl Server {
     }
 }
 
-/// CPU seconds of the server so far: of its first process, of the children that it has buried, and of those that live.
+/// CPU seconds of the server so far: of its first process, of the children that it has buried, and
+/// of those that live.
 pub async fn cpu_seconds(connection: &mut PgConnection) -> Result<f64, Box<dyn Error>> {
     let pid: i32 = connection
         .fetch_one("select pg_backend_pid()")

@@ -1,8 +1,10 @@
-//! Users, simulator to Postgres, end to end, beside two yardsticks in the same server, with the same rows, in the same run.
+//! Users, simulator to Postgres, end to end, beside two yardsticks in the same server, with the
+//! same rows, in the same run.
 //!
-//! Y is the least that any tool does: COPY into an unlogged stage, then one upsert, the document stored once, one connection. Y′ is the same for what this
-//! product keeps: `users` with its metadata and indexes, and `user_foreign_keys`. Both have their rows ready in memory; the product fetches, checks and
-//! hashes them first.
+//! Y is the least that any tool does: COPY into an unlogged stage, then one upsert, the document
+//! stored once, one connection. Y′ is the same for what this product keeps: `users` with its
+//! metadata and indexes, and `user_foreign_keys`. Both have their rows ready in memory; the product
+//! fetches, checks and hashes them first.
 
 use std::error::Error;
 
@@ -192,7 +194,8 @@ impl Rounds {
     }
 }
 
-/// Whether a run updated whom it should have: a figure of another piece of work would be worse than none.
+/// Whether a run updated whom it should have: a figure of another piece of work would be worse than
+/// none.
 fn expect(run: Measured, changed: usize) -> Result<(), Box<dyn Error>> {
     if run.rows_updated == changed as i64 {
         Ok(())

@@ -1,4 +1,5 @@
-//! A plan and what became of it, as one document: what `--json` prints and the daemon's API answers.
+//! A plan and what became of it, as one document: what `--json` prints and the daemon's API
+//! answers.
 
 use serde::Serialize;
 use sqlx::PgConnection;

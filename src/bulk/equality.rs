@@ -1,4 +1,5 @@
-//! Whether values are the same, as the field they belong to sees it: the API may show as `true` or `5` what was sent as text.
+//! Whether values are the same, as the field they belong to sees it: the API may show as `true` or
+//! `5` what was sent as text.
 
 use serde_json::value::RawValue;
 
@@ -13,7 +14,8 @@ pub fn text(wire: &RawValue) -> String {
     }
 }
 
-/// Whether two values of an attribute say the same; absent, `null` and empty text all say that there is none.
+/// Whether two values of an attribute say the same; absent, `null` and empty text all say that
+/// there is none.
 pub fn same(fields: &Fields, slug: &str, one: Option<&RawValue>, other: Option<&RawValue>) -> bool {
     let Some(field) = fields.get(slug) else {
         return plainly(one) == plainly(other);
@@ -25,7 +27,8 @@ pub fn same(fields: &Fields, slug: &str, one: Option<&RawValue>, other: Option<&
     }
 }
 
-/// A value of which nothing is known but that it is JSON. Of lists and objects the mirror keeps what they say, not how they were spelt.
+/// A value of which nothing is known but that it is JSON. Of lists and objects the mirror keeps
+/// what they say, not how they were spelt.
 fn plainly(value: Option<&RawValue>) -> Option<String> {
     let value = value?;
     let spelt = match json::kind(value) {

@@ -128,7 +128,8 @@ impl Error {
         }
     }
 
-    /// Whether the same may go well later without anybody doing anything: an outage of the API or of Postgres, or somebody else at work.
+    /// Whether the same may go well later without anybody doing anything: an outage of the API or
+    /// of Postgres, or somebody else at work.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Api(error) | Self::Mirror(sync::Error::Api(error)) => api_may_pass(error),
@@ -199,7 +200,8 @@ fn api_may_pass(error: &zephr::Error) -> bool {
     }
 }
 
-/// Everything but what Postgres itself says about a statement of ours: data (22), a constraint (23), a name or a right (42).
+/// Everything but what Postgres itself says about a statement of ours: data (22), a constraint
+/// (23), a name or a right (42).
 fn postgres_may_pass(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     !code.is_some_and(|code| {

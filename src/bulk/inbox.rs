@@ -1,13 +1,16 @@
-//! A directory that people drop CSV files into: the daemon takes them, plans them, has those applied whose job file allows it, and moves them with what became of them
-//! to `done/` or `failed/`.
+//! A directory that people drop CSV files into: the daemon takes them, plans them, has those
+//! applied whose job file allows it, and moves them with what became of them to `done/` or
+//! `failed/`.
 //!
 //! ```text
 //! inbox/crm.csv ─ complete? ─► working/<id>/ ─► plan ─► allowed? ─► order ─► (a daemon pushes) ─► done/ or failed/, with results, rejects, summary
 //! ```
 //!
-//! One process at a time works on a directory: whoever has the lock in it, and a lock dies with its process. Where a file stands is told by where it lies and by
-//! the ledger, which knows the plan that was made in a directory of `working/`; so another process carries on wherever the first one died. Files are taken one at a
-//! time, oldest first: the next one is compared with what the one before has changed.
+//! One process at a time works on a directory: whoever has the lock in it, and a lock dies with its
+//! process. Where a file stands is told by where it lies and by the ledger, which knows the plan
+//! that was made in a directory of `working/`; so another process carries on wherever the first one
+//! died. Files are taken one at a time, oldest first: the next one is compared with what the one
+//! before has changed.
 
 mod case;
 mod complete;
@@ -50,10 +53,12 @@ pub use directory::Where;
 /// How often the directory is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The pause after the first trouble with a file that was taken; it doubles, up to [`LONGEST_PAUSE`].
+/// The pause after the first trouble with a file that was taken; it doubles, up to
+/// [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Long enough that a file is not planned all day for nothing, short enough that nobody waits long when the trouble is over.
+/// Long enough that a file is not planned all day for nothing, short enough that nobody waits long
+/// when the trouble is over.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Who plans what lies in the inbox, as `created_by` says it.
@@ -88,7 +93,8 @@ enum Next {
 }
 
 impl Inbox {
-    /// Keeps it until it is told to stop. A file that is being planned then is planned anew by whoever comes next.
+    /// Keeps it until it is told to stop. A file that is being planned then is planned anew by
+    /// whoever comes next.
     pub async fn keep(self, shutdown: Shutdown) {
         let mut keeper = Keeper {
             inbox: self,
@@ -104,7 +110,8 @@ impl Inbox {
                 () = tokio::time::sleep(pause) => {}
             }
             tokio::select! {
-                // First, since what is asked of the API then is given up as well, which is no trouble.
+                // First, since what is asked of the API then is given up as well, which is no
+                // trouble.
                 biased;
                 () = shutdown.requested() => return,
                 next = keeper.look() => pause = next,
@@ -254,7 +261,8 @@ impl Inbox {
         self.decide(session, plan, order, job).await
     }
 
-    /// What planning works with. The settings of privacy are looked up each time: a sync may have made the key meanwhile.
+    /// What planning works with. The settings of privacy are looked up each time: a sync may have
+    /// made the key meanwhile.
     async fn planning(&self, session: &mut PgConnection) -> Result<plan::Environment, Trouble> {
         let policy = privacy::policy(
             session,
@@ -353,7 +361,8 @@ impl Inbox {
         self.put_away(directory, case).await
     }
 
-    /// Moves what lies beside a file after it, and removes its directory. Of one from which no file was moved there is only the directory.
+    /// Moves what lies beside a file after it, and removes its directory. Of one from which no file
+    /// was moved there is only the directory.
     async fn put_away(&self, directory: &Directory, case: &Case) -> Result<(), Trouble> {
         if let Some(target) = case.noted(directory)? {
             case.follow(&target)?;

@@ -1,11 +1,13 @@
-//! A file made into a plan: checked whole, compared with the mirror, stored. Nothing in here can write to the tenant: there is a reader, and no writer.
+//! A file made into a plan: checked whole, compared with the mirror, stored. Nothing in here can
+//! write to the tenant: there is a reader, and no writer.
 //!
 //! ```text
 //! FILE ─► rows ─► cells checked against the tenant's schema ─► who is it, what is there now? ─► compared ─► ledger, one transaction
 //!                                                       FILE, once more ─► rows with a complaint ─► rejects CSV
 //! ```
 //!
-//! The four parts work at the same time, each on a batch of its own; memory is those batches, however long the file is.
+//! The four parts work at the same time, each on a batch of its own; memory is those batches,
+//! however long the file is.
 
 mod check;
 mod compare;
@@ -44,7 +46,8 @@ use zephr::Reader;
 /// Batches that wait between two parts.
 const WAITING: usize = 2;
 
-/// Of the session that writes a plan: one transaction, in which it waits for rows as long as the file and the mirror take. It holds no lease and keeps nobody from anything.
+/// Of the session that writes a plan: one transaction, in which it waits for rows as long as the
+/// file and the mirror take. It holds no lease and keeps nobody from anything.
 const UNHURRIED: (&str, &str) = ("idle_in_transaction_session_timeout", "10min");
 
 /// Rows of a rejects file that are fetched at once.
@@ -132,7 +135,8 @@ pub struct Planned {
 /// Plans a file.
 ///
 /// # Errors
-/// The file as a whole cannot be planned, or the mirror or the tenant cannot be asked. Rows that cannot be planned are no error.
+/// The file as a whole cannot be planned, or the mirror or the tenant cannot be asked. Rows that
+/// cannot be planned are no error.
 pub async fn plan(env: &Environment, path: &Path, options: &Options) -> Result<Planned, Error> {
     let mut connection = env.database.with(&[UNHURRIED]).connect().await?;
     identity::check(&mut connection, &env.reader, Access::Write).await?;
@@ -184,24 +188,9 @@ pub async fn plan(env: &Environment, path: &Path, options: &Options) -> Result<P
         fields,
     )
     .await?;
-    let rejects_path = if sums.rows_rejected > 0 {
-        let rejects = options
-            .rejects
-            .clone()
-            .unwrap_or_else(|| csv_intake::default_rejects_path(path));
-        Some(
-            write_rejects(
-                &mut transaction,
-                plan_id,
-                path,
-                &options.reading,
-                rejects,
-                digest,
-            )
-            .await?,
-        )
-    } else {
-        None
+    let rejects_path = match sums.rows_rejected {
+        0 => None,
+        _ => Some(write_rejects(&mut transaction, plan_id, path, options, digest).await?),
     };
     let only_rejects = sums.rows_rejected > 0 && sums.rows_rejected == sums.rows_read;
     if only_rejects {
@@ -354,11 +343,12 @@ async fn write_rejects(
     ledger: &mut sqlx::PgConnection,
     plan_id: Uuid,
     path: &Path,
-    reading: &Reading,
-    target: PathBuf,
+    options: &Options,
     digest: csv_intake::Digest,
 ) -> Result<PathBuf, Error> {
-    let mut intake = Intake::open(path, reading)?;
+    let named = options.rejects.clone();
+    let target = named.unwrap_or_else(|| csv_intake::default_rejects_path(path));
+    let mut intake = Intake::open(path, &options.reading)?;
     let mut rejects = Rejects::create(&target, path, intake.header())?;
     let mut row = Row::default();
     let mut after = 0;

@@ -5,7 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mirror::state::bulk::rows::{self, Outcome, Outcomes};
 use telemetry::field;
 
-/// The named moments of a push. Each is logged at debug level as the field `phase`, so that a push can be followed, and stopped, at each.
+/// The named moments of a push. Each is logged at debug level as the field `phase`, so that a push
+/// can be followed, and stopped, at each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The lease is held.
@@ -95,7 +96,8 @@ impl Progress {
         self.lock().state
     }
 
-    /// The outcomes that were written down under this value, of whichever plan: it only grows. A row that was unknown and is settled later counts as both.
+    /// The outcomes that were written down under this value, of whichever plan: it only grows. A
+    /// row that was unknown and is settled later counts as both.
     pub fn outcomes(&self) -> Outcomes {
         self.lock().outcomes
     }

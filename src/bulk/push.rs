@@ -5,7 +5,8 @@
 //!                                          └─ the answer is lost, or we died ─► jobs? values? ─► accepted, planned again, or unknown
 //! ```
 //!
-//! Each step begins with what is written down and ends with the next thing written down, so that it does not matter in which process it runs.
+//! Each step begins with what is written down and ends with the next thing written down, so that it
+//! does not matter in which process it runs.
 
 mod decide;
 mod job;
@@ -131,7 +132,8 @@ impl Pause {
     }
 }
 
-/// Applies a plan; one that was begun is resumed, and of one that is finished nothing is left to do. `waiting` is told when somebody else is pushing.
+/// Applies a plan; one that was begun is resumed, and of one that is finished nothing is left to
+/// do. `waiting` is told when somebody else is pushing.
 ///
 /// # Errors
 /// What keeps it from being begun, or stopped it; what was sent is written down.
@@ -155,7 +157,8 @@ pub async fn apply(
     .await
 }
 
-/// Carries on with what was begun: one plan, or all that have rows without an outcome or without evidence. Answers which these were.
+/// Carries on with what was begun: one plan, or all that have rows without an outcome or without
+/// evidence. Answers which these were.
 ///
 /// # Errors
 /// As [`apply`].
@@ -206,7 +209,8 @@ async fn get(connection: &mut sqlx::PgConnection, plan_id: Uuid) -> Result<Plan,
 async fn may_be_applied(env: &Environment, plan: &Plan, allowed: Allowed) -> Result<(), Error> {
     if let (Some(path), Some(hash), false) = (&plan.file_path, &plan.file_hash, allowed.changes) {
         let path = std::path::Path::new(path);
-        // A file that is not there any more has not changed: the plan holds all that is needed of it.
+        // A file that is not there any more has not changed: the plan holds all that is needed of
+        // it.
         if path.exists() && csv_intake::digest(path)?[..] != hash[..] {
             return Err(Error::FileChanged(path.to_owned()));
         }
@@ -259,7 +263,8 @@ async fn leased(
     pool.close().await;
     lease.release().await;
     match worked {
-        // The API was being asked when we were told to stop; what is written down is carried on from.
+        // The API was being asked when we were told to stop; what is written down is carried on
+        // from.
         Err(error) if error.is_interruption() => Ok(End::Interrupted),
         other => other,
     }
@@ -301,7 +306,8 @@ impl Push<'_> {
         self.drive().await
     }
 
-    /// A request under way of another plan is settled first: one job at a time, and its rows may be about the same users.
+    /// A request under way of another plan is settled first: one job at a time, and its rows may be
+    /// about the same users.
     async fn settle_others(&mut self, plan_id: Uuid) -> Result<End, Error> {
         for other in chunks::plans_under_way(self.pool).await? {
             if other == plan_id {
@@ -388,7 +394,8 @@ impl Push<'_> {
         span.over(stepping).await
     }
 
-    /// Looks once more for evidence about rows without any: a job may show by now, or values may have come.
+    /// Looks once more for evidence about rows without any: a job may show by now, or values may
+    /// have come.
     async fn look_again(&mut self) -> Result<(), Error> {
         let mut after = 0;
         loop {

@@ -1,4 +1,5 @@
-//! What became of each row of a plan, as CSV in the order of the file: what `bulk results` prints and the daemon's page hands out.
+//! What became of each row of a plan, as CSV in the order of the file: what `bulk results` prints
+//! and the daemon's page hands out.
 
 use std::io;
 

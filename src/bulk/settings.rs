@@ -1,4 +1,5 @@
-//! How updates are sent and how long is waited for what becomes of them: the table `[bulk]` of the settings file.
+//! How updates are sent and how long is waited for what becomes of them: the table `[bulk]` of the
+//! settings file.
 
 use std::time::Duration;
 
@@ -10,13 +11,15 @@ const CHUNK_ROWS: u32 = 500;
 /// The contract's advice (section 13), in bytes.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// A job may answer 404, and be missing from the list, for a while after it was made (contract section 12.4). Longer than any replica should lag.
+/// A job may answer 404, and be missing from the list, for a while after it was made (contract
+/// section 12.4). Longer than any replica should lag.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// The longest pause between two looks at a job (contract section 12.4).
 const POLL: Duration = Duration::from_secs(60);
 
-/// A job that does not move for so long is not waited for any longer; what became of it is then told by the users' values.
+/// A job that does not move for so long is not waited for any longer; what became of it is then
+/// told by the users' values.
 const GIVE_UP: Duration = Duration::from_secs(60 * 60);
 
 /// What people may say under `[bulk]`.
@@ -76,7 +79,8 @@ impl Default for Settings {
 pub type Unfit = (&'static str, String);
 
 impl Settings {
-    /// What was given, over the defaults. `variable` tells what the environment says about a setting of this name, which counts more.
+    /// What was given, over the defaults. `variable` tells what the environment says about a
+    /// setting of this name, which counts more.
     ///
     /// # Errors
     /// The first that does not fit.

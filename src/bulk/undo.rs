@@ -1,5 +1,5 @@
-//! The way back: a plan that sets again what another plan's rows found. Made from the ledger alone, so it is possible right after the push, and only of what is
-//! known to have been done.
+//! The way back: a plan that sets again what another plan's rows found. Made from the ledger alone,
+//! so it is possible right after the push, and only of what is known to have been done.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -25,7 +25,8 @@ const USER_ID: &str = "user_id";
 pub struct Impossible {
     /// Rows that deleted a user.
     pub deletions: i64,
-    /// Values of attributes that had none before: the API has no documented way to clear (contract section 12.1).
+    /// Values of attributes that had none before: the API has no documented way to clear (contract
+    /// section 12.1).
     pub had_no_value: i64,
     /// Values that were no text, as lists are: the API sets text.
     pub no_text: i64,

@@ -1,4 +1,5 @@
-//! `zephr-sync adopt`: make the mirror that of the tenant that the settings name. For a tenant that has moved to another address; what the mirror holds stays.
+//! `zephr-sync adopt`: make the mirror that of the tenant that the settings name. For a tenant that
+//! has moved to another address; what the mirror holds stays.
 
 use serde::Serialize;
 
@@ -91,7 +92,8 @@ async fn adopt(
     })
 }
 
-/// Waits until nobody writes, and gives the mirror away. What was known of it is not believed of another place: everything is read anew.
+/// Waits until nobody writes, and gives the mirror away. What was known of it is not believed of
+/// another place: everything is read anew.
 async fn give(
     mirror: &Opened,
     reader: &Reader,

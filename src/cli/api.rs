@@ -1,4 +1,5 @@
-//! `zephr-sync api METHOD PATH`: any operation of the Admin API, signed, governed and retried, printed as it came.
+//! `zephr-sync api METHOD PATH`: any operation of the Admin API, signed, governed and retried,
+//! printed as it came.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! `zephr-sync bulk …`: a CSV file made into a plan, looked at, applied, followed, reported, taken back.
+//! `zephr-sync bulk …`: a CSV file made into a plan, looked at, applied, followed, reported, taken
+//! back.
 
 mod document;
 mod results;

@@ -26,7 +26,8 @@ pub struct Args {
     offline: bool,
 }
 
-/// A request is signed with the time; from this difference on it may be refused, and should be seen before.
+/// A request is signed with the time; from this difference on it may be refused, and should be seen
+/// before.
 const CLOCK_TOLERANCE_SECONDS: i64 = 30;
 
 /// Next runs shown per job.
@@ -246,7 +247,8 @@ async fn postgres(settings: &Settings) -> (Vec<Check>, Option<Check>) {
     }
 }
 
-/// Whose the mirror is, where that is known. An API that does not answer is told of by its own check.
+/// Whose the mirror is, where that is known. An API that does not answer is told of by its own
+/// check.
 async fn whose(settings: &Settings, database: &Database) -> Option<Check> {
     let base = settings.base.as_ref()?;
     let checked = async {

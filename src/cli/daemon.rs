@@ -31,7 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Options of the command.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Address of the page, health and metrics; other than this machine's own it needs a token [env: ZEPHR_SYNC_LISTEN] [default: 127.0.0.1:8087]
+    /// Address of the page, health and metrics; other than this machine's own it needs a token
+    /// [env: ZEPHR_SYNC_LISTEN] [default: 127.0.0.1:8087]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
     /// Let the time of schedules go so many times as fast, to rehearse a day of them
@@ -42,7 +43,8 @@ pub struct Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Settings of any tenant, an address that is taken, a private cluster that does not start. A Postgres that is away is waited for.
+/// Settings of any tenant, an address that is taken, a private cluster that does not start. A
+/// Postgres that is away is waited for.
 pub async fn run(loaded: &Loaded, args: &Args) -> Result<Exit, Failure> {
     let page = loaded.any().web.clone().checked(args.listen.as_deref())?;
     let listen = page.listen;

@@ -1,4 +1,5 @@
-//! `zephr-sync demo`: the whole thing in under a minute, on the simulator and a private Postgres, with nothing configured.
+//! `zephr-sync demo`: the whole thing in under a minute, on the simulator and a private Postgres,
+//! with nothing configured.
 
 mod push;
 
@@ -77,7 +78,8 @@ pub async fn run(settings: &Settings, args: Args, output: Output) -> Result<Exit
     })
     .await?;
     let schemas = Schemas::named("zephr").map_err(|error| Failure::new(error.to_string(), ""))?;
-    // Beside the operator's own cluster, never in it: the demo begins with an empty database each time.
+    // Beside the operator's own cluster, never in it: the demo begins with an empty database each
+    // time.
     let mirror = opened::open_private(&settings.data_dir.join("demo"), &schemas).await?;
     let shown = show(settings, &args, &simulator, &mirror, &shutdown, output).await;
     let closed = mirror.close().await;

@@ -1,4 +1,5 @@
-//! `zephr-sync erase USER`: remove a person from the mirror and keep them out. What it says names nobody: the operator knows whom they typed.
+//! `zephr-sync erase USER`: remove a person from the mirror and keep them out. What it says names
+//! nobody: the operator knows whom they typed.
 
 use serde::Serialize;
 

@@ -1,4 +1,5 @@
-//! `zephr-sync init [DIR]`: what an operator starts from, and with `--dbt` what an analyst does. Asks nothing, overwrites nothing.
+//! `zephr-sync init [DIR]`: what an operator starts from, and with `--dbt` what an analyst does.
+//! Asks nothing, overwrites nothing.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -27,7 +28,8 @@ pub struct Args {
     dbt: bool,
 }
 
-/// Asking a mirror only makes the project better, so nobody waits long for one that does not answer.
+/// Asking a mirror only makes the project better, so nobody waits long for one that does not
+/// answer.
 const MIRROR_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default, Serialize)]
@@ -95,7 +97,8 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
     Ok(Exit::Done)
 }
 
-/// The columns of the tenant's own attributes, where there is a mirror that tells them. Without it the project works too, and says less.
+/// The columns of the tenant's own attributes, where there is a mirror that tells them. Without it
+/// the project works too, and says less.
 async fn tenant_columns(settings: &Settings, output: Output) -> Vec<dbt::Column> {
     match &settings.mirror {
         Mirror::Private if !private_postgres::exists(&settings.data_dir) => return Vec::new(),

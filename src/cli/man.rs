@@ -1,4 +1,5 @@
-//! `zephr-sync man [COMMAND…]`: the manual, made from what the command line says of itself, so that the two cannot differ.
+//! `zephr-sync man [COMMAND…]`: the manual, made from what the command line says of itself, so that
+//! the two cannot differ.
 
 use std::path::{Path, PathBuf};
 

@@ -60,9 +60,11 @@ Exit codes: 0 done; 1 failed, or a scan ended incomplete; 2 usage or settings; 3
 pub enum Command {
     /// Show what it does, on the simulator and a private Postgres, with nothing configured
     Demo(demo::Args),
-    /// Write a settings file, an example environment, the job files and the SQL of the read-only role; with --dbt a dbt project too
+    /// Write a settings file, an example environment, the job files and the SQL of the read-only
+    /// role; with --dbt a dbt project too
     Init(init::Args),
-    /// Check settings and job files, then clock, keys, API and Postgres; each failure with its remedy
+    /// Check settings and job files, then clock, keys, API and Postgres; each failure with its
+    /// remedy
     Check(check::Args),
     /// Bring the database schema up to date
     Migrate,

@@ -1,4 +1,5 @@
-//! The mirror's database for a command: the one that was given, or the private cluster while the command runs.
+//! The mirror's database for a command: the one that was given, or the private cluster while the
+//! command runs.
 
 use std::path::Path;
 
@@ -64,13 +65,14 @@ impl Opened {
         }
     }
 
-    /// The session of the command's own questions. There is one, which they share: to open another takes as long as all of them. Whoever has it waits for nobody else
-    /// who may want it.
+    /// The session of the command's own questions. There is one, which they share: to open another
+    /// takes as long as all of them. Whoever has it waits for nobody else who may want it.
     pub async fn session(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         self.sessions.acquire().await
     }
 
-    /// Brings the schema up to date, unless the mirror is another tenant's. Every command that works with it begins here.
+    /// Brings the schema up to date, unless the mirror is another tenant's. Every command that
+    /// works with it begins here.
     ///
     /// # Errors
     /// As the migration, or the mirror is another tenant's.
@@ -97,7 +99,8 @@ impl Opened {
         }
     }
 
-    /// Makes sure that this reader reads the tenant that the mirror holds, for what does not do so by itself.
+    /// Makes sure that this reader reads the tenant that the mirror holds, for what does not do so
+    /// by itself.
     ///
     /// # Errors
     /// It does not, or it could not be found out.
@@ -107,7 +110,8 @@ impl Opened {
         Ok(checked.map_err(sync::Error::from)?)
     }
 
-    /// Brings the schema up to date, whoever's the mirror is, and says what somebody else has to do.
+    /// Brings the schema up to date, whoever's the mirror is, and says what somebody else has to
+    /// do.
     ///
     /// # Errors
     /// As the migration.

@@ -1,4 +1,5 @@
-//! Where what a command says goes: data on stdout, messages for people on stderr, one JSON document where that is asked for.
+//! Where what a command says goes: data on stdout, messages for people on stderr, one JSON document
+//! where that is asked for.
 
 use std::io::{self, IsTerminal, Write};
 

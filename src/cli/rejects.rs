@@ -40,7 +40,8 @@ const PAGE: i64 = 500;
 /// Runs the command.
 ///
 /// # Errors
-/// The database cannot be reached, stdout cannot be written, or somebody else holds the lease that a replay needs.
+/// The database cannot be reached, stdout cannot be written, or somebody else holds the lease that
+/// a replay needs.
 pub async fn run(settings: &Settings, command: &Command, output: Output) -> Result<Exit, Failure> {
     let mirror = opened::open(settings).await?;
     let done = match (command, output.is_json()) {

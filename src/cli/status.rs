@@ -287,56 +287,7 @@ fn text(document: &Document) -> String {
         &rows,
     );
     for status in &document.jobs {
-        if status.last_run.is_some() {
-            for round in &status.rounds {
-                text.push_str(&going_round(&status.job, round));
-            }
-        }
-        for left in &status.not_read {
-            text.push_str(&format!("{}: {}.\n", status.job, left.words));
-        }
-        if !status.enabled && status.last_run.is_some() {
-            text.push_str(&format!(
-                "{}: switched off (enabled = false); what it read before stays as it was.\n",
-                status.job
-            ));
-        }
-        if let Some(windows) = status.unfinished_windows.filter(|windows| *windows > 0) {
-            text.push_str(&format!(
-                "{}: a full scan has {} parts committed and is not finished; `zephr-sync sync {}` continues it.\n",
-                status.job,
-                thousands(windows),
-                status.job
-            ));
-        }
-        if let Some(held) = &status.held_back {
-            text.push_str(&format!(
-                "{}: {} rows are missing from the tenant and were not marked as deleted. If they were really deleted: zephr-sync sync {} --confirm-deletes {}\n",
-                status.job,
-                thousands(held.rows),
-                status.job,
-                held.run_id
-            ));
-        }
-        for unfit in &status.unfit {
-            text.push_str(&super::output::printable(&format!(
-                "{}: {unfit}; `_zephr_issues` of each row says why.\n",
-                status.job
-            )));
-        }
-        if let Some(run) = &status.last_run
-            && run.status == Status::Running
-        {
-            text.push_str(&running(run));
-        }
-        if let Some(run) = &status.last_run
-            && let (Some(error), Some(remedy)) = (&run.error, &run.remedy)
-        {
-            text.push_str(&super::output::printable(&format!(
-                "{}: {error}. {remedy}\n",
-                status.job
-            )));
-        }
+        text.push_str(&words_about(status));
     }
     for verification in document
         .jobs
@@ -350,6 +301,62 @@ fn text(document: &Document) -> String {
             "{} records could not be stored; `zephr-sync rejects list` says why.\n",
             thousands(document.rejects)
         ));
+    }
+    text
+}
+
+/// What the table has no column for.
+fn words_about(status: &JobStatus) -> String {
+    let mut text = String::new();
+    if status.last_run.is_some() {
+        for round in &status.rounds {
+            text.push_str(&going_round(&status.job, round));
+        }
+    }
+    for left in &status.not_read {
+        text.push_str(&format!("{}: {}.\n", status.job, left.words));
+    }
+    if !status.enabled && status.last_run.is_some() {
+        text.push_str(&format!(
+            "{}: switched off (enabled = false); what it read before stays as it was.\n",
+            status.job
+        ));
+    }
+    if let Some(windows) = status.unfinished_windows.filter(|windows| *windows > 0) {
+        text.push_str(&format!(
+            "{}: a full scan has {} parts committed and is not finished; `zephr-sync sync {}` continues it.\n",
+            status.job,
+            thousands(windows),
+            status.job
+        ));
+    }
+    if let Some(held) = &status.held_back {
+        text.push_str(&format!(
+            "{}: {} rows are missing from the tenant and were not marked as deleted. If they were really deleted: zephr-sync sync {} --confirm-deletes {}\n",
+            status.job,
+            thousands(held.rows),
+            status.job,
+            held.run_id
+        ));
+    }
+    for unfit in &status.unfit {
+        text.push_str(&super::output::printable(&format!(
+            "{}: {unfit}; `_zephr_issues` of each row says why.\n",
+            status.job
+        )));
+    }
+    if let Some(run) = &status.last_run
+        && run.status == Status::Running
+    {
+        text.push_str(&running(run));
+    }
+    if let Some(run) = &status.last_run
+        && let (Some(error), Some(remedy)) = (&run.error, &run.remedy)
+    {
+        text.push_str(&super::output::printable(&format!(
+            "{}: {error}. {remedy}\n",
+            status.job
+        )));
     }
     text
 }

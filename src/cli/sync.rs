@@ -31,7 +31,8 @@ use zephr::Reader;
 pub struct Args {
     /// Jobs to run; all enabled ones if none is named
     jobs: Vec<String>,
-    /// Read everything, whatever the job's mode; continues an unfinished full scan younger than a day
+    /// Read everything, whatever the job's mode; continues an unfinished full scan younger than a
+    /// day
     #[arg(long)]
     full: bool,
     /// Begin the full scan afresh
@@ -43,7 +44,8 @@ pub struct Args {
     /// Stop after about this many records; nothing is tombstoned and no watermark moves
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Let the deletions through that a brake held back in this run; with --full or --restart a full scan follows
+    /// Let the deletions through that a brake held back in this run; with --full or --restart a
+    /// full scan follows
     #[arg(long, value_name = "RUN", conflicts_with_all = ["limit", "dry_run"])]
     confirm_deletes: Option<Uuid>,
 }
@@ -72,7 +74,8 @@ impl Args {
 /// Runs the command.
 ///
 /// # Errors
-/// Settings, or a database that cannot be reached. A run that failed has a record, and is told by its exit code.
+/// Settings, or a database that cannot be reached. A run that failed has a record, and is told by
+/// its exit code.
 pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exit, Failure> {
     let jobs = job::chosen(job::all(&settings.jobs_dir)?, &args.jobs)?;
     let shutdown = Shutdown::on_signals()?;
@@ -105,7 +108,8 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
     result
 }
 
-/// Where daemons share the tenant, a command is one of them while it runs: it takes its part of the ceiling, and they help it.
+/// Where daemons share the tenant, a command is one of them while it runs: it takes its part of the
+/// ceiling, and they help it.
 async fn among_others(mirror: &Opened, reader: &Reader) -> Result<Option<Registered>, Failure> {
     if daemons::live(&mut *mirror.session().await?)
         .await?
@@ -255,7 +259,8 @@ fn log(state: &State, job: &str) {
     );
 }
 
-/// What a run did, in a few words: mode and verdict included, so that nothing read looks like a fault only when it is one.
+/// What a run did, in a few words: mode and verdict included, so that nothing read looks like a
+/// fault only when it is one.
 pub fn summary(run: &Run) -> String {
     match run.status {
         Status::Succeeded => {

@@ -1,4 +1,5 @@
-//! `zephr-sync --version --json`: what exactly this binary is, for people who have to tell two of them apart.
+//! `zephr-sync --version --json`: what exactly this binary is, for people who have to tell two of
+//! them apart.
 
 use serde::Serialize;
 
@@ -11,7 +12,8 @@ use mirror::postgres::migrate;
 struct Version {
     name: &'static str,
     version: &'static str,
-    /// With `-dirty` after it when the sources were not as committed; `unknown` when it was not built from git, or for debugging.
+    /// With `-dirty` after it when the sources were not as committed; `unknown` when it was not
+    /// built from git, or for debugging.
     commit: &'static str,
     rustc: &'static str,
     /// The latest migration.

@@ -1,4 +1,5 @@
-//! Showing how something goes while it goes: a bar on a terminal, a log line every few seconds elsewhere.
+//! Showing how something goes while it goes: a bar on a terminal, a log line every few seconds
+//! elsewhere.
 
 use std::time::Duration;
 

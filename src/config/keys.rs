@@ -1,4 +1,5 @@
-//! Each setting by its names, declared once: what the settings file knows, which variable says the same, and whose it is all follow from here.
+//! Each setting by its names, declared once: what the settings file knows, which variable says the
+//! same, and whose it is all follow from here.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -59,7 +60,8 @@ impl Key {
     }
 }
 
-/// Declares settings as constants of their names, tables of the file as keys of theirs, and [`ALL`] of both.
+/// Declares settings as constants of their names, tables of the file as keys of theirs, and [`ALL`]
+/// of both.
 macro_rules! keys {
     ([$($table:literal),*] $($constant:ident: $key:expr;)*) => {
         $(pub(super) const $constant: Key = $key;)*
@@ -151,7 +153,8 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// The value of a setting, as `parse` reads it from the environment. What it cannot read is told with the variable's name.
+    /// The value of a setting, as `parse` reads it from the environment. What it cannot read is
+    /// told with the variable's name.
     pub(super) fn read<T, E>(
         &self,
         key: &Key,
@@ -220,7 +223,8 @@ impl<'a> Sources<'a> {
         set.map(|set| set.value)
     }
 
-    /// A secret, or what stands in the file that another setting names. Of both the nearer source counts, and of one source the secret itself.
+    /// A secret, or what stands in the file that another setting names. Of both the nearer source
+    /// counts, and of one source the secret itself.
     ///
     /// # Errors
     /// [`Error::SecretFile`].

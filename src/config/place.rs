@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::keys::Set;
 
-/// The place of the settings file: what stands in it, and what is looked for without being named, goes by that. So a command means the same wherever it is
-/// started, as cron does from `/`.
+/// The place of the settings file: what stands in it, and what is looked for without being named,
+/// goes by that. So a command means the same wherever it is started, as cron does from `/`.
 #[derive(Debug)]
 pub(super) struct Place {
     file: PathBuf,

@@ -1,4 +1,5 @@
-//! Several tenants in one settings file: a table `[tenants.NAME]` for each. What stands in it stands in for the same key above; what names a tenant stands only there.
+//! Several tenants in one settings file: a table `[tenants.NAME]` for each. What stands in it
+//! stands in for the same key above; what names a tenant stands only there.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! What is to be done about a job, from what Postgres knows. Nothing in here asks or changes anything.
+//! What is to be done about a job, from what Postgres knows. Nothing in here asks or changes
+//! anything.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -54,7 +55,29 @@ pub(super) struct Late {
     pub(super) since: DateTime<Utc>,
 }
 
-/// Decides. `schema` tells tenants apart where slots are spread, `watched_since` since when this daemon has been there.
+impl Decision {
+    /// The slot whose turn it is, or why it is nobody's.
+    fn pass(&mut self, gate: Gate<'_>, job: &Job) -> Option<DateTime<Utc>> {
+        match gate {
+            Gate::Open(slot) => Some(slot),
+            Gate::Wait(names) => {
+                // One without a schedule of its own waits most of the time.
+                if job.timing.schedule.is_some() {
+                    self.waits = names.into_iter().map(str::to_owned).collect();
+                }
+                None
+            }
+            Gate::Skip(to, names) => {
+                let after = names.join(", ");
+                self.settled.push(Settled::Skipped { to, after });
+                None
+            }
+        }
+    }
+}
+
+/// Decides. `schema` tells tenants apart where slots are spread, `watched_since` since when this
+/// daemon has been there.
 pub(super) fn decide(
     seen: &Seen,
     jobs: &[Job],
@@ -113,22 +136,7 @@ pub(super) fn decide(
             }
         }
     };
-    let slot = match gate {
-        Some(Gate::Open(slot)) => Some(slot),
-        Some(Gate::Wait(names)) => {
-            // One without a schedule of its own waits most of the time.
-            if job.timing.schedule.is_some() {
-                decision.waits = names.into_iter().map(str::to_owned).collect();
-            }
-            None
-        }
-        Some(Gate::Skip(to, names)) => {
-            let after = names.join(", ");
-            decision.settled.push(Settled::Skipped { to, after });
-            None
-        }
-        None => None,
-    };
+    let slot = gate.and_then(|gate| decision.pass(gate, job));
     if !seen.is_held(job.resource) {
         let first = slot.map(|scheduled_at| Slot {
             scheduled_at,
@@ -139,12 +147,14 @@ pub(super) fn decide(
     decision
 }
 
-/// Whether somebody is at it. One that says so while nobody holds the lease belongs to a process that is gone.
+/// Whether somebody is at it. One that says so while nobody holds the lease belongs to a process
+/// that is gone.
 fn is_under_way(seen: &Seen, job: &Job, attempt: &Attempt) -> bool {
     attempt.status == Status::Running && seen.is_held(job.resource)
 }
 
-/// Another attempt at a slot that did not come to a good end, if its time has come and no later slot is settled.
+/// Another attempt at a slot that did not come to a good end, if its time has come and no later
+/// slot is settled.
 fn again(
     seen: &Seen,
     job: &Job,

@@ -13,7 +13,8 @@ use super::Work;
 /// How often is looked whether somebody offers something.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long after trouble is looked again. What it is, the loop that starts runs says, or the run that leads.
+/// How long after trouble is looked again. What it is, the loop that starts runs says, or the run
+/// that leads.
 const TROUBLE: Duration = Duration::from_secs(10);
 
 /// Helps until it is to stop. Without a job that mirrors users there is nothing to help with.

@@ -1,4 +1,5 @@
-//! What follows the end of a run in the process that ran it: its counts in the metrics, and the command after a success.
+//! What follows the end of a run in the process that ran it: its counts in the metrics, and the
+//! command after a success.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -26,7 +27,8 @@ pub(super) async fn ended(
     Ok(())
 }
 
-/// Starts the command that follows a success. Never waited for: it may take longer than the next run.
+/// Starts the command that follows a success. Never waited for: it may take longer than the next
+/// run.
 fn follow(tenant: &Tenant, run: &Run) {
     let Some(hook) = tenant.hook.clone() else {
         return;

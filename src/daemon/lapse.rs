@@ -1,4 +1,5 @@
-//! The time of schedules: Postgres's, as all daemons see it, or one that goes faster, to rehearse a day of schedules in minutes.
+//! The time of schedules: Postgres's, as all daemons see it, or one that goes faster, to rehearse a
+//! day of schedules in minutes.
 
 use chrono::{DateTime, Utc};
 

@@ -1,5 +1,7 @@
-//! Telling others how runs and pushes ended. What is to be told is in Postgres, and it does not matter which daemon did what it is about: one that has receivers takes
-//! it, and strikes it out once each of them has it or will not take it. If it dies before, another one tells it again, under the same identifier.
+//! Telling others how runs and pushes ended. What is to be told is in Postgres, and it does not
+//! matter which daemon did what it is about: one that has receivers takes it, and strikes it out
+//! once each of them has it or will not take it. If it dies before, another one tells it again,
+//! under the same identifier.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,7 @@
-//! Pushes that were ordered: one daemon of the tenant at a time carries the oldest one through. Which one that is, and how far it came, is in Postgres alone: the
-//! lease of pushes says whether somebody is at work, the ledger what was sent. So it does not matter how often, or where, an order is taken up.
+//! Pushes that were ordered: one daemon of the tenant at a time carries the oldest one through.
+//! Which one that is, and how far it came, is in Postgres alone: the lease of pushes says whether
+//! somebody is at work, the ledger what was sent. So it does not matter how often, or where, an
+//! order is taken up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +28,8 @@ use telemetry::field;
 /// The pause after the first outage; it doubles, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Long enough that an outage of a night does not fill the log, short enough that nobody waits long when it is over.
+/// Long enough that an outage of a night does not fill the log, short enough that nobody waits long
+/// when it is over.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// How often a push under way is logged, as commands do where nobody watches a bar.
@@ -169,7 +172,8 @@ async fn carry_through(tenant: &Tenant, order: &Order) -> Left {
     };
     match end(tenant, order, trouble).await {
         Ok(()) => Left::Ended,
-        // Every row has its outcome all the same; whoever takes it up again finds nothing left to do, and says so.
+        // Every row has its outcome all the same; whoever takes it up again finds nothing left to
+        // do, and says so.
         Err(error) => Left::ForLater(error.into()),
     }
 }

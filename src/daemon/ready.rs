@@ -1,4 +1,5 @@
-//! Getting ready: sessions that are ours, a schema that is up to date, the right hash key, a place among the daemons. A Postgres that is away is waited for.
+//! Getting ready: sessions that are ours, a schema that is up to date, the right hash key, a place
+//! among the daemons. A Postgres that is away is waited for.
 
 use std::time::Duration;
 

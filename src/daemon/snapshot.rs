@@ -1,4 +1,5 @@
-//! What Postgres knows about the jobs of a tenant, read at once: all that is needed to decide what is due.
+//! What Postgres knows about the jobs of a tenant, read at once: all that is needed to decide what
+//! is due.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +24,8 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Looks. A schedule that nobody knew, or that reads differently than before, is known from now on.
+    /// Looks. A schedule that nobody knew, or that reads differently than before, is known from now
+    /// on.
     pub(super) async fn read(
         session: &mut PgConnection,
         jobs: &[Job],

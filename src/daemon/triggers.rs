@@ -11,7 +11,8 @@ use mirror::state::triggers;
 use telemetry::field;
 
 impl Keeper {
-    /// Starts what people asked for. A request stays written down until a run begins that answers it, so it does not matter what becomes of the one started here.
+    /// Starts what people asked for. A request stays written down until a run begins that answers
+    /// it, so it does not matter what becomes of the one started here.
     pub(super) async fn answer_requests(
         &mut self,
         session: &mut PgConnection,

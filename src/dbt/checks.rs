@@ -5,7 +5,8 @@
 pub enum Severity {
     /// Both sides come from one run, so it cannot be.
     Error,
-    /// The sides are read by different jobs, and what was new or gone in between is on one side only until the next run.
+    /// The sides are read by different jobs, and what was new or gone in between is on one side
+    /// only until the next run.
     Warn,
 }
 
@@ -48,7 +49,8 @@ const fn refers(
     }
 }
 
-/// The references. Accounts refer to companies too, but the list of companies shows no identifier that is documented, so nothing could be held against it.
+/// The references. Accounts refer to companies too, but the list of companies shows no identifier
+/// that is documented, so nothing could be held against it.
 pub const RELATIONSHIPS: [Relationship; 11] = [
     refers(
         ("user_foreign_keys", "user_id"),

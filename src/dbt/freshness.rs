@@ -1,7 +1,8 @@
 //! Which job fills which table, and how old a table may be before somebody should look.
 //!
-//! A row's `_zephr_loaded_at` moves only when the row changes, so after a quiet night it is old although all is well. How fresh a table is follows from the last
-//! run of its job that read what it was to read; how fresh it should be follows from the job's schedule.
+//! A row's `_zephr_loaded_at` moves only when the row changes, so after a quiet night it is old
+//! although all is well. How fresh a table is follows from the last run of its job that read what
+//! it was to read; how fresh it should be follows from the job's schedule.
 
 use std::time::Duration;
 
@@ -77,7 +78,8 @@ impl Age {
 /// Jobs that are started by hand or by another scheduler are expected once a day.
 const UNSCHEDULED: Duration = Duration::from_secs(24 * 3_600);
 
-/// A run takes its time and may be late by this much, or by the time between two runs if that is shorter.
+/// A run takes its time and may be late by this much, or by the time between two runs if that is
+/// shorter.
 const GRACE: Duration = Duration::from_secs(2 * 3_600);
 
 /// What is expected of a table; none when no enabled job fills it.

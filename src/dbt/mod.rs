@@ -1,4 +1,5 @@
-//! A dbt project on top of the mirror: its tables as sources with their freshness, a staging model per table, and tests of what should hold.
+//! A dbt project on top of the mirror: its tables as sources with their freshness, a staging model
+//! per table, and tests of what should hold.
 //!
 //! ```text
 //! docs/tables.md (the database's comments) ─► page ─┐
@@ -31,7 +32,8 @@ pub struct File {
     pub text: String,
 }
 
-/// The view whose columns are the tenant's own. It has files of its own: they are written anew when the tenant's schema has changed.
+/// The view whose columns are the tenant's own. It has files of its own: they are written anew when
+/// the tenant's schema has changed.
 const ATTRIBUTES: &str = "user_attributes";
 
 /// The files that are the same for everybody, but for the names of schemas in them.
@@ -50,7 +52,8 @@ const FIXED: [(&str, &str); 6] = [
     ),
 ];
 
-/// The project for a tenant: its schemas, its jobs, and the columns of its attributes as far as they are known.
+/// The project for a tenant: its schemas, its jobs, and the columns of its attributes as far as
+/// they are known.
 pub fn project(schemas: &Schemas, jobs: &[Job], attributes: &[Column]) -> Vec<File> {
     let mut relations = with_attributes(page::relations(), attributes);
     for job in jobs.iter().filter(|job| job.resource == Resource::List) {

@@ -1,5 +1,6 @@
-//! What the tables are and mean, read from `docs/tables.md`: that page is written from the comments in the database and a test compares the two, so what is read
-//! here is what the database says, also where no database can be reached.
+//! What the tables are and mean, read from `docs/tables.md`: that page is written from the comments
+//! in the database and a test compares the two, so what is read here is what the database says,
+//! also where no database can be reached.
 
 use record::table::Table;
 use resource::{List, Step};

@@ -27,7 +27,8 @@ impl Yaml {
     }
 }
 
-/// A text of ours or of the tenant's, quoted. dbt runs templates in it, so what would begin one is taken apart; characters that YAML refuses become blanks.
+/// A text of ours or of the tenant's, quoted. dbt runs templates in it, so what would begin one is
+/// taken apart; characters that YAML refuses become blanks.
 pub fn text(text: &str) -> String {
     let mut shown = String::from("\"");
     let mut before = ' ';

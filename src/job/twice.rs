@@ -1,4 +1,5 @@
-//! Two jobs that write the same tables: each would undo what the other wrote, night after night, as far as their files differ.
+//! Two jobs that write the same tables: each would undo what the other wrote, night after night, as
+//! far as their files differ.
 
 use std::path::Path;
 
@@ -22,7 +23,8 @@ pub struct Error {
     remedy: String,
 }
 
-/// Makes sure that of these jobs no two write the same. `directory` is where a built-in job is turned off.
+/// Makes sure that of these jobs no two write the same. `directory` is where a built-in job is
+/// turned off.
 ///
 /// # Errors
 /// The first two that do.

@@ -1,6 +1,8 @@
-//! Several daemons that come, beat, are stopped, wake up and leave, at random: together they never have more in flight than the tenant's ceiling.
+//! Several daemons that come, beat, are stopped, wake up and leave, at random: together they never
+//! have more in flight than the tenant's ceiling.
 //!
-//! The governors, the division and what lies between are the real ones; only the table is a list here. Time is stood still and moved by hand.
+//! The governors, the division and what lies between are the real ones; only the table is a list
+//! here. Time is stood still and moved by hand.
 
 use futures::FutureExt;
 use proptest::prelude::*;
@@ -170,7 +172,8 @@ impl World {
             sent: Vec::new(),
         });
         daemon.beat = match daemon.beat.take() {
-            // Postgres answers a question that reached it, whether or not who asked is stopped meanwhile.
+            // Postgres answers a question that reached it, whether or not who asked is stopped
+            // meanwhile.
             Some(Beat::Asked(asked, held)) => {
                 let granted = settle(&mut self.table, daemon.id, held);
                 Some(Beat::Answered(asked, granted))

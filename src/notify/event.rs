@@ -20,7 +20,8 @@ pub enum Kind {
     Late,
     /// A run succeeded after one that did not.
     Recovered,
-    /// A run succeeded, and a tenth or more of the values of a column did not fit, which was not so after the run before.
+    /// A run succeeded, and a tenth or more of the values of a column did not fit, which was not so
+    /// after the run before.
     Unfit,
     /// A bulk job has an outcome for every row.
     BulkFinished,
@@ -89,7 +90,8 @@ pub struct Notice {
     pub event: Event,
 }
 
-/// A run, as far as others are told. Names are the columns of `zephr_sync.runs`; listed, so that a new column goes out only when somebody has thought about it.
+/// A run, as far as others are told. Names are the columns of `zephr_sync.runs`; listed, so that a
+/// new column goes out only when somebody has thought about it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(
     missing_docs,
@@ -149,7 +151,8 @@ impl From<Run> for RunFacts {
     }
 }
 
-/// A bulk job that is done: its plan and how many rows ended how. Not the file's name, which people choose, and sometimes after a person.
+/// A bulk job that is done: its plan and how many rows ended how. Not the file's name, which people
+/// choose, and sometimes after a person.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bulk {
     /// The plan, by which everything about a push goes.

@@ -1,4 +1,5 @@
-//! A command after a successful run. An argument vector and no shell: nothing in it is ever interpreted.
+//! A command after a successful run. An argument vector and no shell: nothing in it is ever
+//! interpreted.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,7 +18,8 @@ pub struct Hook {
     pub arguments: Vec<String>,
     /// How long it may take.
     pub timeout: Duration,
-    /// Variables that it sees although they hold secrets of ours, because the settings ask for them by name.
+    /// Variables that it sees although they hold secrets of ours, because the settings ask for them
+    /// by name.
     pub allowed: Vec<String>,
     /// Variables beside our own that hold secrets: those the settings take other secrets from.
     pub secret: Vec<String>,
@@ -56,7 +58,8 @@ const SECRET: [&str; 4] = [
 ];
 
 impl Hook {
-    /// Runs it to its end, or to the end of its time, and logs how that was. A hook cannot fail a run: the run has succeeded.
+    /// Runs it to its end, or to the end of its time, and logs how that was. A hook cannot fail a
+    /// run: the run has succeeded.
     pub async fn run(&self, success: &Success) -> Ended {
         let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
         let ended = self.run_without(&self.hidden(names), success).await;
@@ -99,7 +102,8 @@ impl Hook {
             .env("ZEPHR_SYNC_RUN_ID", success.run_id.to_string())
             .env("ZEPHR_SYNC_VERDICT", &success.verdict)
             .stdin(Stdio::null())
-            // Our stdout is for results. What the hook has to say about itself is said on stderr, beside our logs.
+            // Our stdout is for results. What the hook has to say about itself is said on stderr,
+            // beside our logs.
             .stdout(Stdio::null())
             // A group of its own, so that what it started can be ended with it.
             .process_group(0)
@@ -222,7 +226,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_hidden_is_not_in_its_environment() {
-        // A variable of cargo stands for a secret: it is there in every test, and setting variables of a test process is not safe.
+        // A variable of cargo stands for a secret: it is there in every test, and setting variables
+        // of a test process is not safe.
         let mut hook = shell("test -z \"$CARGO_MANIFEST_DIR\"");
         assert_eq!(ended(&hook).await, Ended::Badly(Some(1)));
         hook.secret.push("CARGO_MANIFEST_DIR".into());

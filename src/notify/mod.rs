@@ -4,8 +4,9 @@
 //! event ──► document (JSON or Slack) ──► signed ──► sent, repeated where that can help      one queue and one task per receiver
 //! ```
 //!
-//! Nothing here can hold a run up or fail it: events go into a bounded queue, and what cannot be delivered in time is given up and logged. What goes out is what the
-//! bookkeeping says of a run: names, counts, times, and errors that hold no personal data.
+//! Nothing here can hold a run up or fail it: events go into a bounded queue, and what cannot be
+//! delivered in time is given up and logged. What goes out is what the bookkeeping says of a run:
+//! names, counts, times, and errors that hold no personal data.
 
 mod document;
 mod event;

@@ -1,4 +1,5 @@
-//! A queue and a task per receiver: who hands an event over goes on, and hears later that it was delivered. A receiver that is down keeps no other one waiting.
+//! A queue and a task per receiver: who hands an event over goes on, and hears later that it was
+//! delivered. A receiver that is down keeps no other one waiting.
 
 use futures::future::join_all;
 use tokio::sync::{mpsc, oneshot};
@@ -51,8 +52,9 @@ impl Outbox {
         rooms.min().unwrap_or(0)
     }
 
-    /// Hands an event to all who want its kind, without waiting. What is answered resolves when each of them has it or it was given up, and says whether that is so:
-    /// not where a queue was full, or the outbox was closed before.
+    /// Hands an event to all who want its kind, without waiting. What is answered resolves when
+    /// each of them has it or it was given up, and says whether that is so: not where a queue was
+    /// full, or the outbox was closed before.
     pub fn post(&self, notice: &Notice) -> impl Future<Output = bool> + Send + use<> {
         let kind = notice.event.kind();
         let queues = self.0.iter();

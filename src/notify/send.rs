@@ -61,7 +61,8 @@ pub fn verdict(status: Option<u16>) -> Verdict {
         Some(408 | 425 | 429) => Verdict::Again,
         // 410 among them: nobody listens there any more.
         Some(400..=499) => Verdict::GiveUp,
-        // Redirects are not followed, since the address was checked and where it leads was not; and a receiver that moved has moved for long.
+        // Redirects are not followed, since the address was checked and where it leads was not; and
+        // a receiver that moved has moved for long.
         Some(300..=399) => Verdict::GiveUp,
         Some(0..=199 | 500..) => Verdict::Again,
     }

@@ -1,6 +1,8 @@
-//! The signature of a delivery: `Zephr-Sync-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256(secret, "<t>.<body>")>`.
+//! The signature of a delivery: `Zephr-Sync-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256(secret,
+//! "<t>.<body>")>`.
 //!
-//! The time is part of what is signed, so that a receiver can refuse a delivery that somebody kept and sends again later. `v1` leaves room for another way.
+//! The time is part of what is signed, so that a receiver can refuse a delivery that somebody kept
+//! and sends again later. `v1` leaves room for another way.
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,7 +13,8 @@ pub const HEADER: &str = "Zephr-Sync-Signature";
 
 /// The header's value for this body, sent at this time.
 pub fn sign(secret: &SecretString, unix_seconds: u64, body: &[u8]) -> String {
-    // HMAC takes a key of any length: the error is of other MACs, and without a signature nothing would be accepted.
+    // HMAC takes a key of any length: the error is of other MACs, and without a signature nothing
+    // would be accepted.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()) else {
         return String::new();
     };

@@ -62,7 +62,8 @@ fn facts(run: &RunFacts) -> Vec<String> {
     ]
 }
 
-/// What Slack wants escaped, and nothing else (its reference: these three characters are its control characters).
+/// What Slack wants escaped, and nothing else (its reference: these three characters are its
+/// control characters).
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars().take(MOST) {

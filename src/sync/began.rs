@@ -1,5 +1,7 @@
-//! When a scan began, as the next one has to know it: what changed since then is asked of the API, so it goes by the API's clock, as far as that can be believed. Where it
-//! cannot, it goes by Postgres's. A watermark that is too early costs requests; one that is too late loses changes for ever, so in doubt the earlier one counts.
+//! When a scan began, as the next one has to know it: what changed since then is asked of the API,
+//! so it goes by the API's clock, as far as that can be believed. Where it cannot, it goes by
+//! Postgres's. A watermark that is too early costs requests; one that is too late loses changes for
+//! ever, so in doubt the earlier one counts.
 
 use std::time::Duration;
 
@@ -10,13 +12,16 @@ use super::run::Run;
 use clock::time;
 use mirror::state::runs;
 
-/// The API may be so much ahead of Postgres: clocks are not quite equal, and the first answer of a large export takes minutes.
+/// The API may be so much ahead of Postgres: clocks are not quite equal, and the first answer of a
+/// large export takes minutes.
 const AHEAD: TimeDelta = TimeDelta::minutes(5);
 
-/// An API that is further behind Postgres did not say what time it is: it takes signatures of about the present only, so it knows.
+/// An API that is further behind Postgres did not say what time it is: it takes signatures of about
+/// the present only, so it knows.
 const BEHIND: TimeDelta = TimeDelta::days(1);
 
-/// Where only Postgres's clock is known, it may be ahead of the API's by this much, beside the overlap of the job: machines whose clocks nobody sets are off by minutes.
+/// Where only Postgres's clock is known, it may be ahead of the API's by this much, beside the
+/// overlap of the job: machines whose clocks nobody sets are off by minutes.
 const MARGIN: TimeDelta = TimeDelta::minutes(5);
 
 /// Differences of less are not worth a word.
@@ -32,7 +37,8 @@ pub(super) struct Began {
 }
 
 impl Began {
-    /// By the API's clock at its first answer, and by Postgres's at the beginning of the run and now.
+    /// By the API's clock at its first answer, and by Postgres's at the beginning of the run and
+    /// now.
     pub(super) fn of(api: Option<DateTime<Utc>>, began: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         let by_postgres = time::before(began, MARGIN);
         let Some(api) = api else {

@@ -1,7 +1,9 @@
-//! What was pushed, seen in the mirror: a sync that began after a push tells whether the values really arrived.
+//! What was pushed, seen in the mirror: a sync that began after a push tells whether the values
+//! really arrived.
 //!
-//! A full scan has seen everybody. An incremental one tells only of the users it wrote: that it shows nothing of somebody may also mean that a push does not count as
-//! an update there (contract section 5.1).
+//! A full scan has seen everybody. An incremental one tells only of the users it wrote: that it
+//! shows nothing of somebody may also mean that a push does not count as an update there (contract
+//! section 5.1).
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -27,7 +29,8 @@ enum Sight {
 }
 
 impl Run<'_> {
-    /// Looks for what was pushed before the scan that this run brought to its end began. `scan_id` is that of a full scan.
+    /// Looks for what was pushed before the scan that this run brought to its end began. `scan_id`
+    /// is that of a full scan.
     pub(super) async fn confirm_pushes(&self, scan_id: Option<Uuid>) -> Result<(), Error> {
         let began = match scan_id {
             Some(scan_id) => runs::scan_began(self.pool, scan_id).await?,

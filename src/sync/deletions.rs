@@ -1,4 +1,5 @@
-//! Who is missing from a full scan, and what follows: a candidate, a brake, a witness, a tombstone (design section 3.3).
+//! Who is missing from a full scan, and what follows: a candidate, a brake, a witness, a tombstone
+//! (design section 3.3).
 
 use futures::{StreamExt, TryStreamExt, stream};
 use sqlx::PgPool;
@@ -22,13 +23,15 @@ const BATCH: i64 = 200;
 /// Keys of one look into the mirror.
 const KEYS: i64 = 5_000;
 
-/// People who are known to exist that are asked for before anybody is believed to be gone. Some of them may have left meanwhile; all of them have not.
+/// People who are known to exist that are asked for before anybody is believed to be gone. Some of
+/// them may have left meanwhile; all of them have not.
 const CONTROLS: usize = 3;
 
 /// What came of those who were missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Settled {
-    /// Each was asked for; those whom the API does not know are tombstones. So many exist after all.
+    /// Each was asked for; those whom the API does not know are tombstones. So many exist after
+    /// all.
     Done { alive: i64 },
     /// There are more than may be; nobody was touched.
     TooMany { missing: i64, allowed: i64 },
@@ -48,7 +51,8 @@ pub(super) struct Deletions<'a> {
 }
 
 impl Deletions<'_> {
-    /// Notes who is missing from the parts that were read by page. A window that was whole has noted its own.
+    /// Notes who is missing from the parts that were read by page. A window that was whole has
+    /// noted its own.
     pub(super) async fn note_missing(&self, parts: &[(Part, ByPage)]) -> Result<(), Error> {
         for (part, read) in parts {
             let range = match part {
@@ -80,8 +84,8 @@ impl Deletions<'_> {
         Ok(())
     }
 
-    /// Takes back the notes about people whom another part of the scan showed after all: somebody's registration date may have changed, or may have become
-    /// unreadable.
+    /// Takes back the notes about people whom another part of the scan showed after all: somebody's
+    /// registration date may have changed, or may have become unreadable.
     async fn weed(&self) -> Result<(), Error> {
         let runs = runs::of_scan(self.pool, self.scan_id).await?;
         let mut after = String::new();
@@ -120,7 +124,8 @@ impl Deletions<'_> {
         self.ask_for_each(missing).await
     }
 
-    /// How many were alive before the run. Counted only where somebody is missing: a count reads as much as a scan compares.
+    /// How many were alive before the run. Counted only where somebody is missing: a count reads as
+    /// much as a scan compares.
     async fn before(&self) -> Result<i64, Error> {
         let living = compare::count_living(&mut *self.pool.acquire().await?).await?;
         let run = runs::get(self.pool, self.run_id).await?;
@@ -179,13 +184,15 @@ impl Deletions<'_> {
     async fn exists(&self, id: &str) -> Result<bool, Error> {
         match self.env.reader.user(id).await {
             Ok(found) => Ok(found.is_some()),
-            // An id that no path can carry cannot be asked for, so nobody says that its user is gone.
+            // An id that no path can carry cannot be asked for, so nobody says that its user is
+            // gone.
             Err(error) if error.is_unsendable() => Ok(true),
             Err(error) => Err(Error::Api(error)),
         }
     }
 
-    /// Whether the API shows single users at all: a 404 for somebody says nothing where people who exist get one too.
+    /// Whether the API shows single users at all: a 404 for somebody says nothing where people who
+    /// exist get one too.
     async fn why_no_witness(&self) -> Result<Option<String>, Error> {
         let mut connection = self.pool.acquire().await?;
         let living = compare::some_living(&mut connection, KEYS).await?;

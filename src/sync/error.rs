@@ -122,7 +122,8 @@ pub const POOLER: &str = "A connection pooler seems to stand before Postgres. ze
 fn database_remedy(error: &sqlx::Error) -> &'static str {
     let code = error.as_database_error().and_then(|error| error.code());
     match code.as_deref().map(|code| code.get(..2).unwrap_or(code)) {
-        // A setting of the session that is refused, a prepared statement that is gone: what answers is not Postgres itself.
+        // A setting of the session that is refused, a prepared statement that is gone: what answers
+        // is not Postgres itself.
         Some("08" | "26") => POOLER,
         Some("28") => "Check user and password in DATABASE_URL.",
         Some("3D") => "Create the database that DATABASE_URL names.",

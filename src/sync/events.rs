@@ -1,4 +1,5 @@
-//! The events: scanned in windows of the time they happened, as users are in windows of their registration, and appended.
+//! The events: scanned in windows of the time they happened, as users are in windows of their
+//! registration, and appended.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! How much a scan asks for at once: as much as its writers keep up with.
 //!
-//! An answer that was read waits in memory until a writer takes it. Where Postgres is slower than the API, as in a first load from nearby, more in flight would
-//! only make more of them wait.
+//! An answer that was read waits in memory until a writer takes it. Where Postgres is slower than
+//! the API, as in a first load from nearby, more in flight would only make more of them wait.
 
 /// Requests that a scan may have in flight.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,8 @@ pub(super) struct Handed {
     pub(super) places: usize,
     /// Places that were free before; where none was, the page waited.
     pub(super) free: usize,
-    /// Requests without an answer once it was in: with none, all that was asked for had been read and waited too.
+    /// Requests without an answer once it was in: with none, all that was asked for had been read
+    /// and waited too.
     pub(super) in_flight: usize,
 }
 

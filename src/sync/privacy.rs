@@ -1,5 +1,7 @@
-//! What is stored follows the privacy settings: when they ask for more than before, the first run under them rewrites rows, history, rejects and before-images
-//! before it reads anything. In one transaction, since a hash of a hash would be another value: either all follows the new settings or none.
+//! What is stored follows the privacy settings: when they ask for more than before, the first run
+//! under them rewrites rows, history, rejects and before-images before it reads anything. In one
+//! transaction, since a hash of a hash would be another value: either all follows the new settings
+//! or none.
 //!
 //! What the settings keep again comes back when it is read again, with the next full scan.
 
@@ -18,7 +20,8 @@ use zephr::{redact as of_record, rejoin, user};
 /// Rows that are held at once.
 const BATCH: i64 = 1_000;
 
-/// Rewrites what is stored, if these settings are others than those it follows. Every run that writes calls this first, under its lease.
+/// Rewrites what is stored, if these settings are others than those it follows. Every run that
+/// writes calls this first, under its lease.
 pub(super) async fn follow(
     pool: &PgPool,
     token: Token,
@@ -105,7 +108,8 @@ async fn versions(connection: &mut PgConnection, of: Versions, rules: &Rules) ->
     }
 }
 
-/// What is left of a user, made the way a user who was just read is made; none where nothing was to be taken out.
+/// What is left of a user, made the way a user who was just read is made; none where nothing was to
+/// be taken out.
 fn rewritten(row: &Mirrored, rules: &Rules) -> Option<User> {
     let text = rejoin::record(row);
     let raw: &RawValue = serde_json::from_str(&text).ok()?;
@@ -125,7 +129,8 @@ fn rewritten(row: &Mirrored, rules: &Rules) -> Option<User> {
     (!same).then_some(after)
 }
 
-/// Rewrites the rejects of users. `plain` says whether their content hashes are those of whole records.
+/// Rewrites the rejects of users. `plain` says whether their content hashes are those of whole
+/// records.
 async fn kept_aside(
     connection: &mut PgConnection,
     rules: &Rules,

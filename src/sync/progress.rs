@@ -8,7 +8,8 @@ use mirror::state::runs::Counts;
 use telemetry::field;
 use zephr::governor::Snapshot;
 
-/// The named moments of a run. Each is logged at debug level as the field `phase`, so that a run can be followed, and stopped, at each.
+/// The named moments of a run. Each is logged at debug level as the field `phase`, so that a run
+/// can be followed, and stopped, at each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The lease is held.

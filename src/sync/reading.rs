@@ -1,5 +1,6 @@
-//! How users are read by a run, and how their rows may have been read before. A setting that stops asking for something is no answer of the API: what is not asked for stays, and
-//! the verdict's reason says since when.
+//! How users are read by a run, and how their rows may have been read before. A setting that stops
+//! asking for something is no answer of the API: what is not asked for stays, and the verdict's
+//! reason says since when.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Reading the rejects again: what can be stored by now goes into the mirror, under the lease and as a run of its own. The API is not asked.
+//! Reading the rejects again: what can be stored by now goes into the mirror, under the lease and
+//! as a run of its own. The API is not asked.
 //!
 //! ```text
 //! rejects, oldest first ──► read ──► older than the mirror's row? ──► merge ─ remove from rejects ─ counters ─ commit, a batch at a time
@@ -31,7 +32,8 @@ use zephr::user;
 /// Rejects that commit together. A record that could not be stored may be a large one.
 const BATCH: i64 = 200;
 
-/// Name of these runs among the jobs. It is no job's, so that the last run of a job is still the one that tells how fresh its tables are.
+/// Name of these runs among the jobs. It is no job's, so that the last run of a job is still the
+/// one that tells how fresh its tables are.
 const JOB: &str = "rejects";
 
 /// What a replay works with.
@@ -276,7 +278,8 @@ impl Replay<'_> {
 /// Rejects that are settled together.
 #[derive(Debug, Default)]
 struct Batch {
-    /// Those that can be read now, each user once, with their numbers and the times of their answers.
+    /// Those that can be read now, each user once, with their numbers and the times of their
+    /// answers.
     items: Vec<(i64, Item, DateTime<Utc>)>,
     /// Those that still cannot, with the reasons.
     unreadable: Vec<(i64, String)>,
@@ -285,7 +288,8 @@ struct Batch {
 }
 
 impl Batch {
-    /// Reads rejects in their order, up to the second one of a user: that one is newer, and is settled once the older one is.
+    /// Reads rejects in their order, up to the second one of a user: that one is newer, and is
+    /// settled once the older one is.
     fn read(kept: Vec<Kept>, ignored: &[String], rules: &Rules) -> Self {
         let mut batch = Self::default();
         let mut users = HashSet::new();

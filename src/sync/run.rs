@@ -1,4 +1,5 @@
-//! A run and its record: begun under a lease, watched while it works, ended with verdict and checkpoint in one transaction.
+//! A run and its record: begun under a lease, watched while it works, ended with verdict and
+//! checkpoint in one transaction.
 
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ use telemetry::span::{Note, Span};
 /// How often the record of a run says what the API was asked and whether it makes us wait.
 const TRAFFIC_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Sessions of a run's own statements. They come one after the other, and a session that has answered one knows the tables for the next: a pool that may open another
-/// does so, rather than wait a moment for the last to come back, which takes as long as a dozen statements.
+/// Sessions of a run's own statements. They come one after the other, and a session that has
+/// answered one knows the tables for the next: a pool that may open another does so, rather than
+/// wait a moment for the last to come back, which takes as long as a dozen statements.
 pub(super) const SESSIONS: u32 = 1;
 
 /// A run under its lease.
@@ -106,7 +108,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Does the work until it is done or the lease is lost, and keeps the record of the run up to date meanwhile.
+    /// Does the work until it is done or the lease is lost, and keeps the record of the run up to
+    /// date meanwhile.
     pub(super) async fn watched<T>(
         &self,
         work: impl Future<Output = Result<T, Error>>,
@@ -124,8 +127,9 @@ impl Run<'_> {
         worked
     }
 
-    /// Notes how much was asked, again and again until the other end of the channel is gone. It goes on beside the work and never in its place: the work may hold
-    /// the row of the run, and this waits for it then.
+    /// Notes how much was asked, again and again until the other end of the channel is gone. It
+    /// goes on beside the work and never in its place: the work may hold the row of the run, and
+    /// this waits for it then.
     async fn note_traffic(&self, mut end: oneshot::Receiver<()>) {
         let mut ticks = tokio::time::interval(TRAFFIC_INTERVAL);
         let mut noted = Traffic::default();
@@ -143,7 +147,8 @@ impl Run<'_> {
             let result = tokio::select! {
                 result = &mut noting => result,
                 _ = &mut end => {
-                    // It must not come after the end, which notes more. Where Postgres does not answer, that will not come either.
+                    // It must not come after the end, which notes more. Where Postgres does not
+                    // answer, that will not come either.
                     let _ = tokio::time::timeout(RECORD_TIMEOUT, noting).await;
                     return;
                 }
@@ -182,7 +187,8 @@ impl Run<'_> {
         };
         match tokio::time::timeout(RECORD_TIMEOUT, self.record(Ending::Failed, outcome)).await {
             Ok(Ok(ended)) => Ok(ended),
-            // Without a database there is no place for the record; the next run notes that this one ended.
+            // Without a database there is no place for the record; the next run notes that this one
+            // ended.
             Ok(Err(_)) | Err(_) => {
                 tracing::warn!("the end of the run could not be recorded");
                 Err(error)
@@ -190,7 +196,8 @@ impl Run<'_> {
         }
     }
 
-    /// Commits the verdict, the checkpoint and the end of the run together, under the lease: a process that was too slow leaves the record to whoever took over.
+    /// Commits the verdict, the checkpoint and the end of the run together, under the lease: a
+    /// process that was too slow leaves the record to whoever took over.
     async fn record(&self, ending: Ending, outcome: Outcome) -> Result<Ended, Error> {
         let mut transaction = self.pool.begin().await?;
         self.lease.token().fence(&mut transaction).await?;
@@ -333,7 +340,8 @@ pub(super) fn nothing_left(scope: Scope) -> Moves {
     }
 }
 
-/// How a run ends that rejected more than it may. `moves` says whether the next one has anything to go on with.
+/// How a run ends that rejected more than it may. `moves` says whether the next one has anything to
+/// go on with.
 pub(super) fn too_many_rejects(allowed: u64, moves: Moves) -> (Ending, Outcome) {
     let outcome = Outcome {
         moves,

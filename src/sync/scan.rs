@@ -51,7 +51,8 @@ pub(super) enum Reached {
     Interruption,
 }
 
-/// The checkpoint of a scan, begun with the API's clock at its first answer and before its first window is committed.
+/// The checkpoint of a scan, begun with the API's clock at its first answer and before its first
+/// window is committed.
 pub(super) struct Checkpoint<'a> {
     pub(super) pool: &'a PgPool,
     pub(super) lease: &'a Lease,
@@ -77,8 +78,9 @@ impl Checkpoint<'_> {
     }
 }
 
-/// How many of those whom the mirror knows a window should hold, for pages of this size. The first of the next window is in the second of overlap, and a page that is
-/// just full is taken for one that has more behind it.
+/// How many of those whom the mirror knows a window should hold, for pages of this size. The first
+/// of the next window is in the second of overlap, and a page that is just full is taken for one
+/// that has more behind it.
 fn per_window(page: u64) -> i64 {
     let filled = (page as f64 * FILL_KNOWN) as i64;
     filled.min(page.saturating_sub(2) as i64).max(1)
@@ -92,7 +94,8 @@ pub(super) struct Scan<'a, S: Source<Error = zephr::Error>> {
     destination: Destination,
     lending: Option<Lending<'a>>,
     pace: Pace,
-    /// How many records the windows hold that the mirror cut, where it cut any, and where to ask for smaller ones.
+    /// How many records the windows hold that the mirror cut, where it cut any, and where to ask
+    /// for smaller ones.
     planned: Option<(i64, PgPool)>,
 }
 
@@ -152,7 +155,8 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
         Ok(())
     }
 
-    /// A server that sends less at a time than it is asked for shows that with its first full page: what is planned is cut smaller, or each of it would be asked twice.
+    /// A server that sends less at a time than it is asked for shows that with its first full page:
+    /// what is planned is cut smaller, or each of it would be asked twice.
     async fn cut_smaller(&mut self) -> Result<(), Error> {
         let fits = per_window(self.walk.reader().full_page());
         match self.planned.take() {
@@ -177,7 +181,8 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
         let mut writers = Writers::start(&self.destination, receiver);
         let reached = self.fetch(&pages, &mut writers, checkpoint).await;
         drop(pages);
-        // The writers are always joined before the reader's error is returned: what was fetched is written.
+        // The writers are always joined before the reader's error is returned: what was fetched is
+        // written.
         let written = writers.join().await;
         match (reached, written) {
             (Err(Stopped::Source(error)), Ok(())) => Err(error),
@@ -202,7 +207,8 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
         mut checkpoint: Option<&mut Checkpoint<'_>>,
     ) -> Result<Reached, Stopped<Error>> {
         loop {
-            // Of what the daemons of a tenant have in flight, this one's part may change at any time.
+            // Of what the daemons of a tenant have in flight, this one's part may change at any
+            // time.
             let ceiling = self.env.reader.governor().ceiling;
             let most = self.env.max_in_flight.min(ceiling);
             self.walk.set_in_flight(self.pace.within(most));
@@ -236,7 +242,8 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
                     }
                     match step {
                         Step::Read(mut fetched) => {
-                            // Of an incremental scan a window holds only some of its people, so only a full one can be compared as a whole.
+                            // Of an incremental scan a window holds only some of its people, so
+                            // only a full one can be compared as a whole.
                             if self.scope.since().is_some() {
                                 fetched.completes = None;
                             }
@@ -317,8 +324,8 @@ impl Committed {
 }
 
 impl Run<'_> {
-    /// Commits the parts that were read by page, once all of their pages are, and says what of the scan is committed then. A scan proves nothing about what it read
-    /// and did not commit.
+    /// Commits the parts that were read by page, once all of their pages are, and says what of the
+    /// scan is committed then. A scan proves nothing about what it read and did not commit.
     pub(super) async fn commit_by_page<S: Source<Error = zephr::Error>>(
         &self,
         scan_id: Uuid,
@@ -347,7 +354,8 @@ impl Run<'_> {
     }
 }
 
-/// Asks for what changed since then, and strikes it out from what this scan noted as changed: what is left, incremental runs do not see.
+/// Asks for what changed since then, and strikes it out from what this scan noted as changed: what
+/// is left, incremental runs do not see.
 pub(super) async fn strike_seen(
     env: &Environment,
     scan_id: Uuid,

@@ -1,4 +1,5 @@
-//! How much a run reads: what was asked for, and what that comes to, given how far the job has come.
+//! How much a run reads: what was asked for, and what that comes to, given how far the job has
+//! come.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;

@@ -1,7 +1,8 @@
 //! A full scan of users, read and written by several daemons (design section 8).
 //!
-//! One of them holds the lease and leads: it has the plan, looks for people in no window, settles the deletions, and gives the verdict. It [lends](lend) windows
-//! to the others as rows in Postgres, the only thing they have in common, and hears from there what became of them.
+//! One of them holds the lease and leads: it has the plan, looks for people in no window, settles
+//! the deletions, and gives the verdict. It [lends](lend) windows to the others as rows in
+//! Postgres, the only thing they have in common, and hears from there what became of them.
 //!
 //! ```text
 //! leader: plan ──► offered ──► claimed ──► whole, committed with its rows ──► plan, verdict        another daemon: claimed to committed
@@ -9,8 +10,9 @@
 //!                     └──► taken back when the leader has nothing else to do, or when the claimant is gone
 //! ```
 //!
-//! What is written for a scan is written under the leader's token, by whomever, and a window by whoever still holds the claim on it: an [assistant](assist) that
-//! was too slow, or works for a leader that lost its lease, changes nothing.
+//! What is written for a scan is written under the leader's token, by whomever, and a window by
+//! whoever still holds the claim on it: an [assistant](assist) that was too slow, or works for a
+//! leader that lost its lease, changes nothing.
 
 mod assist;
 mod lend;
@@ -56,8 +58,9 @@ impl Sharing {
     }
 }
 
-/// Hash of everything that decides what is stored of a record: the program, the tenant, what is asked for, what may be kept. Two daemons that differ in it would
-/// undo each other's work. The key of the hashes belongs to the mirror and is the same for all.
+/// Hash of everything that decides what is stored of a record: the program, the tenant, what is
+/// asked for, what may be kept. Two daemons that differ in it would undo each other's work. The key
+/// of the hashes belongs to the mirror and is the same for all.
 fn settings(env: &Environment) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in [

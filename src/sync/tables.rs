@@ -1,4 +1,5 @@
-//! A job whose tables are described and not programmed: lists, and what the API tells one parent at a time. A job is some steps, one after the other.
+//! A job whose tables are described and not programmed: lists, and what the API tells one parent at
+//! a time. A job is some steps, one after the other.
 //!
 //! ```text
 //! list ──► pages ─► (new or changed? detail) ─► hashes known? ─► merge ─ counters ─ commit        then: missing? ─ witness ─ brake ─ tombstones
@@ -66,7 +67,8 @@ pub async fn run(
     result
 }
 
-/// Reads and compares, and writes nothing: its session may only read. Counts what a run would have done.
+/// Reads and compares, and writes nothing: its session may only read. Counts what a run would have
+/// done.
 ///
 /// # Errors
 /// As [`run`].
@@ -104,7 +106,8 @@ struct Plan {
     confirmed: Option<Uuid>,
     scan_id: Uuid,
     resumed: bool,
-    /// Whether a run of this job has come to its end before, so that what is known is all there was.
+    /// Whether a run of this job has come to its end before, so that what is known is all there
+    /// was.
     is_known: bool,
     /// Rows that braked runs took in.
     unexpected: i64,
@@ -186,7 +189,8 @@ impl Plan {
     }
 }
 
-/// A full run that came to its end without being complete is not resumed: what it could not read would be left out, and called read.
+/// A full run that came to its end without being complete is not resumed: what it could not read
+/// would be left out, and called read.
 fn begins_anew(plan: Plan) -> Moves {
     match plan.extent {
         Amount::Everything { .. } => Moves::Abandoned,
@@ -291,7 +295,8 @@ impl Work<'_> {
                 Err(Stop::Interruption) => read.stopped = Some(Halt::Interruption),
                 Err(Stop::TooManyRejects) => read.stopped = Some(Halt::TooManyRejects),
                 Err(Stop::Limit) => read.stopped = Some(Halt::Limit),
-                // A module that the tenant has not bought, or a role that the key pair has not: the other lists are read all the same.
+                // A module that the tenant has not bought, or a role that the key pair has not: the
+                // other lists are read all the same.
                 Err(Stop::Error(Error::Api(error)))
                     if matches!(error.remedy(), Remedy::Person(_)) =>
                 {
@@ -317,7 +322,8 @@ impl Work<'_> {
         self.env.brakes.growth(expected, self.env.rpp)
     }
 
-    /// How many rows can be expected below one parent of which so many are known; none on a first load. What was read of more is kept, and counts as known next time.
+    /// How many rows can be expected below one parent of which so many are known; none on a first
+    /// load. What was read of more is kept, and counts as known next time.
     fn growth_below(&self, known: u64) -> Option<Growth> {
         let pages = if known == 0 {
             PAGES_ALLOWED

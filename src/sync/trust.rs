@@ -1,6 +1,7 @@
-//! Whether the mirror is as the last run left it. A schema that was restored, a table that was truncated or swapped: what the bookkeeping says of it is not so any
-//! more, and an incremental run over it would prove nothing. So it is noticed before a run decides what to read, and answered by reading everything; what was
-//! erased is erased again.
+//! Whether the mirror is as the last run left it. A schema that was restored, a table that was
+//! truncated or swapped: what the bookkeeping says of it is not so any more, and an incremental run
+//! over it would prove nothing. So it is noticed before a run decides what to read, and answered by
+//! reading everything; what was erased is erased again.
 
 use std::collections::BTreeSet;
 
@@ -113,8 +114,9 @@ const OF_USERS: [&str; 3] = ["users", "user_foreign_keys", "user_grants"];
 /// No hash of a record.
 const NO_HASH: [u8; HASH_BYTES] = [0; HASH_BYTES];
 
-/// Rows whose hash is that of the record that comes are not looked at. So where a table is another one, or what hangs on a row is gone, the hashes are taken away: each
-/// row is compared with its record, and completed. Who is the same gets no version for that.
+/// Rows whose hash is that of the record that comes are not looked at. So where a table is another
+/// one, or what hangs on a row is gone, the hashes are taken away: each row is compared with its
+/// record, and completed. Who is the same gets no version for that.
 async fn compare_anew(
     connection: &mut PgConnection,
     signs: &BTreeSet<Sign>,
@@ -141,7 +143,8 @@ pub async fn distrust_all(connection: &mut PgConnection, why: &str) -> Result<()
     marks::settle(connection, None).await
 }
 
-/// Removes who was erased and came back with what was restored. Whatever run is under way knows them, and takes none of them in.
+/// Removes who was erased and came back with what was restored. Whatever run is under way knows
+/// them, and takes none of them in.
 async fn erase_again(connection: &mut PgConnection, env: &Environment) -> Result<(), Error> {
     marks::share_erasures(connection).await?;
     let erased = erasures::erased(&mut *connection, env.privacy.key()).await?;

@@ -1,4 +1,5 @@
-//! The users: scanned in windows that prove themselves, compared, merged; the missing settled at the end of a full scan.
+//! The users: scanned in windows that prove themselves, compared, merged; the missing settled at
+//! the end of a full scan.
 
 use std::sync::Arc;
 
@@ -68,7 +69,8 @@ pub async fn run(
     result
 }
 
-/// Reads and compares, and writes nothing: its session may only read. Counts what a run would have done.
+/// Reads and compares, and writes nothing: its session may only read. Counts what a run would have
+/// done.
 ///
 /// # Errors
 /// As [`run`].
@@ -316,8 +318,9 @@ impl Run<'_> {
         }
     }
 
-    /// What is committed of a scan may weaken what its answers said: nothing is proven about a stretch that was read and not committed, nor by an export that shows
-    /// nobody where users are known.
+    /// What is committed of a scan may weaken what its answers said: nothing is proven about a
+    /// stretch that was read and not committed, nor by an export that shows nobody where users are
+    /// known.
     async fn of_committed(&self, committed: Committed) -> Result<Option<(Verdict, String)>, Error> {
         if let Some(reason) = committed.fault() {
             return Ok(Some((Verdict::Incomplete, reason)));
@@ -399,7 +402,8 @@ impl Run<'_> {
         })
     }
 
-    /// How many changes incremental runs do not see: those that asking for what changed does not show either.
+    /// How many changes incremental runs do not see: those that asking for what changed does not
+    /// show either.
     async fn missed(
         &self,
         scan_id: Uuid,

@@ -29,13 +29,16 @@ use telemetry::span::{Span, Work};
 use zephr::reread::Reading;
 use zephr::user;
 
-/// A second writing connection is worth half as much again; a third only waits for the same two disks and cores.
+/// A second writing connection is worth half as much again; a third only waits for the same two
+/// disks and cores.
 pub const WRITERS: u32 = 2;
 
-/// Records that commit together, about: two pages. Large enough that the commit does not matter, small enough that a batch in memory does not either.
+/// Records that commit together, about: two pages. Large enough that the commit does not matter,
+/// small enough that a batch in memory does not either.
 const BATCH: usize = 500;
 
-/// Records per statement. Rows are made and encoded for one statement at a time, which is what memory is spent on; larger ones are not faster.
+/// Records per statement. Rows are made and encoded for one statement at a time, which is what
+/// memory is spent on; larger ones are not faster.
 const STATEMENT: usize = 500;
 
 /// Where batches go.
@@ -95,7 +98,8 @@ impl Writers {
         }
     }
 
-    /// Waits until all are done; the channel must be closed. The first error is kept for [`Self::take_error`].
+    /// Waits until all are done; the channel must be closed. The first error is kept for
+    /// [`Self::take_error`].
     pub async fn join(&mut self) -> Result<(), ()> {
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(error) = ended.unwrap_or(Err(Error::Stopped)) {
@@ -208,7 +212,8 @@ impl Batch {
         self.rejects.append(&mut page.rejects);
     }
 
-    /// Leaves out who was erased, before anything is compared: a window is then as it was, and nobody in it new. Answers who was met.
+    /// Leaves out who was erased, before anything is compared: a window is then as it was, and
+    /// nobody in it new. Answers who was met.
     fn without(&mut self, erased: &Erased) -> Vec<[u8; 32]> {
         let mut met = Vec::new();
         if erased.is_empty() {
@@ -233,8 +238,9 @@ impl Batch {
         met
     }
 
-    /// Who was sent where the mirror does not look for them: without a registration date, in whole windows; by page, with one of which the filter may know nothing,
-    /// so that they are missing from the window that they belong to.
+    /// Who was sent where the mirror does not look for them: without a registration date, in whole
+    /// windows; by page, with one of which the filter may know nothing, so that they are missing
+    /// from the window that they belong to.
     fn undated(&self) -> Vec<String> {
         let in_windows = self.windows.iter().flat_map(|group| &group.items);
         let by_page = self.pages.iter().flat_map(|(items, _)| items);
@@ -245,7 +251,8 @@ impl Batch {
             .collect()
     }
 
-    /// What is left after the comparison, with the time of its answer, in the order in which it came.
+    /// What is left after the comparison, with the time of its answer, in the order in which it
+    /// came.
     fn items(self) -> Vec<Answered> {
         let windows = self
             .windows
@@ -265,7 +272,8 @@ fn once_each(mut items: Vec<Answered>) -> Vec<Answered> {
     // Sorting is stable: of one that was sent twice the later one is kept.
     items.reverse();
     items.dedup_by(|(a, _), (b, _)| a.id == b.id);
-    // Ascending, through all statements of the transaction: two writers that meet the same ones lock them in the same order.
+    // Ascending, through all statements of the transaction: two writers that meet the same ones
+    // lock them in the same order.
     items.reverse();
     items
 }

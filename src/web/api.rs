@@ -1,4 +1,5 @@
-//! The API, and all paths of the page. The description of it is made from the handlers, so that it cannot say anything else than they do.
+//! The API, and all paths of the page. The description of it is made from the handlers, so that it
+//! cannot say anything else than they do.
 
 mod bulk;
 mod jobs;

@@ -1,9 +1,12 @@
 //! What each request has to show before anybody looks at it, and what each answer tells a browser.
 //!
-//! - **Whose host.** A page of somebody else can have its name point to this machine (DNS rebinding), and would then be of our origin to a browser. Its name is
-//!   still in `Host`, so a name that is not ours is refused. An address in `Host` is nobody's name.
-//! - **Who asks.** With a token, everything but health and the empty page wants it, or the cookie that a browser was given for it.
-//! - **From where.** What changes anything wants a header that no form and no link can send, and an origin, where a browser tells one, that is this page's.
+//! - **Whose host.** A page of somebody else can have its name point to this machine (DNS
+//!   rebinding), and would then be of our origin to a browser. Its name is still in `Host`, so a
+//!   name that is not ours is refused. An address in `Host` is nobody's name.
+//! - **Who asks.** With a token, everything but health and the empty page wants it, or the cookie
+//!   that a browser was given for it.
+//! - **From where.** What changes anything wants a header that no form and no link can send, and an
+//!   origin, where a browser tells one, that is this page's.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,10 +26,12 @@ use super::settings::Settings;
 use super::token::{self, Gate, Refusal};
 use super::{Page, page};
 
-/// The header that requests carry which change something. A page of another origin cannot send it without asking us first, and we never say yes.
+/// The header that requests carry which change something. A page of another origin cannot send it
+/// without asking us first, and we never say yes.
 pub(super) const OURS: &str = "x-zephr-sync";
 
-/// What needs no token: health, which says nothing that matters; the page, which is empty without the API; and where the token is shown.
+/// What needs no token: health, which says nothing that matters; the page, which is empty without
+/// the API; and where the token is shown.
 const OPEN: [&str; 4] = [page::PATH, "/healthz", "/readyz", "/api/session"];
 
 /// Looks at a request, has it answered, and dresses the answer.
@@ -114,7 +119,8 @@ fn from_here(headers: &HeaderMap, host: &Authority, settings: &Settings) -> Resu
                 .ok()
                 .and_then(|origin| origin.parse::<Uri>().ok());
             let authority = origin.as_ref().and_then(Uri::authority);
-            // Behind a proxy that names another host to us, the browser still tells the name it knows.
+            // Behind a proxy that names another host to us, the browser still tells the name it
+            // knows.
             match authority {
                 Some(of) if of == host || is_allowed(of.host(), settings) => Ok(()),
                 Some(_) | None => refused("the request came from another page"),

@@ -1,4 +1,5 @@
-//! Whether the process is alive, and whether it can work. Neither needs a token, and neither says anything that matters to anybody else.
+//! Whether the process is alive, and whether it can work. Neither needs a token, and neither says
+//! anything that matters to anybody else.
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ use remedy::chain;
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Health {
     alive: bool,
-    /// Seconds since the loop that starts runs last turned, of the tenant where that is longest ago.
+    /// Seconds since the loop that starts runs last turned, of the tenant where that is longest
+    /// ago.
     seconds_since_turned: u64,
 }
 
@@ -41,7 +43,8 @@ pub(super) struct TenantReadiness {
     remedy: Option<String>,
 }
 
-/// Whether the process is alive; Postgres has no part in it, since a restart would not bring that back.
+/// Whether the process is alive; Postgres has no part in it, since a restart would not bring that
+/// back.
 #[utoipa::path(get, path = "/healthz", tag = "health", responses(
     (status = 200, description = "It is alive", body = Health),
     (status = 503, description = "It is stuck: start it again", body = Health),

@@ -1,5 +1,6 @@
-//! Metrics, as `docs/metrics.md` names them, in the text format of OpenMetrics. Made anew for each scrape from what this process counted and what Postgres knows;
-//! while Postgres is away, what only Postgres knows is left out and the rest is there.
+//! Metrics, as `docs/metrics.md` names them, in the text format of OpenMetrics. Made anew for each
+//! scrape from what this process counted and what Postgres knows; while Postgres is away, what only
+//! Postgres knows is left out and the rest is there.
 
 use std::sync::Arc;
 
@@ -292,6 +293,12 @@ impl Scrape {
                 Value::Gauge(under_way as f64),
             );
         }
+        self.of_requests(seat);
+        self.of_pushes(seat);
+    }
+
+    /// What was asked of the API, and how much may be.
+    fn of_requests(&mut self, seat: &Seat) {
         let (sent, governor) = (
             seat.tenant.planner.reader.sent(),
             seat.tenant.planner.reader.governor(),
@@ -321,7 +328,11 @@ impl Scrape {
             tenant(seat),
             Value::Gauge(governor.allowed as f64),
         );
-        let pushed = live.rows_pushed();
+    }
+
+    /// Rows that were pushed.
+    fn of_pushes(&mut self, seat: &Seat) {
+        let pushed = seat.tenant.live.rows_pushed();
         for (outcome, rows) in [
             ("succeeded", pushed.succeeded),
             ("failed", pushed.failed),

@@ -1,4 +1,5 @@
-//! The page itself: one file, without a foreign host and without anybody's data. Its script asks the API.
+//! The page itself: one file, without a foreign host and without anybody's data. Its script asks
+//! the API.
 
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};

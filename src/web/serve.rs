@@ -1,4 +1,5 @@
-//! From connections to requests. Who is slow, or silent, does not hold the others up, and stopping lets what is under way end.
+//! From connections to requests. Who is slow, or silent, does not hold the others up, and stopping
+//! lets what is under way end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,8 @@ const CONNECTIONS: usize = 256;
 /// How long the head of a request may take to arrive, and how long a connection may be idle.
 const HEAD: Duration = Duration::from_secs(30);
 
-/// The pause after a connection that could not be accepted: out of file handles, most likely, and some are given back soon.
+/// The pause after a connection that could not be accepted: out of file handles, most likely, and
+/// some are given back soon.
 const REFUSED: Duration = Duration::from_millis(50);
 
 /// Serves until it is told to stop; then until the requests under way have their answers.

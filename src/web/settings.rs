@@ -78,7 +78,8 @@ impl Settings {
     /// Checks what was given, and fills in the rest.
     ///
     /// # Errors
-    /// An address or a token that cannot be used. Whether the two go together is [`Self::checked`]'s to say: only the daemon listens.
+    /// An address or a token that cannot be used. Whether the two go together is
+    /// [`Self::checked`]'s to say: only the daemon listens.
     pub fn resolve(given: Given) -> Result<Self, Error> {
         if let Some(token) = &given.token {
             let token = token.expose_secret();

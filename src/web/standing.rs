@@ -10,7 +10,8 @@ use schedule::{Due, History};
 /// How a job stands by its schedule.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// When its next run starts, or should have started; none for a job that has no times of its own.
+    /// When its next run starts, or should have started; none for a job that has no times of its
+    /// own.
     pub(super) next_at: Option<DateTime<Utc>>,
     /// For how many seconds a run has been due that nobody has begun.
     pub(super) late_seconds: i64,

@@ -1,4 +1,5 @@
-//! Who may see the page: whoever knows the token. Programs send it with each request; a browser sends it once, and has a cookie from then on.
+//! Who may see the page: whoever knows the token. Programs send it with each request; a browser
+//! sends it once, and has a cookie from then on.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -18,7 +19,8 @@ pub const SESSION: Duration = Duration::from_secs(12 * 60 * 60);
 /// How long a wrong token waits for its answer. Who has the right one never waits.
 const WRONG: Duration = Duration::from_millis(250);
 
-/// Wrong tokens that wait at once; further ones are refused right away. So at most forty can be tried in a second, by all who try.
+/// Wrong tokens that wait at once; further ones are refused right away. So at most forty can be
+/// tried in a second, by all who try.
 const WAITING: usize = 10;
 
 /// The token, and what follows from it.
@@ -73,7 +75,8 @@ impl Gate {
         }
     }
 
-    /// The value of a cookie that ends in [`SESSION`] from now; none where nothing has to be known. Nothing of it is kept: whoever has the token can check it.
+    /// The value of a cookie that ends in [`SESSION`] from now; none where nothing has to be known.
+    /// Nothing of it is kept: whoever has the token can check it.
     pub fn session(&self) -> Option<String> {
         let ends = self.now() + SESSION.as_secs();
         let code = hex::encode(self.signed(ends)?.finalize().into_bytes());
@@ -109,7 +112,8 @@ impl Gate {
     }
 }
 
-/// Whether two texts are the same, found out by their hashes: how long that takes tells nothing about the texts.
+/// Whether two texts are the same, found out by their hashes: how long that takes tells nothing
+/// about the texts.
 fn is_same(one: &str, other: &str) -> bool {
     let (one, other) = (Sha256::digest(one), Sha256::digest(other));
     let differing = one.iter().zip(other.iter());

@@ -1,6 +1,7 @@
-//! Files that people sent, from their arrival to a plan. A file is written to a directory of its own that nobody else can read, planned, and removed; what stays for
-//! a while are the rows with a complaint, as a CSV that can be corrected and sent again. All of that is gone when the process is, or, if it was killed, when the next
-//! one starts.
+//! Files that people sent, from their arrival to a plan. A file is written to a directory of its
+//! own that nobody else can read, planned, and removed; what stays for a while are the rows with a
+//! complaint, as a CSV that can be corrected and sent again. All of that is gone when the process
+//! is, or, if it was killed, when the next one starts.
 
 mod directory;
 

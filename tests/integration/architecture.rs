@@ -6,7 +6,8 @@ use std::process::Command;
 const PAGE: &str = include_str!("../../docs/architecture.md");
 const CONTRIBUTING: &str = include_str!("../../CONTRIBUTING.md");
 
-/// The crates of the workspace, each with those of them that it uses; the application's own are left out.
+/// The crates of the workspace, each with those of them that it uses; the application's own are
+/// left out.
 fn known_to_cargo() -> BTreeMap<String, BTreeSet<String>> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let output = Command::new(cargo)

@@ -1,4 +1,5 @@
-//! The view with a typed column per attribute follows the tenant's schema, breaks nothing that is built on it, and never fails.
+//! The view with a typed column per attribute follows the tenant's schema, breaks nothing that is
+//! built on it, and never fails.
 
 mod odd;
 mod values;

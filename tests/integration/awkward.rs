@@ -1,4 +1,5 @@
-//! Records that Postgres cannot hold as they were sent are repaired and explained, or kept aside: never dropped, never the end of a run.
+//! Records that Postgres cannot hold as they were sent are repaired and explained, or kept aside:
+//! never dropped, never the end of a run.
 
 use std::collections::BTreeSet;
 

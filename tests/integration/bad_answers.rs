@@ -1,5 +1,7 @@
-//! Answers that are no lists, or empty ones, in the place of right ones: for each list that is read, after a good run, once and again. Nothing is marked as
-//! deleted because of them but what two runs in a row missed and nobody can be asked about; the typed view stays; the run says what came from where.
+//! Answers that are no lists, or empty ones, in the place of right ones: for each list that is
+//! read, after a good run, once and again. Nothing is marked as deleted because of them but what
+//! two runs in a row missed and nobody can be asked about; the typed view stays; the run says what
+//! came from where.
 
 use serde_json::Value;
 use sqlx::Row;
@@ -25,7 +27,8 @@ const CATALOG: [&str; 6] = [
     "/v3/credits",
 ];
 
-/// Rows in the mirror: one, which is never braked; within the allowance of ten; just beyond it; many.
+/// Rows in the mirror: one, which is never braked; within the allowance of ten; just beyond it;
+/// many.
 const SIZES: [usize; 4] = [1, 8, 11, 40];
 
 /// The size for answers in which the number of rows makes no difference.
@@ -188,7 +191,8 @@ const OF_EVENTS: Listed = Listed {
 };
 
 impl Listed {
-    /// A tenant with so many rows of it. What is told one parent at a time is told of as many parents, and of three that have none where there are fewer.
+    /// A tenant with so many rows of it. What is told one parent at a time is told of as many
+    /// parents, and of three that have none where there are fewer.
     fn tenant(&self, rows: usize) -> Tenant {
         let mut tenant = CATALOG
             .iter()
@@ -354,7 +358,8 @@ const NOT_PROVEN: &[Option<&str>] = &[Some("agreed"), Some("incomplete"), Some("
 const UNSETTLED: &[Option<&str>] = &[Some("agreed"), Some("partial")];
 
 impl Expected {
-    /// Nothing can be said about a list that something else answered for; the run says which, and fails.
+    /// Nothing can be said about a list that something else answered for; the run says which, and
+    /// fails.
     fn not_found(listed: &Listed) -> Self {
         Self {
             codes: &[1],
@@ -516,7 +521,8 @@ async fn twice(
         let ended = program.run(&full).await;
         let expected = Expected::of(listed, answer, rows, nth);
         let marked = listed.marked(mirror).await;
-        // The members of all accounts may be gone, or something else may have answered: a run may take it for either, and not for both.
+        // The members of all accounts may be gone, or something else may have answered: a run may
+        // take it for either, and not for both.
         let is_not_found = answer == Answer::NotFound
             && listed.kind == Kind::OfAccount
             && Expected::not_found(listed)
@@ -559,7 +565,8 @@ async fn twice(
     wrong
 }
 
-/// The same where the mirror holds nothing: 404 says nothing about it unless that is what the reference says, and an empty list is an empty list.
+/// The same where the mirror holds nothing: 404 says nothing about it unless that is what the
+/// reference says, and an empty list is an empty list.
 async fn stands_empty(listed: Listed) {
     let server = Scripted::start(Tenant::default()).await;
     let loaded = listed.loaded(&server, 0).await;
@@ -570,7 +577,8 @@ async fn stands_empty(listed: Listed) {
         let program = listed.program(&server, &mirror);
         let ended = program.run(&["sync", listed.job, "--full", "--json"]).await;
         let expected = match (answer.means(listed.kind), listed.kind) {
-            // All accounts answer so, and nothing says that they would answer otherwise if there were something.
+            // All accounts answer so, and nothing says that they would answer otherwise if there
+            // were something.
             (Means::Nothing, Kind::OfAccount) if answer == Answer::NotFound => {
                 Expected::not_found(&listed)
             }
@@ -644,7 +652,8 @@ async fn accounts_that_are_listed_and_not_found_by_id_stay_as_they_are() {
     stands(DETAILS, &AT_ONCE, &SIZES).await;
 }
 
-/// A page of HTML and nothing at all are asked for again, up to ten times with pauses that grow, so that this takes minutes.
+/// A page of HTML and nothing at all are asked for again, up to ten times with pauses that grow, so
+/// that this takes minutes.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: make soak"]
 async fn what_is_no_json_leaves_everything_as_it_was() {

@@ -1,5 +1,5 @@
-//! Whatever the API's undocumented answers turn out to be, everybody is found: awkward people, people listed twice, people without a date, a crowd in one
-//! second.
+//! Whatever the API's undocumented answers turn out to be, everybody is found: awkward people,
+//! people listed twice, people without a date, a crowd in one second.
 
 use simulator::{Behaviour, Count, Envelope, Links, Options, Shape, Simulator};
 
@@ -127,7 +127,8 @@ async fn a_server_that_ignores_filters_makes_an_incomplete_run_that_keeps_what_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_that_hold_nothing_storable_do_not_end_a_pass() {
-    // Everybody is awkward, so one in seven cannot be stored, and with one on a page two such pages follow each other.
+    // Everybody is awkward, so one in seven cannot be stored, and with one on a page two such pages
+    // follow each other.
     let shape = Shape {
         people: 120,
         awkward_percent: 100.0,

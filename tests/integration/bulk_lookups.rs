@@ -1,4 +1,5 @@
-//! Planning looks up those whom a file names, and only those: what it costs goes by the rows of the file, whatever Postgres knows of the mirror.
+//! Planning looks up those whom a file names, and only those: what it costs goes by the rows of the
+//! file, whatever Postgres knows of the mirror.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,8 @@ const ROWS: usize = 8_000;
 /// Index entries of the table that were read, in all.
 const READ: &str = "select sum(idx_tup_read)::bigint from pg_stat_user_indexes where relname = ";
 
-/// As Postgres is before it first looked at a table: after a load of its own, or with autovacuum away.
+/// As Postgres is before it first looked at a table: after a load of its own, or with autovacuum
+/// away.
 const WITHOUT_STATISTICS: &str = "
     delete from pg_statistic where starelid in ('users'::regclass, 'user_foreign_keys'::regclass);
     update pg_class set reltuples = -1, relpages = 0, relallvisible = 0

@@ -1,4 +1,5 @@
-//! A file made into a plan: what is wrong in it is named to the cell and comes back in the rejects, everything else is planned, and nothing is written but the plan.
+//! A file made into a plan: what is wrong in it is named to the cell and comes back in the rejects,
+//! everything else is planned, and nothing is written but the plan.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,8 @@ struct File {
     states: Vec<(u64, &'static str)>,
 }
 
-/// Behind the identifier; the identifier itself is first, so that a row that is too short still has it.
+/// Behind the identifier; the identifier itself is first, so that a row that is too short still has
+/// it.
 const COLUMNS: [&str; 9] = [
     "_action",
     "newsletter",
@@ -126,7 +128,8 @@ fn the_same(name: &str, person: &Person) -> Vec<String> {
     )
 }
 
-/// Rows that are wrong, one way each. `named` names the people who are in no other row: enough for a row each.
+/// Rows that are wrong, one way each. `named` names the people who are in no other row: enough for
+/// a row each.
 fn wrong_rows(
     file: &mut File,
     column: &'static str,

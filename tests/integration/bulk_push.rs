@@ -1,4 +1,5 @@
-//! A plan carried through: each row once, whatever answers, dies or is written by others in the meantime.
+//! A plan carried through: each row once, whatever answers, dies or is written by others in the
+//! meantime.
 
 mod answers;
 mod deaths;

@@ -1,4 +1,5 @@
-//! What became of each row of a plan: every row of the file once, in its order, whatever it came to.
+//! What became of each row of a plan: every row of the file once, in its order, whatever it came
+//! to.
 
 use serde_json::{Value, json};
 use simulator::Options;

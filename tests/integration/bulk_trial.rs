@@ -1,5 +1,7 @@
-//! A large file from one end to the other: rows of many kinds, a few in a hundred wrong, planned, corrected, applied, confirmed and taken back. At each step
-//! everything there is (every row, every user of the tenant, every action it carried out) is compared with what the test worked out by itself.
+//! A large file from one end to the other: rows of many kinds, a few in a hundred wrong, planned,
+//! corrected, applied, confirmed and taken back. At each step everything there is (every row, every
+//! user of the tenant, every action it carried out) is compared with what the test worked out by
+//! itself.
 
 mod check;
 mod expected;

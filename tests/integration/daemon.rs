@@ -1,4 +1,5 @@
-//! Daemons as operators run them: real processes on one Postgres, killed, stopped and cut off from what they need.
+//! Daemons as operators run them: real processes on one Postgres, killed, stopped and cut off from
+//! what they need.
 
 mod asked;
 mod away;

@@ -1,4 +1,5 @@
-//! What `init --dbt` writes, run by a real dbt as an analyst would run it, on a mirror that was synced and on one that was broken on purpose.
+//! What `init --dbt` writes, run by a real dbt as an analyst would run it, on a mirror that was
+//! synced and on one that was broken on purpose.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,8 @@ impl Project<'_> {
         ]
     }
 
-    /// Runs dbt; whether it was content, and the status of each thing it did, by a name that people would use.
+    /// Runs dbt; whether it was content, and the status of each thing it did, by a name that people
+    /// would use.
     async fn dbt(&self, arguments: &[&str], results: &str) -> (bool, BTreeMap<String, String>) {
         let output = Command::new(program())
             .arg("--no-use-colors")

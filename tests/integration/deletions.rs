@@ -1,4 +1,5 @@
-//! Nobody becomes a tombstone who exists; everybody does who is gone: by absence from a scan that may be believed, a brake, and a witness.
+//! Nobody becomes a tombstone who exists; everybody does who is gone: by absence from a scan that
+//! may be believed, a brake, and a witness.
 
 use std::collections::BTreeSet;
 

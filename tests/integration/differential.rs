@@ -1,8 +1,10 @@
-//! The mirror against the tenant, whatever happens: random tenants, random habits of their server, random histories. After each scan that claims to have seen
-//! everybody, the mirror is the tenant.
+//! The mirror against the tenant, whatever happens: random tenants, random habits of their server,
+//! random histories. After each scan that claims to have seen everybody, the mirror is the tenant.
 //!
-//! All of a scenario follows from its seed, save what depends on who comes first. Each seed stands alone: `ZEPHR_TEST_SEED=17` runs that one, `ZEPHR_TEST_SEEDS=0..100`
-//! these, in the first test; the others then have nothing to do. What fails tells the scenario, all that happened, and the rows that differ.
+//! All of a scenario follows from its seed, save what depends on who comes first. Each seed stands
+//! alone: `ZEPHR_TEST_SEED=17` runs that one, `ZEPHR_TEST_SEEDS=0..100` these, in the first test;
+//! the others then have nothing to do. What fails tells the scenario, all that happened, and the
+//! rows that differ.
 
 mod chance;
 mod change;

@@ -1,4 +1,5 @@
-//! People change, come and go after every answer. Paging loses some of them; a scan does not, and says how far it may be believed.
+//! People change, come and go after every answer. Paging loses some of them; a scan does not, and
+//! says how far it may be believed.
 
 use std::collections::BTreeSet;
 
@@ -128,7 +129,8 @@ async fn a_scan_under_drift_is_proven_and_loses_nobody_where_paging_does() {
     println!("plain paging lost {lost} people who were there throughout; the scan lost none");
 }
 
-/// Whatever is odd at once: a crowd in one second, people without a date, people listed twice, small pages.
+/// Whatever is odd at once: a crowd in one second, people without a date, people listed twice,
+/// small pages.
 fn odd(envelope: Envelope, boundary: Boundary, number: usize) -> Options {
     let counts = [Count::Total, Count::Page, Count::Absent];
     let links = [Links::Full, Links::NextOnly, Links::Absent];

@@ -1,8 +1,11 @@
-//! Servers that never end. Whatever a server answers, a run comes to its end within a bound that is counted in requests: three times those of an honest server
-//! of that size, and fifty. It claims nothing that such a server leaves open, marks nobody as deleted who is there, and takes no more memory.
+//! Servers that never end. Whatever a server answers, a run comes to its end within a bound that is
+//! counted in requests: three times those of an honest server of that size, and fifty. It claims
+//! nothing that such a server leaves open, marks nobody as deleted who is there, and takes no more
+//! memory.
 //!
-//! Each test is one list and one habit of the server; it goes through a tenant that stands still, one to which somebody comes after each answer, and one from
-//! which somebody goes, by a run after a good one and by a first load. What went wrong is collected, so that one test shows all of it.
+//! Each test is one list and one habit of the server; it goes through a tenant that stands still,
+//! one to which somebody comes after each answer, and one from which somebody goes, by a run after
+//! a good one and by a first load. What went wrong is collected, so that one test shows all of it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -15,7 +18,8 @@ use crate::support::scripted_zephr::{
 };
 use crate::support::{Ended, Mirror, Program};
 
-/// Longer than any of these runs takes on a busy machine; what is not done by then counts as endless.
+/// Longer than any of these runs takes on a busy machine; what is not done by then counts as
+/// endless.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often the process is looked at.
@@ -25,7 +29,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const TIMES: u64 = 3;
 const BEYOND: u64 = 50;
 
-/// Memory beyond that of a run against an honest server, in KiB: what a debug build's allocator keeps differs by some MiB from run to run.
+/// Memory beyond that of a run against an honest server, in KiB: what a debug build's allocator
+/// keeps differs by some MiB from run to run.
 const MORE_MEMORY: u64 = 15 * 1024;
 
 /// Records of a page.
@@ -153,8 +158,9 @@ impl Family {
 }
 
 impl Habit {
-    /// Whether a run may say that it holds everybody beyond doubt: nothing that such a server says of itself is wrong, and nobody can be hidden behind its answers.
-    /// An export is read in windows that fit a page, so that it does not matter there which page was asked for.
+    /// Whether a run may say that it holds everybody beyond doubt: nothing that such a server says
+    /// of itself is wrong, and nobody can be hidden behind its answers. An export is read in
+    /// windows that fit a page, so that it does not matter there which page was asked for.
     fn may_be_proven(self, family: Family, drift: Drift) -> bool {
         match self {
             // Somebody who comes is in the second answer, and who goes was in the first.
@@ -171,7 +177,8 @@ impl Habit {
         }
     }
 
-    /// Whether all items of the tenant can be read from such a server, and no others: then a run that claims something must be right.
+    /// Whether all items of the tenant can be read from such a server, and no others: then a run
+    /// that claims something must be right.
     fn shows_the_truth(self, family: Family) -> bool {
         match self {
             Self::IgnoresPage
@@ -187,7 +194,8 @@ impl Habit {
         }
     }
 
-    /// Whether each of its answers says that there is more than it ever shows: then nothing may be claimed.
+    /// Whether each of its answers says that there is more than it ever shows: then nothing may be
+    /// claimed.
     fn says_that_it_hides(self) -> bool {
         match self {
             Self::SamePageOfMany => true,
@@ -203,7 +211,8 @@ impl Habit {
         }
     }
 
-    /// Whether what is read from it is nowhere in the tenant, without any end: nothing says how much would be too much where nothing was read before.
+    /// Whether what is read from it is nowhere in the tenant, without any end: nothing says how
+    /// much would be too much where nothing was read before.
     fn invents_without_end(self) -> bool {
         match self {
             Self::AlwaysOneMorePage => true,
@@ -281,7 +290,8 @@ impl Trial {
         took.cost
     }
 
-    /// What an honest server of the same size takes while somebody comes or goes after each answer: a first load, and a full run after it.
+    /// What an honest server of the same size takes while somebody comes or goes after each answer:
+    /// a first load, and a full run after it.
     async fn honest_under(&self, drift: Drift) -> (Cost, Cost) {
         if drift == Drift::Still {
             return (self.first, self.again);

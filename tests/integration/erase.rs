@@ -1,4 +1,5 @@
-//! Somebody who was erased is nowhere, stays away whatever is synced, and is not missed by anything.
+//! Somebody who was erased is nowhere, stays away whatever is synced, and is not missed by
+//! anything.
 
 use serde_json::{Value, json};
 use simulator::{Options, PLANTED_EMAILS, PLANTED_PHONES, Shape, Simulator};

@@ -1,4 +1,5 @@
-//! Events: whichever form arrives, in windows of time, late ones included, each once; killed and started again; retired by month.
+//! Events: whichever form arrives, in windows of time, late ones included, each once; killed and
+//! started again; retired by month.
 
 use simulator::{Behaviour, Business, EventsFormat, List, Options, Shape, Simulator};
 use sqlx::Row;

@@ -1,4 +1,5 @@
-//! A bad network and a troubled API cost time and nothing else; what no retry mends is said at once, with what to do.
+//! A bad network and a troubled API cost time and nothing else; what no retry mends is said at
+//! once, with what to do.
 
 use serde_json::Value;
 use simulator::{Fault, Faults, Options, Shape};

@@ -11,7 +11,8 @@ async fn a_key_that_is_gone_becomes_a_tombstone_and_one_that_came_back_is_live_a
     let program = Program::between(&simulator, &mirror);
     program.run(&["sync", "users"]).await.expect(0);
 
-    // As if two earlier runs had seen one key more of a user, and another one gone that is there today.
+    // As if two earlier runs had seen one key more of a user, and another one gone that is there
+    // today.
     let user: String = mirror
         .value("select max(user_id) from user_foreign_keys where system = 'crm'")
         .await;
@@ -76,7 +77,8 @@ async fn a_key_that_is_there_before_its_user_is_no_obstacle() {
     let (tenant, mirror) = (simulator.tenant(), Mirror::new().await);
     let program = Program::between(&simulator, &mirror);
     program.run(&["sync", "users"]).await.expect(0);
-    // As another writer leaves it who comes in between: what is new goes by COPY, which fails on such a key.
+    // As another writer leaves it who comes in between: what is new goes by COPY, which fails on
+    // such a key.
     mirror
         .execute(
             "delete from users where user_id in (select user_id from user_foreign_keys limit 20)",

@@ -1,4 +1,5 @@
-//! Grants and extended profiles come with the users when the job asks, in each of the forms they are seen in.
+//! Grants and extended profiles come with the users when the job asks, in each of the forms they
+//! are seen in.
 
 use simulator::{Behaviour, Grants, List, Options, Shape};
 

@@ -80,7 +80,8 @@ async fn somebody_who_comes_back_has_a_gap() {
     let program = Program::between(&simulator, &mirror);
     program.run(&FULL).await.expect(0);
     let id: String = mirror.value("select min(user_id) from users").await;
-    // As the mirror would be had the user been found deleted: nobody can be made to come back at the API.
+    // As the mirror would be had the user been found deleted: nobody can be made to come back at
+    // the API.
     mirror
         .execute(&format!(
             "insert into users_history (user_id, valid_from, valid_to, _zephr_run_id, _zephr_extracted_at, _zephr_hash)

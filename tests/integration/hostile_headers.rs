@@ -1,4 +1,5 @@
-//! Whatever an answer says about itself: the process ends with a code of its own, soon, and names the cause.
+//! Whatever an answer says about itself: the process ends with a code of its own, soon, and names
+//! the cause.
 
 use crate::support::scripted::{Scripted, body_of, http_date, raw, users};
 use crate::support::{Ended, Mirror};
@@ -16,7 +17,8 @@ enum End {
     Failed(&'static str),
 }
 
-/// An answer's status line and headers, and its body; where that is empty, it is the one of a proper answer.
+/// An answer's status line and headers, and its body; where that is empty, it is the one of a
+/// proper answer.
 struct Hostile {
     head: String,
     body: &'static str,
@@ -31,7 +33,8 @@ fn hostile(head: &str, body: &'static str, end: End) -> Hostile {
     }
 }
 
-/// Runs against a server of which the first answer is hostile and all others are proper; the run, which needs no other run's lease.
+/// Runs against a server of which the first answer is hostile and all others are proper; the run,
+/// which needs no other run's lease.
 async fn run(mirror: &Mirror, one: &Hostile) -> (Scripted, Ended) {
     let (head, body) = (one.head.clone(), one.body);
     let server = Scripted::start(
@@ -55,7 +58,8 @@ async fn run(mirror: &Mirror, one: &Hostile) -> (Scripted, Ended) {
 
 async fn check(cases: Vec<Hostile>) {
     for one in cases {
-        // A mirror that holds nothing is anybody's: one that does would first ask whose it is, since each server has an address of its own.
+        // A mirror that holds nothing is anybody's: one that does would first ask whose it is,
+        // since each server has an address of its own.
         let mirror = Mirror::new().await;
         let (server, ended) = run(&mirror, &one).await;
         let head = &one.head;
@@ -272,7 +276,8 @@ async fn a_redirect_is_never_followed() {
     assert_eq!(elsewhere.asked(), Vec::<String>::new());
 }
 
-/// Runs twice against a server of which every answer has this header instead of `Date`; the reason, the two watermarks and what the second run asked for.
+/// Runs twice against a server of which every answer has this header instead of `Date`; the reason,
+/// the two watermarks and what the second run asked for.
 async fn dated(header: &str) -> (String, [f64; 2], String) {
     let header = header.to_owned();
     let server = Scripted::start(
@@ -388,7 +393,8 @@ async fn without_any_date_each_run_asks_from_later_on() {
             .execute("update checkpoints set watermark = watermark - interval '1 hour'")
             .await;
     }
-    // The first one asked for everybody, and what the third one asked for is no earlier than what the second one did.
+    // The first one asked for everybody, and what the third one asked for is no earlier than what
+    // the second one did.
     let [second, third] = &since[..] else {
         panic!("{since:?}");
     };

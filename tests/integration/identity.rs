@@ -1,4 +1,5 @@
-//! The mirror knows whose it is: settings that lead to another tenant are refused by every command before anything is read or written.
+//! The mirror knows whose it is: settings that lead to another tenant are refused by every command
+//! before anything is read or written.
 
 use std::net::SocketAddr;
 

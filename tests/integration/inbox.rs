@@ -1,4 +1,5 @@
-//! Files that are dropped into the inbox: each is planned, applied if its job allows it, and ends once, with what became of it.
+//! Files that are dropped into the inbox: each is planned, applied if its job allows it, and ends
+//! once, with what became of it.
 
 mod deaths;
 mod odd;

@@ -1,4 +1,5 @@
-//! Killed at any moment and started again at once, a sync loses nobody, doubles nobody, waits for nothing and reads again only what was not committed.
+//! Killed at any moment and started again at once, a sync loses nobody, doubles nobody, waits for
+//! nothing and reads again only what was not committed.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -17,10 +18,12 @@ const FULL: [&str; 3] = ["sync", "users", "--full"];
 /// Records per page: small, so that a scan has many windows.
 const RPP: u64 = 100;
 
-/// What may be read again: 8 pages in flight and 4 in the channel, and two batches of 1,500 that may grow by a page.
+/// What may be read again: 8 pages in flight and 4 in the channel, and two batches of 1,500 that
+/// may grow by a page.
 const READ_AGAIN: i64 = (8 + 4) * RPP as i64 + 2 * (1_500 + RPP as i64);
 
-/// A killed holder's lease is free at once; a wait for its 30 seconds must not hide in a slow machine.
+/// A killed holder's lease is free at once; a wait for its 30 seconds must not hide in a slow
+/// machine.
 const NO_LEASE_WAIT: Duration = Duration::from_secs(20);
 
 fn options(people: u32) -> Options {
@@ -59,7 +62,8 @@ impl Setting {
         }
     }
 
-    /// Runs it to its end, which must be a good one and must not have waited for the lease of a dead process.
+    /// Runs it to its end, which must be a good one and must not have waited for the lease of a
+    /// dead process.
     async fn finish(&self, context: &str) -> Ended {
         let started = Instant::now();
         let ended = self.program.run(&FULL).await.expect(0);
@@ -190,7 +194,8 @@ async fn kill_at(phase: Phase, times: usize, people: u32, truth: &[String]) {
         }
         [status] => {
             assert_eq!(status, "interrupted", "{context}");
-            // A takeover waits for the transactions of the killed process: nothing of it is committed later.
+            // A takeover waits for the transactions of the killed process: nothing of it is
+            // committed later.
             let committed = setting
                 .committed("select run_id from runs order by started_at limit 1")
                 .await;
@@ -234,8 +239,9 @@ async fn a_sync_killed_at_any_phase_continues_at_once_after_its_last_commit() {
     }
 }
 
-/// Kills the same sync again and again, each time after a random number of phases, until it was killed so many times; whenever a full scan comes to its end
-/// in the meantime, the next begins another.
+/// Kills the same sync again and again, each time after a random number of phases, until it was
+/// killed so many times; whenever a full scan comes to its end in the meantime, the next begins
+/// another.
 async fn kill_at_random_moments(kills: u32, people: u32, most_phases: u64, seed: u64) {
     println!("seed {seed}");
     let truth = of_undisturbed_sync(options(people)).await;
@@ -396,7 +402,8 @@ async fn a_sync_killed_between_tombstones_marks_the_rest_next_time_and_nobody_tw
     truth::expect_equal(&setting.simulator.tenant(), &setting.mirror).await;
 }
 
-/// Kills a sync of a tenant that changes all the while, again and again, and lets it come to its end: what the verdict says must be true.
+/// Kills a sync of a tenant that changes all the while, again and again, and lets it come to its
+/// end: what the verdict says must be true.
 async fn kill_under_drift(kills: u32, people: u32, most_phases: u64, seed: u64) {
     println!("seed {seed}");
     let mut setting = Setting::new(people).await;
@@ -426,7 +433,8 @@ async fn kill_under_drift(kills: u32, people: u32, most_phases: u64, seed: u64) 
         .json();
     let run = &document["runs"][0];
     assert_eq!(run["verdict"], "proven", "seed {seed}: {run:#}");
-    // More register in a second than a page holds, and each answer brings another: a scan that ran after them would not end.
+    // More register in a second than a page holds, and each answer brings another: a scan that ran
+    // after them would not end.
     let requests = run["requests"].as_u64().expect("a number");
     assert!(requests < 1_000, "seed {seed}: {requests} requests");
     let after = truth::keys(&setting.simulator.tenant());

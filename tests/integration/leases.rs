@@ -1,4 +1,5 @@
-//! One at a time works on a resource: others wait for a living holder, take over from a stuck one, and a stuck one that wakes up changes nothing.
+//! One at a time works on a resource: others wait for a living holder, take over from a stuck one,
+//! and a stuck one that wakes up changes nothing.
 
 use rustix::process::Signal;
 use simulator::{Faults, Options, Shape};

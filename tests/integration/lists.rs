@@ -1,4 +1,5 @@
-//! Lists that only a job file knows: the examples that are shipped, changes of a description, and files that cannot be used.
+//! Lists that only a job file knows: the examples that are shipped, changes of a description, and
+//! files that cannot be used.
 
 use simulator::{Business, List, Options, Shape, Simulator};
 

@@ -1,5 +1,6 @@
-//! The program, tested the way it is used: by running the binary against the simulator over HTTP and a real Postgres, and by breaking what it promises to
-//! survive. One file per promise; `support` starts things.
+//! The program, tested the way it is used: by running the binary against the simulator over HTTP
+//! and a real Postgres, and by breaking what it promises to survive. One file per promise;
+//! `support` starts things.
 
 #![expect(
     clippy::wildcard_enum_match_arm,

@@ -16,7 +16,8 @@ async fn peak(users: u32) -> u64 {
     peak
 }
 
-/// Peak resident memory of a first load of events, in KiB, and of a second one of the same, which adds none.
+/// Peak resident memory of a first load of events, in KiB, and of a second one of the same, which
+/// adds none.
 async fn peak_of_events(events: u64) -> u64 {
     let simulator = tenant(Options {
         shape: Shape {

@@ -145,7 +145,8 @@ async fn a_daemon_that_stops_leaves_the_order_open_and_the_next_carries_on() {
     desk.expect_cities(0..300, "Port", "drained");
 }
 
-/// A daemon that was stopped holds its lease until its time is over; then another goes on, and the first one, awake again, sends nothing more.
+/// A daemon that was stopped holds its lease until its time is over; then another goes on, and the
+/// first one, awake again, sends nothing more.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "waits for a lease to expire; run by `make soak`"]
 async fn a_daemon_that_slept_through_its_lease_sends_nothing() {
@@ -160,7 +161,8 @@ async fn a_daemon_that_slept_through_its_lease_sends_nothing() {
     all_ended(&desk.mirror).await;
     let writes = desk.simulator.stats().writes;
     sleeper.signal(Signal::CONT);
-    // It notices, and goes on as a daemon does: what is ordered now is carried through by one of the two.
+    // It notices, and goes on as a daemon does: what is ordered now is carried through by one of
+    // the two.
     desk.cities("b.csv", 0..600, "Haven");
     let next = desk.plan("b.csv").await;
     order(&desk.mirror, &next, false).await;

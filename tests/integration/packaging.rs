@@ -1,5 +1,6 @@
-//! What a package is made of agrees with the program: commands, settings, metrics, exit codes. No engine, cluster or Prometheus is needed; `scripts/lint-files`
-//! hands the same files to their own tools where those are installed.
+//! What a package is made of agrees with the program: commands, settings, metrics, exit codes. No
+//! engine, cluster or Prometheus is needed; `scripts/lint-files` hands the same files to their own
+//! tools where those are installed.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};

@@ -1,4 +1,5 @@
-//! When Postgres goes away in the middle of a run, the run ends and says so; when it is back, the next run continues.
+//! When Postgres goes away in the middle of a run, the run ends and says so; when it is back, the
+//! next run continues.
 
 use std::time::Duration;
 

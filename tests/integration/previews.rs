@@ -1,4 +1,5 @@
-//! Runs that only look: `--dry-run` writes nothing at all, `--limit` reads a sample and moves nothing.
+//! Runs that only look: `--dry-run` writes nothing at all, `--limit` reads a sample and moves
+//! nothing.
 
 use simulator::Edits;
 

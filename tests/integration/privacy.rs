@@ -1,4 +1,5 @@
-//! Secrets and readers' data are nowhere but where they belong: not in what is printed, not in a log at its finest level, not in the bookkeeping.
+//! Secrets and readers' data are nowhere but where they belong: not in what is printed, not in a
+//! log at its finest level, not in the bookkeeping.
 
 use simulator::{Faults, Options, PLANTED_EMAILS, PLANTED_PHONES, Shape, Simulator};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};

@@ -1,4 +1,5 @@
-//! Every query that the documentation shows runs, and the questions of analysts are answered as the tenant itself would answer them.
+//! Every query that the documentation shows runs, and the questions of analysts are answered as the
+//! tenant itself would answer them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -136,7 +137,8 @@ impl Setting {
             .collect()
     }
 
-    /// Tables that the sync leaves empty are filled from the truth, so that the questions about them are asked all the same.
+    /// Tables that the sync leaves empty are filled from the truth, so that the questions about
+    /// them are asked all the same.
     async fn fill(&self, table: &str, list: List) {
         let count: i64 = self
             .mirror
@@ -202,7 +204,8 @@ impl Setting {
         active
     }
 
-    /// The people, by what the mirror holds: that it holds what the tenant does is what other tests are about.
+    /// The people, by what the mirror holds: that it holds what the tenant does is what other tests
+    /// are about.
     async fn registered(&self) -> Vec<(String, String)> {
         self.mirror
             .rows("select user_id, to_char(registered_at, 'YYYY-MM') from users_current")
@@ -391,7 +394,8 @@ async fn each_question_is_answered_as_the_tenant_would() {
 #[tokio::test(flavor = "multi_thread")]
 async fn grants_that_end_are_found_before_and_after() {
     let setting = Setting::new().await;
-    // One person each: leaves this month, is withdrawn now, renews in time, ends soon, ends soon but goes on with another grant of the product.
+    // One person each: leaves this month, is withdrawn now, renews in time, ends soon, ends soon
+    // but goes on with another grant of the product.
     let people: Vec<String> = setting
         .mirror
         .rows("select user_id from users_current order by 1 limit 5")

@@ -1,4 +1,5 @@
-//! What the settings say is not to be kept is nowhere in the database, not in what is said, and not in the past; what is hashed can still be joined.
+//! What the settings say is not to be kept is nowhere in the database, not in what is said, and not
+//! in the past; what is hashed can still be joined.
 
 use privacy::HashKey;
 use privacy::tables::{Kind, TABLES};
@@ -146,7 +147,8 @@ async fn new_settings_rewrite_the_past_before_anything_is_read() {
     let image: serde_json::Value = mirror.value("select old_values from bulk_rows").await;
     assert_eq!(image, serde_json::json!({"country": "FR"}));
 
-    // Once: a hash is not hashed again. A full scan reads everybody once more, and nobody of them has changed.
+    // Once: a hash is not hashed again. A full scan reads everybody once more, and nobody of them
+    // has changed.
     let versions = "select count(*) from users_history";
     let versions_before: i64 = mirror.value(versions).await;
     for _ in 0..2 {

@@ -1,4 +1,5 @@
-//! Rejects that can be stored after a fix are stored by a replay: each once, under the lease, never over something newer, and none is lost on the way.
+//! Rejects that can be stored after a fix are stored by a replay: each once, under the lease, never
+//! over something newer, and none is lost on the way.
 
 use std::collections::BTreeSet;
 
@@ -97,7 +98,8 @@ async fn what_can_be_stored_now_is_stored_and_no_reject_any_more() {
     assert_eq!(rejects(&mirror).await, 0);
     assert_eq!(username(&mirror, "new").await, "anna anna");
     assert_eq!(username(&mirror, &known).await, "bert bert");
-    // What the row was before is history, and the row says when the API answered with what it is now.
+    // What the row was before is history, and the row says when the API answered with what it is
+    // now.
     let history = format!("select count(*) from users_history where user_id = '{known}'");
     assert_eq!(mirror.value::<i64>(&history).await, 1);
     let later = "select bool_and(_zephr_extracted_at > now()) from users where username in ('anna', 'bert')";
@@ -126,7 +128,8 @@ async fn what_is_older_than_the_row_is_dropped_and_the_row_untouched() {
     let ids: Vec<String> = (7..10)
         .map(|index| simulator.tenant().user_id(index))
         .collect();
-    // One row is as old as the reject, one is a tombstone, and one became a tombstone after the API had answered with the reject.
+    // One row is as old as the reject, one is a tombstone, and one became a tombstone after the API
+    // had answered with the reject.
     mirror
         .execute(&format!(
             "update users set _zephr_extracted_at = '2026-01-01 10:00:00Z' where user_id = '{0}';

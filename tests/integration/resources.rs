@@ -1,4 +1,5 @@
-//! Accounts, segments, schema and catalog: each table equals the simulator's truth after a sync, after changes, after deletions and after a kill.
+//! Accounts, segments, schema and catalog: each table equals the simulator's truth after a sync,
+//! after changes, after deletions and after a kill.
 
 use std::collections::BTreeMap;
 
@@ -134,7 +135,8 @@ async fn accounts_follow_changes_and_deletions() {
         assert!(tenant.remove_member(emptied, person));
     }
     assert!(tenant.add_account_grant(accounts[5]).is_some());
-    // Within the budget the round comes to all of so few accounts. Who is no longer a member cannot be asked for, and is gone when a second run misses him too.
+    // Within the budget the round comes to all of so few accounts. Who is no longer a member cannot
+    // be asked for, and is gone when a second run misses him too.
     let first = setting.program.run(&["sync", "accounts", "--json"]).await;
     let run = &first.expect(0).json()["runs"][0];
     assert_eq!(run["verdict"], "agreed", "{run}");
@@ -422,7 +424,8 @@ async fn a_brake_holds_back_what_an_empty_list_would_delete() {
     setting.expect(&ACCOUNTS).await;
 }
 
-/// Nobody was ever a member, so nothing shows that the path of members is there: accounts that are gone explain its 404s, and accounts that exist do not.
+/// Nobody was ever a member, so nothing shows that the path of members is there: accounts that are
+/// gone explain its 404s, and accounts that exist do not.
 #[tokio::test(flavor = "multi_thread")]
 async fn accounts_without_members_that_are_all_gone_can_be_confirmed() {
     let setting = Setting::new(Options {
@@ -579,7 +582,8 @@ async fn five_thousand_accounts_of_twenty_members() {
     for account in tenant.accounts().into_iter().step_by(100) {
         assert!(tenant.set_account_seats(account, 4_321));
     }
-    // One pass over the list, a detail for each of the fifty that changed, and beside them the round: 500 of the others, as the built-in job says.
+    // One pass over the list, a detail for each of the fifty that changed, and beside them the
+    // round: 500 of the others, as the built-in job says.
     let asked = setting.requests(&["sync", "accounts"]).await;
     let expected = [
         ("GET /v3/accounts", 10),

@@ -1,4 +1,5 @@
-//! Half of the mirror restored from a backup, a table truncated, swapped or dropped: noticed at the next start, answered by reading everything, and said.
+//! Half of the mirror restored from a backup, a table truncated, swapped or dropped: noticed at the
+//! next start, answered by reading everything, and said.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -225,7 +226,8 @@ async fn a_table_that_is_only_rewritten_is_believed() {
     mirror.execute("vacuum full users").await;
     mirror.execute("cluster users using users_pkey").await;
     mirror.execute("truncate account_grants").await;
-    // What was truncated was empty, and is read anew all the same; what was rewritten is not spoken of.
+    // What was truncated was empty, and is read anew all the same; what was rewritten is not spoken
+    // of.
     let reason = users(&program).await["verdict_reason"].to_string();
     assert!(reason.contains("account_grants was truncated"), "{reason}");
     assert!(!reason.contains("table users"), "{reason}");

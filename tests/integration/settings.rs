@@ -1,4 +1,5 @@
-//! Settings that cannot be right end a command with exit code 2, in words that name the setting, before anything is sent or written.
+//! Settings that cannot be right end a command with exit code 2, in words that name the setting,
+//! before anything is sent or written.
 
 use crate::support::Program;
 
@@ -45,6 +46,33 @@ async fn an_unknown_key_in_the_settings_file_is_an_error_with_a_suggestion() {
     assert!(
         error.contains("`max_in_fligth`") && error.contains("did you mean `max_in_flight`?"),
         "{error}"
+    );
+}
+
+/// The same value is wrong wherever it stands; what differs is what a person has to change. The nearest source counts, and its place is named.
+#[tokio::test]
+async fn a_value_that_does_not_fit_is_named_where_it_was_set() {
+    let program = configured();
+    let write = |program: &Program| {
+        let path = program.directory().join("zephr-sync.toml");
+        std::fs::write(path, "rpp = 0\nmax_retry_after = \"soon\"\n").expect("a file");
+    };
+    write(&program);
+    let in_file = complaint(&program, &["sync"]).await;
+    assert!(
+        in_file.starts_with("`rpp` in ") && in_file.contains("zephr-sync.toml: must be at least 1"),
+        "{in_file}"
+    );
+    let program = configured().with("ZEPHR_SYNC_RPP", "0");
+    write(&program);
+    let in_variable = complaint(&program, &["sync"]).await;
+    assert_eq!(in_variable, "ZEPHR_SYNC_RPP: must be at least 1");
+    let in_flag = complaint(&program, &["sync", "--rpp", "0"]).await;
+    assert_eq!(in_flag, "--rpp: must be at least 1");
+    let length = complaint(&program, &["sync", "--rpp", "1"]).await;
+    assert!(
+        length.starts_with("`max_retry_after` in ") && length.contains("soon"),
+        "{length}"
     );
 }
 

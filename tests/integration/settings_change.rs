@@ -1,4 +1,5 @@
-//! Settings that stop asking, or begin to: what is no longer read stays and is said to, and what only we read in another way is no change of anybody.
+//! Settings that stop asking, or begin to: what is no longer read stays and is said to, and what
+//! only we read in another way is no change of anybody.
 
 use std::collections::BTreeSet;
 

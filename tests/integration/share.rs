@@ -1,5 +1,6 @@
-//! A full scan that several daemons share is what one would have made of it: whoever is killed or stopped meanwhile, everybody is there once, each window is
-//! committed once, and together they never ask more at once than the tenant's ceiling.
+//! A full scan that several daemons share is what one would have made of it: whoever is killed or
+//! stopped meanwhile, everybody is there once, each window is committed once, and together they
+//! never ask more at once than the tenant's ceiling.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +61,8 @@ impl Setting {
         }
     }
 
-    /// Starts so many daemons that have nothing to do but to help, and waits until each of them may ask.
+    /// Starts so many daemons that have nothing to do but to help, and waits until each of them may
+    /// ask.
     async fn daemons(&self, count: usize) -> Vec<Running> {
         let running: Vec<_> = (0..count).map(|_| self.program.daemon()).collect();
         let ready = "select count(*) from daemons where places > 0";
@@ -169,7 +171,8 @@ async fn a_first_load_and_an_unchanged_scan_shared_by_three_are_what_one_would_m
     );
 }
 
-/// Kills one who helps or the leader, again and again, after random numbers of phases, and lets the last scan come to its end.
+/// Kills one who helps or the leader, again and again, after random numbers of phases, and lets the
+/// last scan come to its end.
 async fn kill_at_random_moments(kills: u32, people: u32, seed: u64) {
     println!("seed {seed}");
     let setting = Setting::new(people, 20, 48).await;
@@ -245,7 +248,8 @@ async fn versions(mirror: &Mirror) -> Vec<String> {
     rows.iter().map(|row| row.get("line")).collect()
 }
 
-/// Stops one who helps in the middle of a window until the scan is over without it, and lets it go on.
+/// Stops one who helps in the middle of a window until the scan is over without it, and lets it go
+/// on.
 async fn stop_at(phase: Phase) {
     let context = phase.name();
     let setting = Setting::new(20_000, 20, 6).await;

@@ -1,5 +1,6 @@
-//! Told to stop, a command comes to its end soon, whatever the API does meanwhile: what was committed stays, the record says what happened, and the next command
-//! goes on from there. Left alone, each of these would wait for minutes.
+//! Told to stop, a command comes to its end soon, whatever the API does meanwhile: what was
+//! committed stays, the record says what happened, and the next command goes on from there. Left
+//! alone, each of these would wait for minutes.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,8 @@ use crate::bulk_push::desk::Desk;
 use crate::support::running::Running;
 use crate::support::{Ended, Mirror, Program, tenant, truth};
 
-/// What is waited for comes within this time, also on a slow machine; the API keeps us waiting for longer.
+/// What is waited for comes within this time, also on a slow machine; the API keeps us waiting for
+/// longer.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Each answer asks to wait for ten minutes.

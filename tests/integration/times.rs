@@ -1,4 +1,5 @@
-//! Times in whatever form they come, and columns of which too many values did not fit: what is read is there, and what is not is said aloud.
+//! Times in whatever form they come, and columns of which too many values did not fit: what is read
+//! is there, and what is not is said aloud.
 
 use serde_json::{Value, json};
 

@@ -1,13 +1,16 @@
-//! A full run over a tenant that has not changed writes no row, and next to nothing to Postgres's log.
+//! A full run over a tenant that has not changed writes no row, and next to nothing to Postgres's
+//! log.
 
 use private_postgres::{Durability, PrivateCluster};
 
 use crate::support::{Mirror, Program, people, truth};
 
-/// A row rewritten in place is over 800 bytes of log; 20,000 of them drown what a run writes about itself.
+/// A row rewritten in place is over 800 bytes of log; 20,000 of them drown what a run writes about
+/// itself.
 const PEOPLE: i64 = 20_000;
 
-/// The run's own record, its windows and checkpoint are a few kilobytes, however many people there are.
+/// The run's own record, its windows and checkpoint are a few kilobytes, however many people there
+/// are.
 const WAL_BYTES_PER_PERSON: i64 = 10;
 
 /// What Postgres counted as written to the tables of users, per table.
@@ -48,7 +51,8 @@ async fn a_full_run_over_unchanged_users_writes_no_row() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_run_over_unchanged_users_hardly_writes_to_the_log() {
     let simulator = people(PEOPLE as u32).await;
-    // A cluster of its own: the log is one for all databases of a cluster, and autovacuum writes there when it likes.
+    // A cluster of its own: the log is one for all databases of a cluster, and autovacuum writes
+    // there when it likes.
     let directory = tempfile::tempdir().expect("a directory");
     let cluster = PrivateCluster::start_with(directory.path(), Durability::None)
         .await
@@ -59,7 +63,8 @@ async fn a_full_run_over_unchanged_users_hardly_writes_to_the_log() {
     let program = Program::between(&simulator, &mirror);
     let first = program.run(&["sync", "users"]).await;
 
-    // The checkpoint comes first: after it, the first change of a page logs the whole page, and that is the load's doing.
+    // The checkpoint comes first: after it, the first change of a page logs the whole page, and
+    // that is the load's doing.
     mirror.execute("checkpoint").await;
     mirror.execute("vacuum analyze").await;
     let before: i64 = mirror
@@ -103,7 +108,8 @@ async fn windows_of_which_little_changed_commit_together() {
     truth::expect_equal(&simulator.tenant(), &mirror).await;
     let windows: i64 = mirror.value("select count(*) from windows").await;
     assert!(windows >= PEOPLE / 500, "{windows} windows");
-    // Rows of one transaction have it in common. Each of two writers waits half a second and no longer, so a slow machine commits more often.
+    // Rows of one transaction have it in common. Each of two writers waits half a second and no
+    // longer, so a slow machine commits more often.
     let commits: i64 = mirror
         .value("select count(distinct xmin::text) from windows")
         .await;
@@ -116,7 +122,8 @@ async fn windows_of_which_little_changed_commit_together() {
     );
 }
 
-/// The counts, once all sessions of the program are gone: a session hands in its counts before it leaves the list.
+/// The counts, once all sessions of the program are gone: a session hands in its counts before it
+/// leaves the list.
 async fn written(mirror: &Mirror) -> String {
     mirror.alone().await;
     mirror.value(WRITTEN).await
@@ -153,7 +160,8 @@ async fn a_run_that_loads_or_changes_much_cleans_up_behind_itself_and_no_other_d
     assert_eq!(change(0..500).await, "1 1");
     assert_eq!(change(0..1_500).await, "2 1");
 
-    // Little each night is much after some. By which is for Postgres's counts to say: what a run did itself may not be in them when it looks.
+    // Little each night is much after some. By which is for Postgres's counts to say: what a run
+    // did itself may not be in them when it looks.
     for _ in 0..3 {
         change(0..600).await;
     }

@@ -1,4 +1,5 @@
-//! The users of a tenant arrive, complete and as they are, and an edit at the tenant changes exactly the edited.
+//! The users of a tenant arrive, complete and as they are, and an edit at the tenant changes
+//! exactly the edited.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +8,12 @@ use sqlx::Row;
 
 use crate::support::{Ended, Mirror, Program, people, truth};
 
-/// Enough for several windows at each page size and for each share of the simulator's drawn fields; seconds in an unoptimised build.
+/// Enough for several windows at each page size and for each share of the simulator's drawn fields;
+/// seconds in an unoptimised build.
 const PEOPLE: u32 = 20_000;
 
-/// Enough that the scan plans from counts, splits repeatedly and fills the queue between reading and writing.
+/// Enough that the scan plans from counts, splits repeatedly and fills the queue between reading
+/// and writing.
 const MANY_PEOPLE: u32 = 200_000;
 
 const EDITS: Edits = Edits {
@@ -97,7 +100,8 @@ async fn mirrored() -> (Simulator, Mirror, Program) {
     (simulator, mirror, program)
 }
 
-/// The rows that this run changed are the edited ones, all others are what they were; how many were edited.
+/// The rows that this run changed are the edited ones, all others are what they were; how many were
+/// edited.
 async fn expect_changed(run: &Ended, edited: &Edited, mirror: &Mirror) -> usize {
     let run = &run.json()["runs"][0];
     let updated: BTreeSet<&String> = edited.updated.iter().collect();

@@ -1,5 +1,5 @@
-//! Verifying tells whether the mirror is what the API shows: it finds nothing where nothing differs, names who and which fields where something does, and shows
-//! nobody's data.
+//! Verifying tells whether the mirror is what the API shows: it finds nothing where nothing
+//! differs, names who and which fields where something does, and shows nobody's data.
 
 use std::collections::BTreeSet;
 
@@ -338,7 +338,8 @@ async fn the_sample_of_a_large_table_is_a_random_one() {
     let mirror = Mirror::new().await;
     let program = Program::between(&simulator, &mirror);
     program.run(&["sync", "users"]).await.expect(0);
-    // Everybody differs, so that the drawn are named; half of the rows are tombstones, which are not drawn.
+    // Everybody differs, so that the drawn are named; half of the rows are tombstones, which are
+    // not drawn.
     mirror
         .execute("update users set tracking_id = 'x', _zephr_deleted_at = case when user_id < '8' then now() end")
         .await;
@@ -372,7 +373,8 @@ async fn a_sync_under_way_is_neither_waited_for_nor_disturbed() {
         ..Edits::NONE
     });
     let changed: BTreeSet<&String> = edited.updated.iter().collect();
-    // Its merge waits for somebody who holds all rows, so it is in the middle of one as long as we like.
+    // Its merge waits for somebody who holds all rows, so it is in the middle of one as long as we
+    // like.
     let mut holder = mirror.connect().await;
     sqlx::Executor::execute(&mut holder, "begin; select from users for update")
         .await

@@ -1,4 +1,5 @@
-//! The daemon's page: who may see it and from where, what it does with what strangers write, and what it tells while Postgres is away.
+//! The daemon's page: who may see it and from where, what it does with what strangers write, and
+//! what it tells while Postgres is away.
 
 mod browser;
 mod described;

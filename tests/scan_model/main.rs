@@ -1,7 +1,9 @@
-//! The scan as a property: whatever the tenant, whatever its server's habits, whoever comes, changes and goes between any two answers, and wherever the scan is
-//! interrupted, a verdict says no more than is true.
+//! The scan as a property: whatever the tenant, whatever its server's habits, whoever comes,
+//! changes and goes between any two answers, and wherever the scan is interrupted, a verdict says
+//! no more than is true.
 //!
-//! The same property is shown to fail for plain paging, and for two equal passes taken as proof: it can see what it looks for.
+//! The same property is shown to fail for plain paging, and for two equal passes taken as proof: it
+//! can see what it looks for.
 
 mod mirror;
 mod tenant;
@@ -178,7 +180,8 @@ impl Scenario {
         })
     }
 
-    /// What every tool in the field does: page after page until one is empty, and then it was everybody.
+    /// What every tool in the field does: page after page until one is empty, and then it was
+    /// everybody.
     async fn page_through(&self, server: &Server) -> Result<Scanned, Endless> {
         let mut seen = BTreeSet::new();
         for number in 1.. {
@@ -257,7 +260,8 @@ fn check(scenario: &Scenario, reading: Reading) -> Result<(), TestCaseError> {
         Reading::Scan | Reading::ForgetsEmptyWindows => {}
         Reading::PlainPaging | Reading::AgreedIsProof => return Ok(()),
     }
-    // The witness keeps everybody who exists from becoming a tombstone; but what a scan has proven to be gone must not need one.
+    // The witness keeps everybody who exists from becoming a tombstone; but what a scan has proven
+    // to be gone must not need one.
     let alive = |id: &String| {
         let number = id
             .strip_prefix("user-")

@@ -1,4 +1,5 @@
-//! A mirror as a map: what the product does in Postgres, in a few lines, so that thousands of scans can be tried.
+//! A mirror as a map: what the product does in Postgres, in a few lines, so that thousands of scans
+//! can be tried.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +32,8 @@ pub enum Writing {
     ForgetsEmptyWindows,
 }
 
-/// Changed rows that are worth a commit, and windows that commit together: small, as the tenants are.
+/// Changed rows that are worth a commit, and windows that commit together: small, as the tenants
+/// are.
 const WORTH_A_COMMIT: usize = 6;
 const WINDOWS_TOGETHER: usize = 4;
 

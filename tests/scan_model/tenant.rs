@@ -1,4 +1,5 @@
-//! A tenant that changes between any two of its answers, and a server with habits of its own in front of it.
+//! A tenant that changes between any two of its answers, and a server with habits of its own in
+//! front of it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -171,7 +172,8 @@ impl Tenant {
             self.people.push(person);
         }
         for _ in 0..self.draw(self.drift.deletions + 1) {
-            // Counts tell whether anybody lacks a date unless as many come between two answers as lack one; so many stay.
+            // Counts tell whether anybody lacks a date unless as many come between two answers as
+            // lack one; so many stay.
             if let Some(id) = self
                 .somebody()
                 .filter(|id| self.people[*id].registered.is_some())

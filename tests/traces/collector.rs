@@ -1,4 +1,5 @@
-//! A collector of traces, as small as it can be: takes protobuf over HTTP, and reads of it what is asked here.
+//! A collector of traces, as small as it can be: takes protobuf over HTTP, and reads of it what is
+//! asked here.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -1,4 +1,5 @@
-//! Traces of the binary with the feature `otlp`, as a collector sees them: what work took how long, and nothing about anybody.
+//! Traces of the binary with the feature `otlp`, as a collector sees them: what work took how long,
+//! and nothing about anybody.
 
 mod collector;
 #[path = "../integration/support/mod.rs"]

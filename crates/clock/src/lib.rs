@@ -1,7 +1,8 @@
 //! The present time, and arithmetic on times.
 //!
-//! The one place that reads the machine's clock: everything else takes a [`Clock`], so that a test can hold time still. [`time`] adds and subtracts without a panic
-//! where a type ends. It knows nothing else of ours.
+//! The one place that reads the machine's clock: everything else takes a [`Clock`], so that a test
+//! can hold time still. [`time`] adds and subtracts without a panic where a type ends. It knows
+//! nothing else of ours.
 
 // On times the operators panic where a type ends: `clock::time` has what does not.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

@@ -1,6 +1,7 @@
-//! Arithmetic on times that cannot fail. Times come from headers, answers, settings and the database, and whatever they say, beyond the end of a type is its end:
-//! the operators of these types panic there, and a panic ends the process with all its tenants. So the operators are refused by the lint
-//! `clippy::arithmetic_side_effects`, and this is what there is instead.
+//! Arithmetic on times that cannot fail. Times come from headers, answers, settings and the
+//! database, and whatever they say, beyond the end of a type is its end: the operators of these
+//! types panic there, and a panic ends the process with all its tenants. So the operators are
+//! refused by the lint `clippy::arithmetic_side_effects`, and this is what there is instead.
 
 use std::time::Duration;
 

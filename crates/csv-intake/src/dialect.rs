@@ -17,13 +17,15 @@ pub fn delimiter(text: &str) -> Result<u8, String> {
     }
 }
 
-/// Whether cells can be told apart by it: quotes, line ends and what names are made of are part of a cell, and what is not ASCII is part of a character.
+/// Whether cells can be told apart by it: quotes, line ends and what names are made of are part of
+/// a cell, and what is not ASCII is part of a character.
 pub(super) fn usable(delimiter: u8) -> bool {
     delimiter == b'\t'
         || (delimiter.is_ascii_punctuation() && !matches!(delimiter, b'"' | b'\'' | b'_'))
 }
 
-/// The line `sep=;` that Excel writes and understands above the header: the delimiter, and how many bytes the line has without its end.
+/// The line `sep=;` that Excel writes and understands above the header: the delimiter, and how many
+/// bytes the line has without its end.
 pub(super) fn announced(start: &[u8]) -> Option<(u8, usize)> {
     let (word, rest) = start.split_at_checked(4)?;
     match rest {
@@ -36,7 +38,8 @@ pub(super) fn announced(start: &[u8]) -> Option<(u8, usize)> {
     }
 }
 
-/// The candidate that the header, the first line with anything in it, has most of outside of quotes; a comma if it has none.
+/// The candidate that the header, the first line with anything in it, has most of outside of
+/// quotes; a comma if it has none.
 pub(super) fn found(start: &[u8]) -> u8 {
     let mut counts = [0_usize; CANDIDATES.len()];
     let mut begun = false;

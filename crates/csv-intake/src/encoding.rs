@@ -1,7 +1,8 @@
 //! Bytes into UTF-8, and what is no text at all recognised by its first bytes.
 //!
-//! UTF-16 is decoded here; UTF-8 is passed on as it is and checked where rows are made, because only there a complaint can name row and column. What is invalid
-//! in UTF-16 is passed on as [`INVALID`], so that the same check finds it. All bytes are hashed on their way.
+//! UTF-16 is decoded here; UTF-8 is passed on as it is and checked where rows are made, because
+//! only there a complaint can name row and column. What is invalid in UTF-16 is passed on as
+//! [`INVALID`], so that the same check finds it. All bytes are hashed on their way.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
@@ -80,7 +81,8 @@ fn recognise(start: &[u8]) -> Result<(Encoding, usize), Seems> {
     }
 }
 
-/// A NUL in a row is a complaint about that row; in the first line it says that the whole is something else.
+/// A NUL in a row is a complaint about that row; in the first line it says that the whole is
+/// something else.
 fn without_a_mark(start: &[u8]) -> Result<(Encoding, usize), Seems> {
     let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
     let first = start.iter().position(|byte| !is_end(byte)).unwrap_or(0);
@@ -157,7 +159,8 @@ impl<R: Read> Text<R> {
         self.encoding
     }
 
-    /// Writes more text into `room`, which holds at least [`LEAST_ROOM`]; nothing at the end of the file.
+    /// Writes more text into `room`, which holds at least [`LEAST_ROOM`]; nothing at the end of the
+    /// file.
     pub(super) fn fill(&mut self, room: &mut [u8]) -> io::Result<usize> {
         loop {
             if self.next == self.end && !self.at_end {

@@ -8,7 +8,8 @@ use record::By;
 /// The column that says what is done with a user.
 const ACTION: &str = "_action";
 
-/// What the columns of a file are. Columns are counted from 0, without those that we put in front of a rejects file.
+/// What the columns of a file are. Columns are counted from 0, without those that we put in front
+/// of a rejects file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     /// Where it stands in the file, from 1.
@@ -21,7 +22,8 @@ pub struct Header {
     pub action: Option<usize>,
     /// The columns that set something, in the order of the file.
     pub attributes: Vec<Attribute>,
-    /// All columns in the order of the file, also the ignored ones; an unnamed column is an empty name.
+    /// All columns in the order of the file, also the ignored ones; an unnamed column is an empty
+    /// name.
     pub names: Vec<String>,
     /// Whether the file is one of our rejects files that came back.
     pub returned: bool,

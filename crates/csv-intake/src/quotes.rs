@@ -1,7 +1,8 @@
 //! Rows whose quotes have no one meaning.
 //!
-//! The splitter reads any bytes as some row: text after a closing quote is joined to the cell, a quote that is never closed takes the rest of the file. Here the
-//! same rows are walked strictly. Only rows with a quote in them pay for it.
+//! The splitter reads any bytes as some row: text after a closing quote is joined to the cell, a
+//! quote that is never closed takes the rest of the file. Here the same rows are walked strictly.
+//! Only rows with a quote in them pay for it.
 
 use std::ops::Range;
 

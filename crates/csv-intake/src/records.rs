@@ -1,7 +1,9 @@
 //! Text into rows of bytes, each with the line where it begins.
 //!
-//! `csv-core` splits and unquotes. What is added is what a person needs to find a row again: lines are counted whatever ends them, and the bytes of a row stay
-//! together, so that its quotes can be checked and its length bounded: a quote that is never closed would otherwise take the file into memory.
+//! `csv-core` splits and unquotes. What is added is what a person needs to find a row again: lines
+//! are counted whatever ends them, and the bytes of a row stay together, so that its quotes can be
+//! checked and its length bounded: a quote that is never closed would otherwise take the file into
+//! memory.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -12,7 +14,8 @@ use super::encoding::{Encoding, Failure, LEAST_ROOM, Text};
 use super::quotes::{self, Flaw, Kind};
 use super::{Digest, Error, Reading, dialect};
 
-/// The longest row that is read: no row of attributes comes near, and what an open quote takes is found soon.
+/// The longest row that is read: no row of attributes comes near, and what an open quote takes is
+/// found soon.
 pub(super) const LONGEST: usize = 1 << 20;
 
 /// Text held at first; it grows to hold the longest row and some more.
@@ -26,7 +29,8 @@ pub(super) struct Records<R> {
     text: Text<R>,
     core: csv_core::Reader,
     delimiter: u8,
-    /// Text that has come: the row from `start`, of which the splitter has seen what is before `seen`, up to `end`.
+    /// Text that has come: the row from `start`, of which the splitter has seen what is before
+    /// `seen`, up to `end`.
     buffer: Vec<u8>,
     start: usize,
     seen: usize,

@@ -14,7 +14,8 @@ use super::{Error, Header, Row, Writer};
 /// The columns that we put in front.
 pub(super) const OURS: [&str; 2] = ["_line", "_reason"];
 
-/// Where the rejects of a file are written when nobody says where: `users.csv` has `users.rejects.csv`.
+/// Where the rejects of a file are written when nobody says where: `users.csv` has
+/// `users.rejects.csv`.
 #[must_use]
 pub fn default_rejects_path(input: &Path) -> PathBuf {
     let mut name = input.file_stem().unwrap_or_default().to_owned();
@@ -22,10 +23,12 @@ pub fn default_rejects_path(input: &Path) -> PathBuf {
     input.with_file_name(name)
 }
 
-/// A rejects file being written. It is there when it is finished; dropped before, nothing is left of it and an older one stays.
+/// A rejects file being written. It is there when it is finished; dropped before, nothing is left
+/// of it and an older one stays.
 ///
-/// It is in UTF-8, with the delimiter of the file that was read; cells are as they were, except that what was invalid in them is U+FFFD and that a spreadsheet
-/// runs none of them. Only its owner can read it, because it holds what the file held.
+/// It is in UTF-8, with the delimiter of the file that was read; cells are as they were, except
+/// that what was invalid in them is U+FFFD and that a spreadsheet runs none of them. Only its owner
+/// can read it, because it holds what the file held.
 pub struct Rejects {
     target: PathBuf,
     writer: Writer<NamedTempFile>,

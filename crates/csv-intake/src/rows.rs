@@ -110,7 +110,8 @@ impl Intake {
     /// Opens a file and reads its header.
     ///
     /// # Errors
-    /// A file that cannot be read, that is no CSV, or whose header does not say what the columns are.
+    /// A file that cannot be read, that is no CSV, or whose header does not say what the columns
+    /// are.
     pub fn open(path: &Path, reading: &Reading) -> Result<Self, Error> {
         let file = File::open(path).map_err(|source| Error::Unreadable {
             path: path.to_owned(),
@@ -146,10 +147,12 @@ impl<R: Read> Intake<R> {
         &self.header
     }
 
-    /// Reads the next row that has anything in it; false when there is none, `row` is then what it was or blank.
+    /// Reads the next row that has anything in it; false when there is none, `row` is then what it
+    /// was or blank.
     ///
     /// # Errors
-    /// What makes all that follows unreadable; what is wrong with this row only is in [`Row::faults`].
+    /// What makes all that follows unreadable; what is wrong with this row only is in
+    /// [`Row::faults`].
     pub fn next(&mut self, row: &mut Row) -> Result<bool, Error> {
         while self.records.advance().map_err(|stop| stop.at(&self.path))? {
             take(&self.records, self.header.returned, row, |cell| {
@@ -179,7 +182,8 @@ impl<R: Read> Intake<R> {
 
     /// Compares a row with the header.
     fn check(&self, row: &mut Row) {
-        // What a flaw in the quotes does to the number of cells and to those behind it says nothing more.
+        // What a flaw in the quotes does to the number of cells and to those behind it says nothing
+        // more.
         if !row.faults.is_empty() {
             return;
         }
@@ -294,8 +298,8 @@ fn first_row<R: Read>(
     Header::read(names, row.line, records.delimiter(), returned, reading).map_err(refused)
 }
 
-/// Makes text of a row's bytes. `returned` says that it comes from a rejects file: what we put in front is left out, and the escape undone. `name` is for
-/// complaints.
+/// Makes text of a row's bytes. `returned` says that it comes from a rejects file: what we put in
+/// front is left out, and the escape undone. `name` is for complaints.
 fn take<R: Read>(
     records: &Records<R>,
     returned: bool,

@@ -1,11 +1,12 @@
 //! Cells that a spreadsheet would run, made harmless and back.
 //!
-//! A cell that begins like a formula is one to Excel, LibreOffice and Google Sheets, also when it stands in quotes; a `'` in front makes it text. So that this can
-//! be undone, a cell that begins with `'` gets one more. Undoing is right only for what was escaped: an apostrophe in a file of another origin is part of the
-//! text.
+//! A cell that begins like a formula is one to Excel, LibreOffice and Google Sheets, also when it
+//! stands in quotes; a `'` in front makes it text. So that this can be undone, a cell that begins
+//! with `'` gets one more. Undoing is right only for what was escaped: an apostrophe in a file of
+//! another origin is part of the text.
 
-/// Whether a spreadsheet could run what begins like this. Also the full-width forms, which some take for the ASCII ones; a tab or carriage return is skipped
-/// before a formula is looked for.
+/// Whether a spreadsheet could run what begins like this. Also the full-width forms, which some
+/// take for the ASCII ones; a tab or carriage return is skipped before a formula is looked for.
 fn runs(first: char) -> bool {
     matches!(
         first,

@@ -7,7 +7,8 @@ use super::spreadsheet;
 /// So that Excel takes it for UTF-8 and shows umlauts.
 const MARK: &str = "\u{FEFF}";
 
-/// Writes rows, with CRLF between them. Not buffered further than a few KiB; [`Writer::finish`] says whether all of it arrived.
+/// Writes rows, with CRLF between them. Not buffered further than a few KiB; [`Writer::finish`]
+/// says whether all of it arrived.
 pub struct Writer<W: Write> {
     csv: csv::Writer<W>,
     escaped: String,

@@ -1,6 +1,7 @@
 //! How a process is asked to stop: the first signal drains, a second one ends it at once.
 //!
-//! It decides when, and knows nothing of what is going on; whoever works asks [`Shutdown`] between two steps.
+//! It decides when, and knows nothing of what is going on; whoever works asks [`Shutdown`] between
+//! two steps.
 
 // On times the operators panic where a type ends: `clock::time` has what does not.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

@@ -6,9 +6,11 @@
 //! - [`postgres`]: connections, sessions and migrations
 //! - [`unfit`]: columns that cannot be relied on
 //!
-//! It decides what is stored and how, inside the transactions of whoever calls. It knows nothing of HTTP, of files or of when anything runs.
+//! It decides what is stored and how, inside the transactions of whoever calls. It knows nothing of
+//! HTTP, of files or of when anything runs.
 
-// Denied and not forbidden for the one line in `postgres::sockets` that sqlx leaves no other way for.
+// Denied and not forbidden for the one line in `postgres::sockets` that sqlx leaves no other way
+// for.
 #![deny(unsafe_code)]
 // On times the operators panic where a type ends: `clock::time` has what does not.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

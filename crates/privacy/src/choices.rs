@@ -47,7 +47,8 @@ pub struct Target {
 pub struct Choices(BTreeMap<String, Action>);
 
 impl Choices {
-    /// Checks what the settings file says. `defined` names the tables that job files define: their columns are not known beforehand.
+    /// Checks what the settings file says. `defined` names the tables that job files define: their
+    /// columns are not known beforehand.
     ///
     /// # Errors
     /// The first entry that cannot be followed.
@@ -88,8 +89,9 @@ impl Choices {
         self.0.keys().map(String::as_str)
     }
 
-    /// What these do that earlier ones did not: what is to be done with rows that were stored under those. What they kept hashed stays as it is where these keep
-    /// it again, until it is read anew.
+    /// What these do that earlier ones did not: what is to be done with rows that were stored under
+    /// those. What they kept hashed stays as it is where these keep it again, until it is read
+    /// anew.
     pub fn since(&self, earlier: &Self) -> Self {
         let new = self
             .0
@@ -142,7 +144,8 @@ fn suggestion(name: &str, known: &[&'static str]) -> String {
         .unwrap_or_default()
 }
 
-/// `table.column`, `users.attributes.SLUG` or another part of a column that holds JSON. A slug may have dots; the path of a field in `extra` has.
+/// `table.column`, `users.attributes.SLUG` or another part of a column that holds JSON. A slug may
+/// have dots; the path of a field in `extra` has.
 fn target(name: &str) -> Option<Target> {
     let (table, rest) = name.split_once('.')?;
     let (column, inside) = match rest.split_once('.') {

@@ -62,8 +62,9 @@ impl HashKey {
         self.hmac(&[CHECK])
     }
 
-    /// The hash of a value, in hex. What holds an @ is taken for an e-mail address: white space around it and the case of its (ASCII) letters do not count,
-    /// so that one person's address is one hash wherever it was typed.
+    /// The hash of a value, in hex. What holds an @ is taken for an e-mail address: white space
+    /// around it and the case of its (ASCII) letters do not count, so that one person's address is
+    /// one hash wherever it was typed.
     pub fn hash_value(&self, value: &str) -> String {
         let hash = if value.contains('@') {
             self.hmac(&[value.trim_ascii().to_ascii_lowercase().as_bytes()])

@@ -1,11 +1,14 @@
 //! What of a record may be kept, and who may not be kept at all.
 //!
-//! It decides by rules about paths in a record. It knows neither how a record is read nor where it is stored.
+//! It decides by rules about paths in a record. It knows neither how a record is read nor where it
+//! is stored.
 //!
-//! [`Choices`] are the settings `[privacy]`, checked against [`tables`]. With the [`HashKey`] they are a [`Policy`], and [`Policy::for_table`] gives the [`Rules`]
-//! for the records of one table: where in a record something is to be dropped or hashed. Whoever reads records of a resource applies them
-//! (`zephr::redact::apply`) to the record as it was parsed, before anything is made of it: row, hash, issues and rejects then follow from what may be kept.
-//! [`Erased`] tells whose records are not taken at all.
+//! [`Choices`] are the settings `[privacy]`, checked against [`tables`]. With the [`HashKey`] they
+//! are a [`Policy`], and [`Policy::for_table`] gives the [`Rules`] for the records of one table:
+//! where in a record something is to be dropped or hashed. Whoever reads records of a resource
+//! applies them (`zephr::redact::apply`) to the record as it was parsed, before anything is made of
+//! it: row, hash, issues and rejects then follow from what may be kept. [`Erased`] tells whose
+//! records are not taken at all.
 
 // On times the operators panic where a type ends: `clock::time` has what does not.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
@@ -73,8 +76,9 @@ impl Policy {
         }
     }
 
-    /// What is to be done with the records of a table. `places` says where in a record the value of a column may be: paths joined by dots, in all spellings that
-    /// the API is known to use. `extra` is the record itself.
+    /// What is to be done with the records of a table. `places` says where in a record the value of
+    /// a column may be: paths joined by dots, in all spellings that the API is known to use.
+    /// `extra` is the record itself.
     pub fn for_table(&self, table: &str, places: impl Fn(&str) -> Vec<String>) -> Rules {
         let mut rules = Vec::new();
         for (target, action) in self
@@ -136,7 +140,8 @@ impl Rules {
         self.key.as_ref().map(|key| key.hash_value(value))
     }
 
-    /// The hash that takes the place of one that was made of a whole record: with the rest of the record at hand, a plain hash would give away a short value.
+    /// The hash that takes the place of one that was made of a whole record: with the rest of the
+    /// record at hand, a plain hash would give away a short value.
     pub fn veil(&self, hash: &[u8]) -> Option<[u8; 32]> {
         self.key.as_ref().map(|key| key.veil(hash))
     }

@@ -1,4 +1,5 @@
-//! The built-in tables and their columns, as far as the settings may name them. A test compares this with the database.
+//! The built-in tables and their columns, as far as the settings may name them. A test compares
+//! this with the database.
 
 /// What a column is to the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! Finding `initdb`, `pg_ctl` and `postgres`. Distributions hide the server's programs outside `PATH`, each in its own place.
+//! Finding `initdb`, `pg_ctl` and `postgres`. Distributions hide the server's programs outside
+//! `PATH`, each in its own place.
 
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ pub(super) const OLDEST: u32 = 14;
 
 const PROGRAMS: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
 
-/// Directories with one subdirectory per version: parent, how a version's name begins, and where its programs are.
+/// Directories with one subdirectory per version: parent, how a version's name begins, and where
+/// its programs are.
 const VERSIONED: [(&str, &str, &str); 8] = [
     // Debian, Ubuntu
     ("/usr/lib/postgresql", "", "bin"),
@@ -40,7 +42,8 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// The programs for a cluster made by this major version, or the first that are new enough where there is no cluster yet.
+    /// The programs for a cluster made by this major version, or the first that are new enough
+    /// where there is no cluster yet.
     pub async fn find(
         made_by: Option<u32>,
         home: &Home,
@@ -88,7 +91,8 @@ fn choose(
     })
 }
 
-/// Directories that hold all the programs: what the user has chosen first, then what the system has, newest first.
+/// Directories that hold all the programs: what the user has chosen first, then what the system
+/// has, newest first.
 async fn candidates() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<PathBuf> = std::env::split_paths(&path)

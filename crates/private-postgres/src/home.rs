@@ -26,8 +26,8 @@ use super::owner::Owner;
 /// Where root's clusters live: `/root` is closed to the user who runs them.
 const ROOT_HOMES: &str = "/var/lib/zephr-sync";
 
-/// Where sockets live. Not in the data directory, since a socket's path must be shorter than about 100 bytes; and not in `TMPDIR`, which may differ between
-/// the processes that share a cluster.
+/// Where sockets live. Not in the data directory, since a socket's path must be shorter than about
+/// 100 bytes; and not in `TMPDIR`, which may differ between the processes that share a cluster.
 const SOCKETS: &str = "/tmp";
 
 /// Bytes of the hash in names: enough that two data directories on one machine do not meet.
@@ -260,7 +260,8 @@ fn make(path: &Path, mode: u32) -> Result<(), PrivateError> {
     }
 }
 
-/// Refuses what is no directory, belongs to somebody else, or is open to others in a way of `forbidden`.
+/// Refuses what is no directory, belongs to somebody else, or is open to others in a way of
+/// `forbidden`.
 fn require_own(path: &Path, uid: u32, forbidden: u32) -> Result<(), PrivateError> {
     let metadata = fs::symlink_metadata(path)
         .map_err(PrivateError::io(format!("look at {}", path.display())))?;
@@ -293,7 +294,8 @@ fn point(link: &Path, to: &Path) -> Result<(), PrivateError> {
     }
 }
 
-/// Opens a file of the cluster's user without following where that user might have pointed it: we may be root.
+/// Opens a file of the cluster's user without following where that user might have pointed it: we
+/// may be root.
 fn open_no_link(options: &mut OpenOptions, path: &Path) -> std::io::Result<File> {
     options
         .custom_flags(OFlags::NOFOLLOW.bits() as i32)

@@ -1,7 +1,9 @@
-//! A Postgres of our own, for those who have given none: system binaries, a data directory, a Unix socket that only its owner can reach.
+//! A Postgres of our own, for those who have given none: system binaries, a data directory, a Unix
+//! socket that only its owner can reach.
 //!
-//! It is there while somebody uses it. Every user holds a shared file lock, which the kernel takes back even from a process that was killed; the last one
-//! to leave stops the server. A server whose users were all killed keeps running until the next user adopts it.
+//! It is there while somebody uses it. Every user holds a shared file lock, which the kernel takes
+//! back even from a process that was killed; the last one to leave stops the server. A server whose
+//! users were all killed keeps running until the next user adopts it.
 
 mod binaries;
 mod error;
@@ -27,7 +29,8 @@ use server::{Haste, Server};
 /// The database in the cluster that is the mirror's.
 const DATABASE: &str = "zephr";
 
-/// The cluster's superuser, and the role we connect as. It needs no password: the socket directory is the lock on the door.
+/// The cluster's superuser, and the role we connect as. It needs no password: the socket directory
+/// is the lock on the door.
 const ROLE: &str = "zephr";
 
 /// The socket's number; any will do, since the directory holds one socket only.
@@ -36,20 +39,24 @@ const PORT: u16 = 5432;
 /// What the cluster's data has to survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// A crash of the machine. For everything that anybody wants to keep, and for benchmarks that are to mean something.
+    /// A crash of the machine. For everything that anybody wants to keep, and for benchmarks that
+    /// are to mean something.
     Safe,
-    /// Nothing: a crash of the machine may leave a cluster that does not start. For clusters that live as long as a test run.
+    /// Nothing: a crash of the machine may leave a cluster that does not start. For clusters that
+    /// live as long as a test run.
     None,
 }
 
-/// Whether a private cluster was ever made for a data directory; nothing is made or started to find out.
+/// Whether a private cluster was ever made for a data directory; nothing is made or started to find
+/// out.
 pub fn exists(data_dir: &Path) -> bool {
     home::exists(data_dir)
 }
 
 /// A running private cluster this process uses; the last user to leave stops it.
 ///
-/// Dropping it without [`stop`](Self::stop) gives the lock back but leaves the server running, as a kill would.
+/// Dropping it without [`stop`](Self::stop) gives the lock back but leaves the server running, as a
+/// kill would.
 #[derive(Debug)]
 #[must_use = "the server keeps running unless `stop` is called"]
 pub struct PrivateCluster {
@@ -58,15 +65,18 @@ pub struct PrivateCluster {
 }
 
 impl PrivateCluster {
-    /// Joins the cluster that belongs to `data_dir`: makes it when there is none, starts it when it is not running, and makes the database if absent.
+    /// Joins the cluster that belongs to `data_dir`: makes it when there is none, starts it when it
+    /// is not running, and makes the database if absent.
     ///
     /// # Errors
-    /// No usable Postgres is installed, the data is of another version, or Postgres refuses; each message says what to do.
+    /// No usable Postgres is installed, the data is of another version, or Postgres refuses; each
+    /// message says what to do.
     pub async fn start(data_dir: &Path) -> Result<Self, PrivateError> {
         Self::start_with(data_dir, Durability::Safe).await
     }
 
-    /// As [`start`](Self::start), saying what the data has to survive. A server that is already running keeps what it was started with.
+    /// As [`start`](Self::start), saying what the data has to survive. A server that is already
+    /// running keeps what it was started with.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -90,7 +100,8 @@ impl PrivateCluster {
         self.server.options(DATABASE)
     }
 
-    /// Where it is, for psql, for messages and for whoever wants to connect to another database there.
+    /// Where it is, for psql, for messages and for whoever wants to connect to another database
+    /// there.
     pub fn url(&self) -> String {
         let socket = self.server.home().socket_dir().display().to_string();
         let socket =
@@ -116,7 +127,8 @@ impl PrivateCluster {
         }
     }
 
-    /// Leaves the cluster, and deletes it with everything in it if nobody else uses it. For clusters that live as long as a test run.
+    /// Leaves the cluster, and deletes it with everything in it if nobody else uses it. For
+    /// clusters that live as long as a test run.
     ///
     /// # Errors
     /// Postgres does not stop, or the files cannot be removed.

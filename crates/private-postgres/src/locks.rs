@@ -1,8 +1,10 @@
 //! Who uses the cluster, and who is starting or stopping it.
 //!
-//! Two locks, because starting and stopping must not overlap while using may. `phase.lock` is held, exclusively, only while the server is being started or
-//! stopped. `use.lock` is held, shared, by every user as long as it uses the cluster; whoever can have it exclusively is alone. Both are `flock`s on files
-//! that are closed on exec, so neither the server nor any other child keeps them when we are gone.
+//! Two locks, because starting and stopping must not overlap while using may. `phase.lock` is held,
+//! exclusively, only while the server is being started or stopped. `use.lock` is held, shared, by
+//! every user as long as it uses the cluster; whoever can have it exclusively is alone. Both are
+//! `flock`s on files that are closed on exec, so neither the server nor any other child keeps them
+//! when we are gone.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,7 +18,8 @@ use tokio::time::{Instant, sleep};
 use super::error::PrivateError;
 use super::home::Home;
 
-/// Longer than a start with recovery or a stop with its checkpoint should take; after it somebody has to look.
+/// Longer than a start with recovery or a stop with its checkpoint should take; after it somebody
+/// has to look.
 const PATIENCE: Duration = Duration::from_secs(11 * 60);
 
 /// How often a lock is asked for; a person does not notice it.
@@ -69,7 +72,8 @@ pub(super) enum Departure {
 }
 
 impl Use {
-    /// Joins the users. To be called under the [`Phase`] lock: only then does nobody hold this one exclusively.
+    /// Joins the users. To be called under the [`Phase`] lock: only then does nobody hold this one
+    /// exclusively.
     pub fn join(home: &Home) -> Result<Self, PrivateError> {
         let path = home.file("use.lock");
         let file = open(&path)?;
@@ -86,7 +90,8 @@ impl Use {
             Err(Errno::WOULDBLOCK) => false,
             Err(error) => return Err(failed(error)),
         };
-        // A conversion, tried or done, gives up the shared lock; nobody could take the cluster away meanwhile, since that needs the phase lock.
+        // A conversion, tried or done, gives up the shared lock; nobody could take the cluster away
+        // meanwhile, since that needs the phase lock.
         flock(&self.0, FlockOperation::LockShared).map_err(failed)?;
         Ok(alone)
     }

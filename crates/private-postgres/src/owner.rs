@@ -15,7 +15,8 @@ pub(super) struct Owner {
 /// Users to hand the cluster to, the better one first.
 const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
 
-/// Variables that a Postgres program may see. Ours hold key pairs and proxies, and the PG… ones are about other servers.
+/// Variables that a Postgres program may see. Ours hold key pairs and proxies, and the PG… ones are
+/// about other servers.
 const VISIBLE: [&str; 4] = [
     "PATH",
     "LD_LIBRARY_PATH",
@@ -61,7 +62,8 @@ impl Owner {
         ))
     }
 
-    /// A command that runs as this user, out of reach of the terminal's Ctrl-C: the server must outlive the signal until we have drained.
+    /// A command that runs as this user, out of reach of the terminal's Ctrl-C: the server must
+    /// outlive the signal until we have drained.
     pub fn command(self, program: &std::path::Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear();

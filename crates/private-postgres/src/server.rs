@@ -16,7 +16,8 @@ use super::home::Home;
 use super::locks::Use;
 use super::{Durability, PORT, ROLE};
 
-/// Recovery after a crash replays the log and may take minutes; a server that needs longer needs a person.
+/// Recovery after a crash replays the log and may take minutes; a server that needs longer needs a
+/// person.
 const READY_SECONDS: &str = "600";
 
 /// How long a running server may be out of reach while it neither starts up nor shuts down.
@@ -33,7 +34,8 @@ const NOBODYS_PID: i32 = i32::MAX;
 /// SQLSTATE of a server that starts up, recovers or shuts down.
 const CANNOT_CONNECT_NOW: &str = "57P03";
 
-/// Settings of the server, each with its reason. Everything that is about safety of data stays at its default.
+/// Settings of the server, each with its reason. Everything that is about safety of data stays at
+/// its default.
 const SETTINGS: [(&str, &str); 11] = [
     // Nobody reaches it over the network.
     ("listen_addresses", "''"),
@@ -48,7 +50,8 @@ const SETTINGS: [(&str, &str); 11] = [
     ("work_mem", "16MB"),
     // Compiling takes longer than our short statements, and estimates over arrays trigger it.
     ("jit", "off"),
-    // Errors and statements quote values, and values are personal data: the log has the server's own life only.
+    // Errors and statements quote values, and values are personal data: the log has the server's
+    // own life only.
     ("log_min_messages", "log"),
     ("log_min_error_statement", "panic"),
     // Two lines every few minutes, in a file that nobody rotates.
@@ -96,7 +99,8 @@ impl Server {
 
     /// How to connect to one of its databases.
     pub fn options(&self, database: &str) -> PgConnectOptions {
-        // Everything that the PG… variables of the environment could change is said here: they are about other servers.
+        // Everything that the PG… variables of the environment could change is said here: they are
+        // about other servers.
         PgConnectOptions::new_without_pgpass()
             .socket(self.home.socket_dir())
             .port(PORT)
@@ -113,7 +117,8 @@ impl Server {
         tracing::info!(data = %self.home.data().display(), "making a private Postgres cluster");
         let mut output = self.initdb("C.UTF-8").await?;
         if !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("locale") {
-            // The system does not know that locale (macOS before 15). `C` sorts the same way; it only upper-cases fewer letters.
+            // The system does not know that locale (macOS before 15). `C` sorts the same way; it
+            // only upper-cases fewer letters.
             output = self.initdb("C").await?;
         }
         self.require("initdb", &output)?;
@@ -128,7 +133,8 @@ impl Server {
             ROLE,
             "--encoding=UTF8",
             "--data-checksums",
-            // The socket's directory lets only the cluster's user in (and root), so there is nothing to ask for.
+            // The socket's directory lets only the cluster's user in (and root), so there is
+            // nothing to ask for.
             "--auth-local=trust",
             "--auth-host=reject",
         ]);
@@ -216,7 +222,8 @@ impl Server {
         self.require("pg_ctl stop", &output)
     }
 
-    /// The directory is given in the environment and as the current directory: `pg_ctl` would hand it, and the log's path, to a shell.
+    /// The directory is given in the environment and as the current directory: `pg_ctl` would hand
+    /// it, and the log's path, to a shell.
     fn pg_ctl(&self, action: &str) -> Command {
         let mut command = self.home.owner().command(&self.binaries.pg_ctl());
         command
@@ -227,7 +234,8 @@ impl Server {
         command
     }
 
-    /// The settings as options for a shell. The socket directory is part of them, and made of harmless letters by us.
+    /// The settings as options for a shell. The socket directory is part of them, and made of
+    /// harmless letters by us.
     fn settings(&self) -> String {
         let unsafe_settings: &[_] = match self.durability {
             Durability::Safe => &[],
@@ -261,8 +269,9 @@ impl Server {
             .and_then(Pid::from_raw))
     }
 
-    /// Whether the process of that number is this home's server. A number alone says nothing: after a crash of the machine, and in containers all the time, it
-    /// may be another process by now. The socket directory on the command line is unique to the home.
+    /// Whether the process of that number is this home's server. A number alone says nothing: after
+    /// a crash of the machine, and in containers all the time, it may be another process by now.
+    /// The socket directory on the command line is unique to the home.
     fn is_ours(&self, pid: Pid) -> bool {
         let socket_dir = self.home.socket_dir().display().to_string();
         command_line(pid).is_some_and(|line| line.contains(&socket_dir))
@@ -270,8 +279,10 @@ impl Server {
 
     /// Removes what a server that is gone left in the way. To be called when it does not run.
     ///
-    /// Postgres refuses to start where a recorded process exists, whatever it is. In the data directory its number is replaced by one that nobody has; the rest
-    /// of that file stays, since with it Postgres finds out whether orphans of the old server are still at work. The socket's own file can go.
+    /// Postgres refuses to start where a recorded process exists, whatever it is. In the data
+    /// directory its number is replaced by one that nobody has; the rest of that file stays, since
+    /// with it Postgres finds out whether orphans of the old server are still at work. The socket's
+    /// own file can go.
     fn clear_remains(&self) -> Result<(), PrivateError> {
         self.home.remove_socket(PORT)?;
         match self.recorded_pid()? {
@@ -285,7 +296,8 @@ impl Server {
         }
     }
 
-    /// Two containers may share a directory but not see each other's processes, and two servers on one cluster would destroy it. Locks do reach across.
+    /// Two containers may share a directory but not see each other's processes, and two servers on
+    /// one cluster would destroy it. Locks do reach across.
     fn require_not_elsewhere(&self, membership: &Use) -> Result<(), PrivateError> {
         let started_at = std::fs::read_to_string(self.home.file("place")).unwrap_or_default();
         if started_at.is_empty() || started_at == this_place() || membership.is_alone()? {
@@ -343,7 +355,8 @@ fn command_line(pid: Pid) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The process world we are in: this run of the machine, and this container's process numbers. Empty where systems have only one.
+/// The process world we are in: this run of the machine, and this container's process numbers.
+/// Empty where systems have only one.
 fn this_place() -> String {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();

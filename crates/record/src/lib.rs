@@ -1,6 +1,8 @@
-//! What a record is on its way from an answer of the API into a row, and what a table is that holds such rows.
+//! What a record is on its way from an answer of the API into a row, and what a table is that holds
+//! such rows.
 //!
-//! These are the words that the API, the scan and the tables share. Nothing is decided here, and nothing is known of where records come from or go to.
+//! These are the words that the API, the scan and the tables share. Nothing is decided here, and
+//! nothing is known of where records come from or go to.
 
 // On times the operators panic where a type ends: `clock::time` has what does not.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
@@ -15,11 +17,12 @@ use serde::Serialize;
 use crate::table::Row;
 pub use piece::{Piece, Whole};
 
-/// Bytes of a row hash. Half a SHA-256: two versions of one user collide once in 2^128, and the covering index stays small.
+/// Bytes of a row hash. Half a SHA-256: two versions of one user collide once in 2^128, and the
+/// covering index stays small.
 pub const HASH_BYTES: usize = 16;
 
-/// A resource of the API that is mirrored, in the order in which a command that names none runs their jobs: what is asked one user at a time comes after the
-/// users.
+/// A resource of the API that is mirrored, in the order in which a command that names none runs
+/// their jobs: what is asked one user at a time comes after the users.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, Serialize,
 )]
@@ -89,7 +92,8 @@ pub struct Issue {
     pub reason: String,
 }
 
-/// A record as it was read: enough to tell whether it is new, and the text from which its row is made when it is.
+/// A record as it was read: enough to tell whether it is new, and the text from which its row is
+/// made when it is.
 #[derive(Debug, Clone)]
 pub struct Item {
     /// The key.
@@ -100,7 +104,8 @@ pub struct Item {
     pub from_number: bool,
     /// Hash of the content without volatile fields; it covers the key.
     pub hash: [u8; HASH_BYTES],
-    /// The record in canonical JSON that Postgres can hold, with others of its page in one piece of memory.
+    /// The record in canonical JSON that Postgres can hold, with others of its page in one piece of
+    /// memory.
     pub text: Piece,
     /// What had to be replaced for that.
     pub issues: Vec<Issue>,
@@ -151,7 +156,8 @@ impl Page {
 /// What is around the records of a page, as far as it says how many there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Envelope {
-    /// `meta.count`: a total, the page's size, or absent; what it means is for the scan to find out.
+    /// `meta.count`: a total, the page's size, or absent; what it means is for the scan to find
+    /// out.
     pub count: Option<u64>,
     /// `meta.rpp`: what the server made of ours.
     pub rpp: Option<u64>,

@@ -1,7 +1,9 @@
 //! Memory that is used again.
 //!
-//! Pages of users come and go hundreds of times a second, half a MiB each, and their records as much again. Memory that is given back to the kernel comes from it
-//! cleared, page by page, which takes a tenth of the time of a night without changes; memory that an allocator keeps just in case grows with the tenant.
+//! Pages of users come and go hundreds of times a second, half a MiB each, and their records as
+//! much again. Memory that is given back to the kernel comes from it cleared, page by page, which
+//! takes a tenth of the time of a night without changes; memory that an allocator keeps just in
+//! case grows with the tenant.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -28,7 +28,8 @@ impl Drop for Whole {
     }
 }
 
-/// Part of a text that others are parts of too. Copying it copies no text; the whole stays in memory as long as any part of it does.
+/// Part of a text that others are parts of too. Copying it copies no text; the whole stays in
+/// memory as long as any part of it does.
 #[derive(Clone, Default)]
 pub struct Piece {
     whole: Arc<Whole>,

@@ -1,4 +1,5 @@
-//! What a mirrored table holds and where in an item each column is found: all that reading and merging need to know of a resource.
+//! What a mirrored table holds and where in an item each column is found: all that reading and
+//! merging need to know of a resource.
 
 use std::borrow::Cow;
 
@@ -22,7 +23,8 @@ pub struct Column {
     pub name: Cow<'static, str>,
     /// Its type there.
     pub kind: Kind,
-    /// Names under which the API sends the value, the first that is there counts: the API mixes spellings (contract section 3). A dot goes into an object.
+    /// Names under which the API sends the value, the first that is there counts: the API mixes
+    /// spellings (contract section 3). A dot goes into an object.
     pub sent_as: Cow<'static, [Cow<'static, str>]>,
 }
 
@@ -47,7 +49,8 @@ pub enum Kind {
 pub enum WithoutKey {
     /// It goes to the rejects.
     Rejected,
-    /// Its hash is its key: of some lists no identifier is documented (contract section 10). A changed item is then a new row.
+    /// Its hash is its key: of some lists no identifier is documented (contract section 10). A
+    /// changed item is then a new row.
     KeyedByHash,
 }
 
@@ -65,7 +68,8 @@ impl Kind {
 }
 
 impl Column {
-    /// A column of a built-in table. The names are written where tables are described, so this is for constants.
+    /// A column of a built-in table. The names are written where tables are described, so this is
+    /// for constants.
     pub const fn new(
         name: &'static str,
         kind: Kind,
@@ -79,7 +83,8 @@ impl Column {
     }
 }
 
-/// Columns as they are written down for built-in tables: `name: Kind = "sent as", "or as"`; where nothing is said, it is sent under the column's name.
+/// Columns as they are written down for built-in tables: `name: Kind = "sent as", "or as"`; where
+/// nothing is said, it is sent under the column's name.
 #[macro_export]
 macro_rules! columns {
     ($($name:ident: $kind:ident $(= $($sent:literal),+)?;)*) => {{

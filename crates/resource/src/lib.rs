@@ -1,8 +1,11 @@
-//! What is mirrored beside the users and their events: lists of the API and what it tells one parent at a time, described and not programmed.
+//! What is mirrored beside the users and their events: lists of the API and what it tells one
+//! parent at a time, described and not programmed.
 //!
-//! It decides which list belongs in which table and column by column where a value is found. It knows nothing of requests, of storing, or of when a job runs.
+//! It decides which list belongs in which table and column by column where a value is found. It
+//! knows nothing of requests, of storing, or of when a job runs.
 //!
-//! A job is some [`Step`]s. Adding a resource is adding a table to a migration and a file here; `docs/adding-a-resource.md` walks through it.
+//! A job is some [`Step`]s. Adding a resource is adding a table to a migration and a file here;
+//! `docs/adding-a-resource.md` walks through it.
 
 // On times the operators panic where a type ends: `clock::time` has what does not.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
@@ -38,8 +41,8 @@ pub struct List {
     pub items: Option<String>,
     /// How it is paged.
     pub paging: Paging,
-    /// The path of a single item, with `{}` for its key, where that shows more than the list does. It is asked for items that are new or changed, and is the
-    /// witness of those that are missing.
+    /// The path of a single item, with `{}` for its key, where that shows more than the list does.
+    /// It is asked for items that are new or changed, and is the witness of those that are missing.
     pub detail: Option<Cow<'static, str>>,
     /// What a 404 means.
     pub not_found: NotFound,
@@ -66,7 +69,8 @@ impl NotFound {
     }
 }
 
-/// Lists for which the contract documents, or clients report, a 404 where there are none (sections 3, 6.7, 11, 12.2).
+/// Lists for which the contract documents, or clients report, a 404 where there are none (sections
+/// 3, 6.7, 11, 12.2).
 const DOCUMENTED_AS_NONE: [&str; 6] = [
     "/v4/users/segments",
     "/v4/users/{}/segments",

@@ -1,4 +1,5 @@
-//! A list that is not built in, described in its job file: any list endpoint of the API without a line of code.
+//! A list that is not built in, described in its job file: any list endpoint of the API without a
+//! line of code.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! Segments and who is in them (contract section 11). There is no list of a segment's members, so each user is asked for.
+//! Segments and who is in them (contract section 11). There is no list of a segment's members, so
+//! each user is asked for.
 
 use std::borrow::Cow;
 

@@ -1,12 +1,15 @@
 //! Reading an export whole.
 //!
-//! It decides which windows of time are asked for, whether an answer is whole, and what a scan proves. It knows neither HTTP nor tables: a [`Source`] answers, and whoever
-//! calls keeps what was read.
+//! It decides which windows of time are asked for, whether an answer is whole, and what a scan
+//! proves. It knows neither HTTP nor tables: a [`Source`] answers, and whoever calls keeps what was
+//! read.
 //!
-//! An export is paged by number over people who change while it is read, so paging through it skips some. Here the time line of registrations
-//! is cut into [`window`]s until each answer is whole: one response cannot drift. [`walk`] is a scan under way: [`plan`] says which windows to ask, [`part`]
-//! reads one, [`whole`] tells whether an answer holds all there is, `undated` looks for people in no window, [`sightings`] tells whether answers fit together, [`together`] says what commits together, and
-//! [`verdict`] how far all of it may be believed.
+//! An export is paged by number over people who change while it is read, so paging through it skips
+//! some. Here the time line of registrations is cut into [`window`]s until each answer is whole:
+//! one response cannot drift. [`walk`] is a scan under way: [`plan`] says which windows to ask,
+//! [`part`] reads one, [`whole`] tells whether an answer holds all there is, `undated` looks for
+//! people in no window, [`sightings`] tells whether answers fit together, [`together`] says what
+//! commits together, and [`verdict`] how far all of it may be believed.
 
 // On times the operators panic where a type ends: `clock::time` has what does not.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

@@ -1,15 +1,19 @@
-//! Whether one reading of a list may be believed: what its answers held, and what they said about themselves. The same for a list of the API and for what it tells one
-//! parent at a time.
+//! Whether one reading of a list may be believed: what its answers held, and what they said about
+//! themselves. The same for a list of the API and for what it tells one parent at a time.
 //!
-//! An answer proves that something is there; an empty one, or a 404, proves next to nothing. What an answer says of itself (`total`, `meta.count`, `links.next`) counts
-//! whatever the paging that is documented: where it says that there is more, more is asked for, and where that does not come, nothing is proven.
+//! An answer proves that something is there; an empty one, or a 404, proves next to nothing. What
+//! an answer says of itself (`total`, `meta.count`, `links.next`) counts whatever the paging that
+//! is documented: where it says that there is more, more is asked for, and where that does not
+//! come, nothing is proven.
 
 use super::verdict::Growth;
 
-/// Pages of a list of which nothing tells how long it may be. Lists are thousands of items and not millions.
+/// Pages of a list of which nothing tells how long it may be. Lists are thousands of items and not
+/// millions.
 const MAX_PAGES: u64 = 10_000;
 
-/// So many answers in a row that show mostly what was shown before: the server does not go by the page number.
+/// So many answers in a row that show mostly what was shown before: the server does not go by the
+/// page number.
 const STALE_PAGES: u32 = 2;
 
 /// How a list is asked for.
@@ -21,7 +25,8 @@ pub enum Manner {
     ByPage {
         /// Items per page.
         rpp: u64,
-        /// Whether a total that is reached ends the list. `meta.count` on a single page may be the page's own.
+        /// Whether a total that is reached ends the list. `meta.count` on a single page may be the
+        /// page's own.
         total_ends: bool,
     },
 }
@@ -208,8 +213,9 @@ impl Pass {
         }
     }
 
-    /// A server that knows no pages sends the first one again, and then that is all there is; but not where it is as full as was asked for, for then it only ignores
-    /// the number, and not where nothing tells its items apart.
+    /// A server that knows no pages sends the first one again, and then that is all there is; but
+    /// not where it is as full as was asked for, for then it only ignores the number, and not where
+    /// nothing tells its items apart.
     fn is_all_of_it(&self) -> bool {
         let is_full = match self.manner {
             Manner::Once => false,

@@ -1,4 +1,5 @@
-//! Reading one part of a scan: a window in one answer, or, where no answer can hold it, by page until two passes agree.
+//! Reading one part of a scan: a window in one answer, or, where no answer can hold it, by page
+//! until two passes agree.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,17 +14,21 @@ use super::whole::{Judgement, Learned, Signs};
 use super::window::Window;
 use record::{Item, Page, Query};
 
-/// Asked once for a window that cannot be cut: thousands who registered in one second may still fit one answer.
+/// Asked once for a window that cannot be cut: thousands who registered in one second may still fit
+/// one answer.
 const VERY_LARGE_RPP: u64 = 50_000;
 
-/// Passes by page over one part. Two must agree; when five did not, people come and go faster than they can be read.
+/// Passes by page over one part. Two must agree; when five did not, people come and go faster than
+/// they can be read.
 const MAX_PASSES: usize = 5;
 
-/// Pages of one pass, where nothing says how many records there can be: on a first load from a server that does not tell. A server that never sends an empty page
-/// must not keep us for ever; fifty million users are a hundred thousand pages.
+/// Pages of one pass, where nothing says how many records there can be: on a first load from a
+/// server that does not tell. A server that never sends an empty page must not keep us for ever;
+/// fifty million users are a hundred thousand pages.
 const MAX_PAGES: u64 = 100_000;
 
-/// So many pages in a row that show what was shown before: the server ignores the page number. Two may do so because somebody came in between.
+/// So many pages in a row that show what was shown before: the server ignores the page number. Two
+/// may do so because somebody came in between.
 const SAME_PAGES: usize = 3;
 
 /// How often an answer that nothing explains is asked for again while people leave it.
@@ -34,7 +39,8 @@ const UNCLEAR_TRIES: usize = 3;
 pub struct Fetched {
     /// Its records.
     pub page: Page,
-    /// The window that is done once these records are committed; none for a page of a part that takes several.
+    /// The window that is done once these records are committed; none for a page of a part that
+    /// takes several.
     pub completes: Option<Window>,
 }
 
@@ -47,14 +53,16 @@ pub enum Reading {
     TooLarge(Overflow),
     /// It cannot be cut. It was read by page, and the pages were handed on.
     ByPage(ByPage),
-    /// It cannot be cut, and whoever is in it registered since the scan began, which is not what the scan is about: read by page, so many would register meanwhile that
-    /// it might never come to an end.
+    /// It cannot be cut, and whoever is in it registered since the scan began, which is not what
+    /// the scan is about: read by page, so many would register meanwhile that it might never come
+    /// to an end.
     Newer,
     /// Somebody outside the window was in the answer.
     FilterIgnored,
     /// The answer was a 404, twice.
     NotFound,
-    /// It says that there are more, and its next page is the same one. What it shows is on the page.
+    /// It says that there are more, and its next page is the same one. What it shows is on the
+    /// page.
     Hides(Page),
 }
 
@@ -71,7 +79,8 @@ pub enum Look {
     FilterIgnored,
     /// The answer was a 404, twice.
     NotFound,
-    /// It says that there are more, and its next page is the same one. What it shows is on the page.
+    /// It says that there are more, and its next page is the same one. What it shows is on the
+    /// page.
     Hides(Page),
 }
 
@@ -236,7 +245,8 @@ impl<S: Source> PartReader<S> {
             Holds::Unknown => return Ok(Look::Hides(core(window, page))),
         };
         let items = page.len() as u64;
-        // Nobody without a date is in a window, as far as the server honours the filter: then cutting does not make such an answer smaller.
+        // Nobody without a date is in a window, as far as the server honours the filter: then
+        // cutting does not make such an answer smaller.
         let undated = window != Window::ALL
             && page.items.iter().all(|item| item.registered_at.is_none())
             && !page.is_empty();
@@ -252,7 +262,8 @@ impl<S: Source> PartReader<S> {
         }
     }
 
-    /// How many records are in a window, where the server's count is shown to be a total. One record is asked for: nothing is read.
+    /// How many records are in a window, where the server's count is shown to be a total. One
+    /// record is asked for: nothing is read.
     ///
     /// # Errors
     /// As the source.
@@ -263,7 +274,8 @@ impl<S: Source> PartReader<S> {
         }
         let items = page.len() as u64;
         let mut known = self.known();
-        // What is learned from it holds for all: a larger count than the page is a total, beyond doubt.
+        // What is learned from it holds for all: a larger count than the page is a total, beyond
+        // doubt.
         known.signs.judge(1, items, page.envelope);
         let counts = known.signs.count_is_total();
         Ok(page
@@ -360,7 +372,8 @@ impl<S: Source> PartReader<S> {
                 Judgement::SaysMore | Judgement::Unclear => {
                     let (here, second) = (Sightings::on(&page), self.ask(window, asked, 2).await?);
                     if !second.is_empty() {
-                        // A server that ignores the page number sends the same people again: that says nothing about a full page.
+                        // A server that ignores the page number sends the same people again: that
+                        // says nothing about a full page.
                         if !Sightings::on(&second).is_subset(&here) {
                             self.known().signs.more(asked, items);
                         } else if judgement == Judgement::SaysMore && items < asked {
@@ -369,8 +382,10 @@ impl<S: Source> PartReader<S> {
                         return Ok((Holds::Some, page));
                     }
                     let again = self.ask(window, asked, 1).await?;
-                    // The empty second page alone proves nothing while people leave: one deletion on a full first page moves somebody from the second page to the
-                    // first. But ids do not come back; if all of the first page is still there after the empty second one, it was all there was.
+                    // The empty second page alone proves nothing while people leave: one deletion
+                    // on a full first page moves somebody from the second page to the first. But
+                    // ids do not come back; if all of the first page is still there after the empty
+                    // second one, it was all there was.
                     let still = !again.not_found && here.is_subset(&Sightings::on(&again));
                     page = again;
                     if still {
@@ -414,7 +429,8 @@ impl<S: Source> PartReader<S> {
         for number in 1..=MAX_PAGES {
             let mut page = self.ask(window, self.asking.rpp, number).await?;
             if page.is_empty() {
-                // A 404 for a first page says nothing; behind the last page it is another way to say that there is none.
+                // A 404 for a first page says nothing; behind the last page it is another way to
+                // say that there is none.
                 pass.end = if page.not_found && number == 1 {
                     PassEnd::BrokenOff
                 } else {
@@ -423,7 +439,8 @@ impl<S: Source> PartReader<S> {
                 break;
             }
             let here = Sightings::on(&page);
-            // Who is on a page a second time was moved there by somebody who came; but where most of a page was shown before, the server ignores the number.
+            // Who is on a page a second time was moved there by somebody who came; but where most
+            // of a page was shown before, the server ignores the number.
             let shown = here.shared_with([&first, &previous]);
             let is_known = shown * 4 >= here.len() * 3;
             same = if is_known { same + 1 } else { 1 };
@@ -505,7 +522,8 @@ struct Pass {
 enum PassEnd {
     /// A page was empty.
     EmptyPage,
-    /// The same page came again and again: the server knows no pages, and each answer is all it has.
+    /// The same page came again and again: the server knows no pages, and each answer is all it
+    /// has.
     SamePages,
     /// Neither: pages showed mostly what others had shown, or they had no end.
     #[default]
@@ -513,12 +531,14 @@ enum PassEnd {
 }
 
 impl Pass {
-    /// Whether all that came is a record without a key, again and again: the next pass would show the same.
+    /// Whether all that came is a record without a key, again and again: the next pass would show
+    /// the same.
     fn repeats_unusable(&self) -> bool {
         self.end == PassEnd::SamePages && !self.usable && self.unusable
     }
 
-    /// Whether it may have shown everybody. Where nothing but a record without a key comes again and again, nothing tells whether it is always the same.
+    /// Whether it may have shown everybody. Where nothing but a record without a key comes again
+    /// and again, nothing tells whether it is always the same.
     fn shows_all(&self) -> bool {
         match self.end {
             PassEnd::EmptyPage => true,
@@ -535,7 +555,8 @@ fn strays(window: Window, page: &Page) -> bool {
         .any(|at| !window.could_be_answered_with(at))
 }
 
-/// Drops those who belong to a neighbouring window. People without a date belong wherever they appear.
+/// Drops those who belong to a neighbouring window. People without a date belong wherever they
+/// appear.
 fn core(window: Window, mut page: Page) -> Page {
     page.items
         .retain(|item| item.registered_at.is_none_or(|at| window.contains(at)));

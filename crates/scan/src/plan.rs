@@ -1,9 +1,11 @@
 //! Which windows to ask, as a pure value: what is still to do, and how to cut what was too large.
 //!
-//! Where the mirror knows how registrations are spread, windows are cut by that. Elsewhere stretches of time are followed from one end, one window at a time:
-//! each is made as wide as its neighbours were full, on a clock that runs as people register, so that it comes out nearly full itself, and one that was too large
-//! is asked again a little narrower, by the dates it showed. While more may be asked at once than there are stretches, the longest is divided, and towards the end
-//! they are followed from both ends.
+//! Where the mirror knows how registrations are spread, windows are cut by that. Elsewhere
+//! stretches of time are followed from one end, one window at a time: each is made as wide as its
+//! neighbours were full, on a clock that runs as people register, so that it comes out nearly full
+//! itself, and one that was too large is asked again a little narrower, by the dates it showed.
+//! While more may be asked at once than there are stretches, the longest is divided, and towards
+//! the end they are followed from both ends.
 
 mod neighbours;
 mod rhythm;
@@ -20,24 +22,26 @@ use neighbours::{Neighbours, Pace};
 use rhythm::Rhythm;
 use stretch::{Stretch, Towards};
 
-/// How full a window should come out that is cut by what the mirror knows: people changed little since, and few overflow. The second of overlap at both sides
-/// has to fit as well.
+/// How full a window should come out that is cut by what the mirror knows: people changed little
+/// since, and few overflow. The second of overlap at both sides has to fit as well.
 pub const FILL_KNOWN: f64 = 0.98;
 
-/// How full a followed window should come out, to begin with. It falls with each that overflows and rises with each that does not. An overflow costs a request,
-/// and so does room left empty.
+/// How full a followed window should come out, to begin with. It falls with each that overflows and
+/// rises with each that does not. An overflow costs a request, and so does room left empty.
 const FILL: f64 = 0.88;
 const FILL_LEAST: f64 = 0.76;
 const FILL_MOST: f64 = 0.9;
 const FILL_FALLS: f64 = 0.03;
 const FILL_RISES: f64 = 0.003;
 
-/// A stretch is divided for the sake of asking more at once into pieces that should hold so many pages. Each costs the request that finds out how many are in it,
-/// and half of one at the end that is added; and since people are spread unevenly, of many small ones the last to be read takes the longest.
+/// A stretch is divided for the sake of asking more at once into pieces that should hold so many
+/// pages. Each costs the request that finds out how many are in it, and half of one at the end that
+/// is added; and since people are spread unevenly, of many small ones the last to be read takes the
+/// longest.
 const PAGES_PER_PIECE: f64 = 20.0;
 
-/// Windows are cut off at the far ends of stretches, to ask more at once, when so many were answered: sooner, how dense it is there is a guess, and one in five
-/// overflows.
+/// Windows are cut off at the far ends of stretches, to ask more at once, when so many were
+/// answered: sooner, how dense it is there is a guess, and one in five overflows.
 const KNOWN_FOR_FAR_ENDS: usize = 40;
 
 /// The least by which an open end is pushed outwards.
@@ -45,11 +49,13 @@ const LEAST_SPAN: TimeDelta = TimeDelta::days(1);
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 
-/// So far from a crowd beside it a window is cut: further than the second of overlap, and another one where the API counts the end in or rounds it.
+/// So far from a crowd beside it a window is cut: further than the second of overlap, and another
+/// one where the API counts the end in or rounds it.
 const BESIDE: TimeDelta = TimeDelta::seconds(2);
 
-/// How often what has no end may be too large. Each time all that registered until then is read; where as many register as are read this has no end, and who registered
-/// since the scan began is not what it is about: the next run reads them.
+/// How often what has no end may be too large. Each time all that registered until then is read;
+/// where as many register as are read this has no end, and who registered since the scan began is
+/// not what it is about: the next run reads them.
 const MOST_ENDS: u32 = 2;
 
 /// What an answer with too many records showed.
@@ -57,7 +63,8 @@ const MOST_ENDS: u32 = 2;
 pub struct Overflow {
     /// The registrations on its page, in the order of the page.
     pub dates: Vec<DateTime<Utc>>,
-    /// Somebody on its page who registered just outside of the window, where nobody on it registered inside: the seconds of overlap hold enough to fill a page.
+    /// Somebody on its page who registered just outside of the window, where nobody on it
+    /// registered inside: the seconds of overlap hold enough to fill a page.
     pub beside: Option<DateTime<Utc>>,
     /// Who is on its page, where that is known here.
     pub shown: Vec<Shown>,
@@ -143,7 +150,8 @@ impl Plan {
         self.asks.len()
     }
 
-    /// The next window; none at the end, or until an answer says how to go on. `places` is how many more may be asked at once, this one included.
+    /// The next window; none at the end, or until an answer says how to go on. `places` is how many
+    /// more may be asked at once, this one included.
     pub fn take(&mut self, places: usize) -> Option<Window> {
         if let Some(window) = self.asks.pop() {
             return Some(window);
@@ -226,8 +234,9 @@ impl Plan {
         self.asks.extend(to_come);
     }
 
-    /// What has no end of a window of people who registered since the scan began is set apart, to be asked next: where as many register as are read meanwhile, the
-    /// scan would follow them for ever, and now all that is left has an end.
+    /// What has no end of a window of people who registered since the scan began is set apart, to
+    /// be asked next: where as many register as are read meanwhile, the scan would follow them for
+    /// ever, and now all that is left has an end.
     fn split_end_to_come(
         &mut self,
         window: Window,
@@ -276,12 +285,14 @@ impl Plan {
         self.left_out = Some(left_out);
     }
 
-    /// The time after the scan began that it has given up to read, since too many registered meanwhile.
+    /// The time after the scan began that it has given up to read, since too many registered
+    /// meanwhile.
     pub fn left_out(&self) -> Option<Window> {
         self.left_out
     }
 
-    /// Compares how many people a window holds with what those around it let expect. Nobody at all is no hour of the day.
+    /// Compares how many people a window holds with what those around it let expect. Nobody at all
+    /// is no hour of the day.
     fn learn_rhythm(&mut self, window: Window, people: f64) {
         let (Some(from), Some(until)) = (window.from, window.until) else {
             return;
@@ -315,11 +326,13 @@ impl Plan {
         };
         let pieces = window.cut([first, time::after(first, SECOND)]);
         if first == last {
-            // Thousands in one second, or so it seems: it is set apart, and what is left on both sides may be little.
+            // Thousands in one second, or so it seems: it is set apart, and what is left on both
+            // sides may be little.
             if pieces.len() < 2 {
                 return self.halve(window);
             }
-            // The second itself comes first and brings something. Where a page holds one record, each answer shows one second, and what is left is as large as before.
+            // The second itself comes first and brings something. Where a page holds one record,
+            // each answer shows one second, and what is left is as large as before.
             let (second, beside): (Vec<_>, Vec<_>) =
                 pieces.into_iter().partition(|piece| piece.contains(first));
             self.asks.extend(beside.into_iter().rev());
@@ -346,7 +359,8 @@ impl Plan {
         self.asks.extend(window.cut([at]).into_iter().rev());
     }
 
-    /// Divides the stretch with the most people left, if that is worth it. The other pieces are to be asked as a whole if one is returned.
+    /// Divides the stretch with the most people left, if that is worth it. The other pieces are to
+    /// be asked as a whole if one is returned.
     fn divide_longest(&mut self, places: usize) -> Option<Window> {
         let left = |stretch: &Stretch| {
             let nearby = self.neighbours.pace_at(stretch.near()?, &self.rhythm);
@@ -372,7 +386,8 @@ impl Plan {
         self.asks.pop()
     }
 
-    /// Cuts a window off at the far end of the stretch with the most people left of those that are asked for one only.
+    /// Cuts a window off at the far end of the stretch with the most people left of those that are
+    /// asked for one only.
     fn cut_far(&mut self) -> Option<Window> {
         if self.neighbours.len() < KNOWN_FOR_FAR_ENDS {
             return None;
@@ -397,7 +412,8 @@ fn asked(stretches: &mut [Stretch], window: Window) -> Option<&mut Stretch> {
         .find(|stretch| stretch.asked == Some(window))
 }
 
-/// To be taken from the back: the one without an end first, before many more have registered, then the earliest.
+/// To be taken from the back: the one without an end first, before many more have registered, then
+/// the earliest.
 fn end_first(mut windows: Vec<Window>) -> Vec<Window> {
     windows.reverse();
     if windows.first().is_some_and(|window| window.until.is_none()) {

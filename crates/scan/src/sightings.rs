@@ -21,8 +21,8 @@ impl Sightings {
         Self(items.chain(rejects).collect())
     }
 
-    /// Whether somebody with this id was seen. Two of a million ids share their eight bytes once in thirty million scans, and then somebody who is gone
-    /// stays until the next one.
+    /// Whether somebody with this id was seen. Two of a million ids share their eight bytes once in
+    /// thirty million scans, and then somebody who is gone stays until the next one.
     pub fn contains(&self, id: &str) -> bool {
         self.0.contains(&short(id))
     }
@@ -46,7 +46,8 @@ impl Sightings {
     }
 }
 
-/// Somebody in an answer that was too large: when they registered, in seconds since 1970, and their id in eight bytes.
+/// Somebody in an answer that was too large: when they registered, in seconds since 1970, and their
+/// id in eight bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shown {
     second: i64,
@@ -67,11 +68,13 @@ impl Shown {
 /// So few people may be gone for any reason when their window is read.
 const FEW: usize = 3;
 
-/// So many windows may lack most of those who were shown in them: many may have been deleted meanwhile.
+/// So many windows may lack most of those who were shown in them: many may have been deleted
+/// meanwhile.
 const MOST_CONTRADICTED: u32 = 1;
 
-/// Whether what is cut explains what was cut: who was shown in an answer that was too large has to be there when that time is read to its end. A server that makes up
-/// its answers could be asked for ever smaller windows.
+/// Whether what is cut explains what was cut: who was shown in an answer that was too large has to
+/// be there when that time is read to its end. A server that makes up its answers could be asked
+/// for ever smaller windows.
 #[derive(Debug, Default)]
 pub struct Explained {
     /// Who was shown and whose time is not read yet.

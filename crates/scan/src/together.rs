@@ -1,8 +1,10 @@
-//! Which batches of a scan commit together. A night changes a few users in each window, and a commit of its own for those costs ten times what their rows do, so
-//! batches of which little is to be written wait for company.
+//! Which batches of a scan commit together. A night changes a few users in each window, and a
+//! commit of its own for those costs ten times what their rows do, so batches of which little is to
+//! be written wait for company.
 //!
-//! Whatever waits is something: a window that came back empty carries who is missing from it, and that it is done. So there is no "nothing" that a batch could be
-//! taken for; what waits is a batch or is not there.
+//! Whatever waits is something: a window that came back empty carries who is missing from it, and
+//! that it is done. So there is no "nothing" that a batch could be taken for; what waits is a batch
+//! or is not there.
 
 /// What can be committed together with others of its kind.
 pub trait Batch {
@@ -31,7 +33,8 @@ impl<T: Batch> Together<T> {
         self.waiting.is_some()
     }
 
-    /// Takes in a batch, and gives back what is to be committed now: everything that waits with it, or nothing yet.
+    /// Takes in a batch, and gives back what is to be committed now: everything that waits with it,
+    /// or nothing yet.
     #[must_use = "what comes back is committed by nobody else"]
     pub fn take_in(&mut self, batch: T) -> Option<T> {
         let all = match self.waiting.take() {

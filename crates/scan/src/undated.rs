@@ -1,4 +1,5 @@
-//! People without a registration date: they are in no window, so it takes counts, or a pass by page, to know that nobody was left out.
+//! People without a registration date: they are in no window, so it takes counts, or a pass by
+//! page, to know that nobody was left out.
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -13,11 +14,13 @@ use record::Item;
 /// How often counts are compared from the start while people come and go.
 const TRIES: usize = 3;
 
-/// Comparisons that must all be equal when the tenant stood still while it was read: everybody, then the dated, then everybody.
+/// Comparisons that must all be equal when the tenant stood still while it was read: everybody,
+/// then the dated, then everybody.
 const COMPARISONS_AT_REST: u64 = 2;
 
-/// Comparisons that must all be equal when it did not. One could be equal by chance, if just as many people came between two answers as lack a date; eight in
-/// a row would take as many to come and to leave again, in turn, four times.
+/// Comparisons that must all be equal when it did not. One could be equal by chance, if just as
+/// many people came between two answers as lack a date; eight in a row would take as many to come
+/// and to leave again, in turn, four times.
 const MOST_COMPARISONS: u64 = 8;
 
 /// One comparison more for so many pages: few beside what the scan costs anyway.
@@ -32,7 +35,8 @@ pub struct Counted {
     pub dated: Option<u64>,
 }
 
-/// Everybody with a date, as one open window. Nobody registered earlier; somebody whose date says so is looked for as if there were none.
+/// Everybody with a date, as one open window. Nobody registered earlier; somebody whose date says
+/// so is looked for as if there were none.
 pub fn dated() -> Window {
     Window {
         from: DateTime::<Utc>::from_timestamp(-2_208_988_800, 0),
@@ -41,7 +45,8 @@ pub fn dated() -> Window {
 }
 
 impl<S: Source> PartReader<S> {
-    /// Looks for people without a registration date, once all windows are read, which held so many people.
+    /// Looks for people without a registration date, once all windows are read, which held so many
+    /// people.
     ///
     /// # Errors
     /// As the source.
@@ -69,13 +74,15 @@ impl<S: Source> PartReader<S> {
                 dated: self.count(self::dated()).await?,
             };
         }
-        // Of one who registered at a number the filter may know nothing, and then they are in no window either.
+        // Of one who registered at a number the filter may know nothing, and then they are in no
+        // window either.
         let may_be_in_none = |item: &Item| item.registered_at.is_none() || item.from_number;
         self.agreeing_passes(Window::ALL, may_be_in_none, pages)
             .await
     }
 
-    /// Whether the counts of everybody and of everybody with a date, which were equal once, are so as often as is needed.
+    /// Whether the counts of everybody and of everybody with a date, which were equal once, are so
+    /// as often as is needed.
     async fn stays_equal(&self, everybody: u64, read: u64) -> Result<bool, Stopped<S::Error>> {
         let comparisons = if read == everybody {
             COMPARISONS_AT_REST

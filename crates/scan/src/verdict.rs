@@ -74,7 +74,8 @@ impl fmt::Display for Verdict {
 pub enum GivenUp {
     /// So many answers in a row brought nothing that could be kept.
     NoProgress(u32),
-    /// Who was shown in answers that were too large was not there when their windows were read, again and again.
+    /// Who was shown in answers that were too large was not there when their windows were read,
+    /// again and again.
     Contradicted,
     /// More records came than the tenant can be expected to have.
     Grown(Growth),

@@ -1,5 +1,6 @@
-//! A scan under way: asks for windows, several at once, cuts those that were too large, looks for people in no window, and keeps count of what the verdict
-//! rests on. Windows can be lent to others who read them: what they found is taken in as if it had been read here.
+//! A scan under way: asks for windows, several at once, cuts those that were too large, looks for
+//! people in no window, and keeps count of what the verdict rests on. Windows can be lent to others
+//! who read them: what they found is taken in as if it had been read here.
 
 use std::collections::BTreeMap;
 
@@ -48,13 +49,16 @@ pub enum Found {
     Nothing,
 }
 
-/// So many answers in a row for each that may be asked at once may bring nothing that can be kept, then one is asked at a time: whatever makes windows too large is
-/// then narrowed down in one place instead of in all.
+/// So many answers in a row for each that may be asked at once may bring nothing that can be kept,
+/// then one is asked at a time: whatever makes windows too large is then narrowed down in one place
+/// instead of in all.
 const WITHOUT_PROGRESS_EACH: u32 = 1;
 
-/// So many answers in a row, asked one at a time, may bring nothing that can be kept before a scan is given up: the server says each time that there is more than it
-/// sends. Half a century that is halved again and again is a second after 31; mostly it takes ten, on one side of a crowd: see `stretch::narrower`. Where it is known how
-/// many there can be, windows that are all too full are noticed sooner: see `check_growth`.
+/// So many answers in a row, asked one at a time, may bring nothing that can be kept before a scan
+/// is given up: the server says each time that there is more than it sends. Half a century that is
+/// halved again and again is a second after 31; mostly it takes ten, on one side of a crowd: see
+/// `stretch::narrower`. Where it is known how many there can be, windows that are all too full are
+/// noticed sooner: see `check_growth`.
 const WITHOUT_PROGRESS_ALONE: u32 = 34;
 
 /// A scan under way. Dropping it gives up what is in flight.
@@ -73,7 +77,8 @@ pub struct Walk<S: Source> {
     without_progress: u32,
     /// Those of them that were the only one asked for.
     alone: u32,
-    /// Windows of the plan that were too large, by where they begin. Each costs an answer, and there are as many as were planned.
+    /// Windows of the plan that were too large, by where they begin. Each costs an answer, and
+    /// there are as many as were planned.
     planned_too_large: BTreeMap<Option<DateTime<Utc>>, Window>,
     /// Windows that were too large, none inside another, with how many records each holds at least.
     too_large: Vec<(Window, u64)>,
@@ -102,7 +107,8 @@ enum Answered {
 enum Undated {
     /// It is not known yet whether one answer holds everybody.
     Waiting,
-    /// The server is asked how many there are in all. Nothing else is asked meanwhile: the answer shows what its counts mean.
+    /// The server is asked how many there are in all. Nothing else is asked meanwhile: the answer
+    /// shows what its counts mean.
     Counting,
     /// It goes on when all windows are read.
     Counted(Counted),
@@ -111,7 +117,8 @@ enum Undated {
 }
 
 impl<S: Source> Walk<S> {
-    /// A scan of everything that `asking` says. `learned` is what an earlier scan found out about the server.
+    /// A scan of everything that `asking` says. `learned` is what an earlier scan found out about
+    /// the server.
     pub fn new(source: S, asking: Asking, learned: Learned, in_flight: usize) -> Self {
         Self {
             reader: PartReader::new(source, asking, learned),
@@ -163,8 +170,10 @@ impl<S: Source> Walk<S> {
         self.plan.cut_at(cuts);
     }
 
-    /// A window for somebody else to read. `capacity` is how many they read at a time, and `ahead` how many more may wait for them where the windows are known
-    /// beforehand. Where each depends on the answer to another, one is read and one is on its way for each place. None is given away that is needed here.
+    /// A window for somebody else to read. `capacity` is how many they read at a time, and `ahead`
+    /// how many more may wait for them where the windows are known beforehand. Where each depends
+    /// on the answer to another, one is read and one is on its way for each place. None is given
+    /// away that is needed here.
     pub fn lend(&mut self, capacity: usize, ahead: usize) -> Option<Window> {
         let is_begun = match self.undated {
             Undated::Waiting | Undated::Counting => false,
@@ -223,7 +232,8 @@ impl<S: Source> Walk<S> {
         self.parts.filter_ignored || self.parts.given_up.is_some()
     }
 
-    /// The next step; none at the end, or while all that is left is lent. Pages of parts that are read by page go to `pages` on their own.
+    /// The next step; none at the end, or while all that is left is lent. Pages of parts that are
+    /// read by page go to `pages` on their own.
     ///
     /// # Errors
     /// As the source.
@@ -235,77 +245,72 @@ impl<S: Source> Walk<S> {
         let Some(answered) = self.asked.join_next().await else {
             return Ok(None);
         };
-        // A task that panicked has dropped its end of the channel's work: whoever joins the writers learns of it.
+        // A task that panicked has dropped its end of the channel's work: whoever joins the writers
+        // learns of it.
         let answered = answered.map_err(|_| Stopped::Closed)??;
-        let step = match answered {
-            Answered::Window(window, Reading::Whole(page)) => {
+        Ok(Some(self.learn(answered, pages)))
+    }
+
+    /// What follows from an answer.
+    fn learn(&mut self, answered: Answered, pages: &mpsc::Sender<Fetched>) -> Step {
+        match answered {
+            Answered::Window(window, reading) => return self.learn_window(window, reading, pages),
+            Answered::Everybody(everybody) => self.count_dated(everybody),
+            Answered::Dated(dated) => {
+                if let Undated::Counted(counted) = &mut self.undated {
+                    counted.dated = dated;
+                }
+            }
+            Answered::Undated(read) => self.read_by_page(Part::Undated, read),
+            Answered::Everything(grown) => self.check_growth(grown),
+        }
+        Step::Learned
+    }
+
+    fn learn_window(
+        &mut self,
+        window: Window,
+        reading: Reading,
+        pages: &mpsc::Sender<Fetched>,
+    ) -> Step {
+        match reading {
+            Reading::Whole(page) => {
                 self.whole(window, page.len() as u64, Some(&Sightings::on(&page)));
                 if window == Window::ALL {
                     self.undated_were_among_all();
                 }
-                Step::Read(Fetched {
-                    page,
-                    completes: Some(window),
-                })
+                let completes = Some(window);
+                return Step::Read(Fetched { page, completes });
             }
-            Answered::Window(window, Reading::TooLarge(overflow)) => {
-                self.too_large(window, &overflow);
-                Step::Learned
-            }
-            Answered::Window(window, Reading::NotFound) => {
+            Reading::TooLarge(overflow) => self.too_large(window, &overflow),
+            Reading::NotFound => {
                 self.plan.read_by_page(window);
                 self.explained.read(window, None);
                 self.parts.not_found += 1;
                 self.brought_nothing();
-                Step::Learned
             }
-            Answered::Window(window, Reading::Hides(page)) => {
+            Reading::Hides(page) => {
                 self.plan.read_by_page(window);
                 self.explained.read(window, None);
                 self.parts.hidden += 1;
-                Step::Read(Fetched {
-                    page,
-                    completes: None,
-                })
+                let completes = None;
+                return Step::Read(Fetched { page, completes });
             }
-            Answered::Window(window, Reading::ByPage(read)) => {
+            Reading::ByPage(read) => {
                 self.plan.read_by_page(window);
                 self.read_by_page(Part::Window(window), read);
-                Step::Learned
             }
-            Answered::Window(window, Reading::Newer) => {
+            Reading::Newer => {
                 self.answered(window);
                 self.explained.read(window, None);
                 self.plan.read_by_page(window);
                 if let Some(from) = window.from {
                     self.plan.leave_out(from);
                 }
-                Step::Learned
             }
-            Answered::Window(_, Reading::FilterIgnored) => {
-                self.without_filter(pages);
-                Step::Learned
-            }
-            Answered::Everybody(everybody) => {
-                self.count_dated(everybody);
-                Step::Learned
-            }
-            Answered::Dated(dated) => {
-                if let Undated::Counted(counted) = &mut self.undated {
-                    counted.dated = dated;
-                }
-                Step::Learned
-            }
-            Answered::Undated(read) => {
-                self.read_by_page(Part::Undated, read);
-                Step::Learned
-            }
-            Answered::Everything(grown) => {
-                self.check_growth(grown);
-                Step::Learned
-            }
-        };
-        Ok(Some(step))
+            Reading::FilterIgnored => self.without_filter(pages),
+        }
+        Step::Learned
     }
 
     fn ask(&mut self, pages: &mpsc::Sender<Fetched>) {
@@ -359,7 +364,8 @@ impl<S: Source> Walk<S> {
         self.asked.spawn(Span::current().over(asking));
     }
 
-    /// Everybody is counted. Those with a date are counted beside the windows, and both are compared at the end.
+    /// Everybody is counted. Those with a date are counted beside the windows, and both are
+    /// compared at the end.
     fn count_dated(&mut self, everybody: Option<u64>) {
         self.undated = Undated::Counted(Counted {
             everybody,
@@ -421,7 +427,8 @@ impl<S: Source> Walk<S> {
         }
     }
 
-    /// Counts an answer that brought nothing that could be kept, where another one for the same time had not either, and ends the scan after too many.
+    /// Counts an answer that brought nothing that could be kept, where another one for the same
+    /// time had not either, and ends the scan after too many.
     fn brought_nothing(&mut self) {
         if self.is_stuck() && self.asked.is_empty() && self.lent.is_empty() {
             self.alone += 1;
@@ -533,7 +540,8 @@ impl<S: Source> Walk<S> {
         }
     }
 
-    /// Parts that were not whole in one answer, and the search for people without a date: they are committed when all of their pages are.
+    /// Parts that were not whole in one answer, and the search for people without a date: they are
+    /// committed when all of their pages are.
     pub fn by_page(&self) -> &[(Part, ByPage)] {
         &self.by_page
     }

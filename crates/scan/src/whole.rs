@@ -1,7 +1,8 @@
 //! When an answer holds all there is (design section 3.2).
 //!
-//! Servers differ in what they tell: a link to the next page, a count that is a total or the size of the page, the page size they allow, or nothing.
-//! An answer is believed to be whole only where something has been *seen* to work on this server: a link, a count, or a page that held more.
+//! Servers differ in what they tell: a link to the next page, a count that is a total or the size
+//! of the page, the page size they allow, or nothing. An answer is believed to be whole only where
+//! something has been *seen* to work on this server: a link, a count, or a page that held more.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +17,19 @@ pub struct Signs {
     count_is_total: bool,
     /// A link to a next page was seen where that page was empty, so links mean nothing.
     links_lie: bool,
-    /// A count above the records on a page was seen where the next one was empty, so counts mean nothing.
+    /// A count above the records on a page was seen where the next one was empty, so counts mean
+    /// nothing.
     count_lies: bool,
-    /// The largest answer to each page size that was asked: a page holds at least that much, so an answer with fewer records is not full.
+    /// The largest answer to each page size that was asked: a page holds at least that much, so an
+    /// answer with fewer records is not full.
     held: BTreeMap<u64, u64>,
-    /// The largest answer to each page size that had more behind it: the size of a full page, whatever was asked.
+    /// The largest answer to each page size that had more behind it: the size of a full page,
+    /// whatever was asked.
     full: BTreeMap<u64, u64>,
 }
 
-/// What outlasts a scan: an incremental run believes an answer by what the full scan before it saw. Field names are those of `checkpoints`.
+/// What outlasts a scan: an incremental run believes an answer by what the full scan before it saw.
+/// Field names are those of `checkpoints`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Learned {
     /// Records per page that were asked for.
@@ -89,7 +94,8 @@ impl Signs {
             .max(1)
     }
 
-    /// Judges the first page of an answer of `items` records to a request for `asked`, and learns from it.
+    /// Judges the first page of an answer of `items` records to a request for `asked`, and learns
+    /// from it.
     pub fn judge(&mut self, asked: u64, items: u64, envelope: Envelope) -> Judgement {
         let next = envelope.next && !self.links_lie;
         let count = envelope.count.filter(|_| !self.count_lies);
@@ -132,13 +138,15 @@ impl Signs {
         }
     }
 
-    /// Whether an answer says that there is more than its records, as far as it can still be believed.
+    /// Whether an answer says that there is more than its records, as far as it can still be
+    /// believed.
     pub fn says_more(&self, items: u64, envelope: Envelope) -> bool {
         (envelope.next && !self.links_lie)
             || (!self.count_lies && envelope.count.is_some_and(|count| count > items))
     }
 
-    /// Learns that an answer said there is more, and the next page was empty: nothing of that kind is believed from now on.
+    /// Learns that an answer said there is more, and the next page was empty: nothing of that kind
+    /// is believed from now on.
     pub fn contradicted(&mut self, items: u64, envelope: Envelope) {
         if envelope.next {
             self.links_lie = true;
@@ -155,7 +163,8 @@ impl Signs {
         self.links_lie || self.count_lies
     }
 
-    /// Whether an answer that says "more" holds so few records that what it says cannot be about its window: then cutting would go on until the second.
+    /// Whether an answer that says "more" holds so few records that what it says cannot be about
+    /// its window: then cutting would go on until the second.
     pub fn contradicts(&self, asked: u64, items: u64) -> bool {
         self.held.get(&asked).is_some_and(|held| items * 2 < *held)
     }

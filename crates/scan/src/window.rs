@@ -4,16 +4,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use clock::time;
 
-/// Inclusive or exclusive is not documented, and neither is rounding: windows are asked with this much more on both sides, and rows outside the
-/// core are dropped.
+/// Inclusive or exclusive is not documented, and neither is rounding: windows are asked with this
+/// much more on both sides, and rows outside the core are dropped.
 const OVERLAP: TimeDelta = TimeDelta::seconds(1);
 
-/// The first and the last second at which time is cut, since 1970: with the overlap, what is asked for still has a year of four digits, as all registrations have
-/// that are read.
+/// The first and the last second at which time is cut, since 1970: with the overlap, what is asked
+/// for still has a year of four digits, as all registrations have that are read.
 const EARLIEST: i64 = -62_167_219_199;
 const LATEST: i64 = 253_402_300_798;
 
-/// From `from` (inclusive; none means from the beginning) until `until` (exclusive; none means to the end).
+/// From `from` (inclusive; none means from the beginning) until `until` (exclusive; none means to
+/// the end).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// Inclusive.
@@ -57,7 +58,8 @@ impl Window {
         )
     }
 
-    /// Whether a server that honours the filter could send somebody registered then. It may round to seconds in either direction.
+    /// Whether a server that honours the filter could send somebody registered then. It may round
+    /// to seconds in either direction.
     pub fn could_be_answered_with(&self, at: DateTime<Utc>) -> bool {
         let (since, before) = self.asked();
         since.is_none_or(|since| at >= time::before(since, OVERLAP))
@@ -74,7 +76,8 @@ impl Window {
         }
     }
 
-    /// The pieces between these instants, in order; instants outside the window, repeated or not on a whole second do not cut twice.
+    /// The pieces between these instants, in order; instants outside the window, repeated or not on
+    /// a whole second do not cut twice.
     pub fn cut(&self, at: impl IntoIterator<Item = DateTime<Utc>>) -> Vec<Self> {
         let mut cuts: Vec<_> = at
             .into_iter()

@@ -1,12 +1,16 @@
 //! Crontab lines in a time zone, through the days on which its clocks change.
 //!
-//! croner tells fixed times from intervals, but takes a line for fixed only if it names a single minute and a single hour: `30 1,13 * * *` would then be left out
-//! on one day of the year and run twice on another. So croner is asked for wall clock times only, and what they mean is decided here:
+//! croner tells fixed times from intervals, but takes a line for fixed only if it names a single
+//! minute and a single hour: `30 1,13 * * *` would then be left out on one day of the year and run
+//! twice on another. So croner is asked for wall clock times only, and what they mean is decided
+//! here:
 //!
-//! - A line that names its hours (`15 2 * * *`, `0 1,13 * * *`, `*/15 2 * * *`) means times of the day, each once a day. In a repeated hour the first pass
-//!   counts. What lies in a gap runs when the gap ends, once, however many times it held.
-//! - A line with `*` or `*/n` for the hour (`0 * * * *`, `*/15 * * * *`) means a rhythm: whenever the wall clock matches, so in both passes of a repeated hour,
-//!   and not for what the clock leaves out. Hours and quarters stay a real hour and a real quarter apart.
+//! - A line that names its hours (`15 2 * * *`, `0 1,13 * * *`, `*/15 2 * * *`) means times of the
+//!   day, each once a day. In a repeated hour the first pass counts. What lies in a gap runs when
+//!   the gap ends, once, however many times it held.
+//! - A line with `*` or `*/n` for the hour (`0 * * * *`, `*/15 * * * *`) means a rhythm: whenever
+//!   the wall clock matches, so in both passes of a repeated hour, and not for what the clock
+//!   leaves out. Hours and quarters stay a real hour and a real quarter apart.
 
 use std::str::FromStr;
 
@@ -86,8 +90,8 @@ impl Crontab {
         self.cron.find_next_occurrence(&local, inclusive).ok()
     }
 
-    /// A later wall clock time is never an earlier instant here, so the first that lies ahead is the next. Times in one gap all become its end, and only the
-    /// first of them lies ahead.
+    /// A later wall clock time is never an earlier instant here, so the first that lies ahead is
+    /// the next. Times in one gap all become its end, and only the first of them lies ahead.
     fn next_time_of_day(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut wall = after.with_timezone(&self.zone).naive_local();
         loop {
@@ -102,7 +106,8 @@ impl Crontab {
         }
     }
 
-    /// Walks in the present distance from UTC as long as that holds, and on from the instant at which it changes.
+    /// Walks in the present distance from UTC as long as that holds, and on from the instant at
+    /// which it changes.
     fn next_of_rhythm(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut from = after;
         let mut inclusive = false;
@@ -129,7 +134,8 @@ impl Crontab {
             .local_minus_utc()
     }
 
-    /// The first second after the one time and not after the other at which the clocks no longer are where they were. No zone changes twice within a day.
+    /// The first second after the one time and not after the other at which the clocks no longer
+    /// are where they were. No zone changes twice within a day.
     fn first_change(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let before = self.distance(from);
         let mut same = from.timestamp();

@@ -18,7 +18,8 @@ struct Change {
     hour: u32,
 }
 
-/// `date` of the IANA database: last Sundays of March and October; second Sunday of March and first of November.
+/// `date` of the IANA database: last Sundays of March and October; second Sunday of March and first
+/// of November.
 const GAPS: [Change; 4] = [
     Change {
         zone: London,
@@ -73,7 +74,8 @@ impl Change {
         Schedule::Cron(Crontab::parse(line, self.zone).unwrap())
     }
 
-    /// Slots of that day and the days beside it, in minutes from the change, as far as they are within so many hours of it.
+    /// Slots of that day and the days beside it, in minutes from the change, as far as they are
+    /// within so many hours of it.
     fn minutes(&self, schedule: &Schedule, hours: i64) -> Vec<i64> {
         let around = TimeDelta::hours(hours);
         let before = self.instant() - around - TimeDelta::seconds(1);
@@ -102,7 +104,8 @@ fn a_daily_job_in_the_gap_runs_once_when_it_ends() {
     for change in GAPS {
         let hour = change.hour;
         for (line, expected) in [
-            // Before the gap, at its first and its middle minute, at its end, after it: the day before, the day, the day after.
+            // Before the gap, at its first and its middle minute, at its end, after it: the day
+            // before, the day, the day after.
             (format!("45 {} * * *", hour - 1), [-1_455, -15, 1_365]),
             (format!("0 {hour} * * *"), [-1_440, 0, 1_380]),
             (format!("30 {hour} * * *"), [-1_410, 0, 1_410]),

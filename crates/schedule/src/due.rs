@@ -2,11 +2,14 @@
 //!
 //! Rules, and why:
 //!
-//! - Of several slots that have come the latest is run, once; the others are passed over. A mirror that was read now is not read again for an hour ago.
-//! - What was started is not started again, whatever the clock says: only slots after the last one count. A clock that jumps back makes a job wait until it is
-//!   where it was.
-//! - A job that is new, or whose schedule reads differently than before, starts with the first slot after that was first seen: nobody waits for the others.
-//! - Slots that came while no daemon was there are missed; `missed` says what follows. A slot that came while one was there, but busy, was not missed.
+//! - Of several slots that have come the latest is run, once; the others are passed over. A mirror
+//!   that was read now is not read again for an hour ago.
+//! - What was started is not started again, whatever the clock says: only slots after the last one
+//!   count. A clock that jumps back makes a job wait until it is where it was.
+//! - A job that is new, or whose schedule reads differently than before, starts with the first slot
+//!   after that was first seen: nobody waits for the others.
+//! - Slots that came while no daemon was there are missed; `missed` says what follows. A slot that
+//!   came while one was there, but busy, was not missed.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -38,12 +41,15 @@ pub struct Slot {
 /// What is known of a job before now. All times are Postgres's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct History {
-    /// The latest slot that a run was started for, or that was settled without one: passed over, or skipped for a dependency.
+    /// The latest slot that a run was started for, or that was settled without one: passed over, or
+    /// skipped for a dependency.
     ///
-    /// Read it with `scheduled_at <= now() + interval '1 day'`: a run from when a clock was years ahead would otherwise keep the job waiting for years.
+    /// Read it with `scheduled_at <= now() + interval '1 day'`: a run from when a clock was years
+    /// ahead would otherwise keep the job waiting for years.
     pub last: Option<DateTime<Utc>>,
-    /// When a daemon first saw the job with this schedule, by the `Display` of [`Schedule`]. Stored, and set anew when that text changes: a daemon that took the
-    /// time of its own start would never know of the slots it missed before the first run.
+    /// When a daemon first saw the job with this schedule, by the `Display` of [`Schedule`].
+    /// Stored, and set anew when that text changes: a daemon that took the time of its own start
+    /// would never know of the slots it missed before the first run.
     pub known_since: DateTime<Utc>,
     /// Since when a daemon has been there: its start, or when it woke after its machine had slept.
     pub watched_since: DateTime<Utc>,
@@ -70,7 +76,8 @@ pub enum Due {
     Wait {
         /// That slot.
         next: Option<Slot>,
-        /// Slots that were missed and are not made up for. Whoever has said so hands the last of them in as [`History::last`] from then on.
+        /// Slots that were missed and are not made up for. Whoever has said so hands the last of
+        /// them in as [`History::last`] from then on.
         passed: Option<Passed>,
     },
     /// A run of this slot, as soon as its dependencies allow it.
@@ -143,7 +150,8 @@ impl Timetable<'_> {
         self.schedule.next(after).map(|slot| self.slot(slot))
     }
 
-    /// The latest slot after the floor whose start has come. No slot starts after the next one has come, so that is the latest or the one before.
+    /// The latest slot after the floor whose start has come. No slot starts after the next one has
+    /// come, so that is the latest or the one before.
     fn latest_started(&self, floor: DateTime<Utc>, now: DateTime<Utc>) -> Option<Slot> {
         let latest = self.slot(self.schedule.latest(floor, now)?);
         if latest.start_at <= now {
@@ -298,7 +306,8 @@ mod tests {
                 "run 03-12T02:15 passed 2",
                 "run 03-12T02:15 passed 2",
             ),
-            // The schedule is another since noon: what it would have been due for before was promised to nobody.
+            // The schedule is another since noon: what it would have been due for before was
+            // promised to nobody.
             (
                 Some("03-08T09:00:00"),
                 "03-09T12:00:00",

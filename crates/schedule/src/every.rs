@@ -1,7 +1,8 @@
 //! `every = "10m"`: slots at whole multiples of a duration since the Unix epoch.
 //!
-//! The epoch, and not the start of a daemon or the end of the last run: so several daemons name the same slots without talking, and a restart moves none.
-//! Durations that divide a day fall on the same times of each day in UTC. Clocks that change do not matter here.
+//! The epoch, and not the start of a daemon or the end of the last run: so several daemons name the
+//! same slots without talking, and a restart moves none. Durations that divide a day fall on the
+//! same times of each day in UTC. Clocks that change do not matter here.
 
 use std::time::Duration;
 

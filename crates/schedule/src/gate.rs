@@ -1,10 +1,13 @@
 //! `after = ["users"]`: a job that starts when others have succeeded.
 //!
-//! - A job with a schedule of its own ([`wait_for`]) waits at its slot for those of the others that were due since its slot before, or that still run. A job that
-//!   is due once a week is not waited for on the other days.
-//! - A job without one ([`follow`]) runs when each of the others has succeeded for a slot later than its own last one. The latest of their slots becomes its
-//!   own: after two daily jobs it runs once a day, after an hourly and a daily one it does too.
-//! - Where another one has failed for good, the job is skipped for that slot, and this is said: it would read what belongs to yesterday's rows.
+//! - A job with a schedule of its own ([`wait_for`]) waits at its slot for those of the others that
+//!   were due since its slot before, or that still run. A job that is due once a week is not waited
+//!   for on the other days.
+//! - A job without one ([`follow`]) runs when each of the others has succeeded for a slot later
+//!   than its own last one. The latest of their slots becomes its own: after two daily jobs it runs
+//!   once a day, after an hourly and a daily one it does too.
+//! - Where another one has failed for good, the job is skipped for that slot, and this is said: it
+//!   would read what belongs to yesterday's rows.
 //!
 //! Only runs that have a slot count. What a person starts by hand neither opens nor closes a gate.
 
@@ -37,7 +40,8 @@ pub struct Upstream<'a> {
     pub name: &'a str,
     /// Its latest slot with a run, or that was settled as failed because it was skipped itself.
     pub latest: Option<SlotRun>,
-    /// Its latest slot by its own schedule, up to the slot that waits. None where no run of that will come: it has no schedule, is disabled, or passed it over.
+    /// Its latest slot by its own schedule, up to the slot that waits. None where no run of that
+    /// will come: it has no schedule, is disabled, or passed it over.
     pub expected: Option<DateTime<Utc>>,
 }
 
@@ -52,7 +56,8 @@ pub enum Gate<'a> {
     Skip(DateTime<Utc>, Vec<&'a str>),
 }
 
-/// Whether a job with a schedule of its own may start for this slot. `before` is its slot before that by its schedule; none if there was none.
+/// Whether a job with a schedule of its own may start for this slot. `before` is its slot before
+/// that by its schedule; none if there was none.
 pub fn wait_for<'a>(
     slot: DateTime<Utc>,
     before: Option<DateTime<Utc>>,
@@ -84,7 +89,8 @@ pub fn wait_for<'a>(
     }
 }
 
-/// Whether a job without a schedule of its own may start, and for which slot. `last` is its last slot, run or skipped; since when it is known, if it is new.
+/// Whether a job without a schedule of its own may start, and for which slot. `last` is its last
+/// slot, run or skipped; since when it is known, if it is new.
 pub fn follow<'a>(last: DateTime<Utc>, upstream: &[Upstream<'a>]) -> Gate<'a> {
     let mut slots = Vec::new();
     let mut failed = Vec::new();

@@ -1,11 +1,13 @@
-//! When jobs run: pure functions of job files, what ran before, and a time that is handed in. Nothing here sleeps, asks a clock or knows a database.
+//! When jobs run: pure functions of job files, what ran before, and a time that is handed in.
+//! Nothing here sleeps, asks a clock or knows a database.
 //!
 //! ```text
 //! crontab or every ──► slots ──► due (spread, missed) ──► gate (after) ──► run ──► retry
 //! ```
 //!
-//! A *slot* is a time of the schedule, `scheduled_at` in the runs. All daemons reckon the same slots from the same job files, so that the one that
-//! stores a slot's run first has it and the others see that it is taken. Words: a slot is *settled* when no attempt at it will follow.
+//! A *slot* is a time of the schedule, `scheduled_at` in the runs. All daemons reckon the same
+//! slots from the same job files, so that the one that stores a slot's run first has it and the
+//! others see that it is taken. Words: a slot is *settled* when no attempt at it will follow.
 
 // On times the operators panic where a type ends: `clock::time` has what does not.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
@@ -31,7 +33,8 @@ pub use retry::{Next, Outcome, Retries};
 pub use settings::{Settings, Timing, duration};
 pub use spread::Spread;
 
-/// When a job is due. Its `Display` names everything that its slots follow from, so that two that read alike are alike.
+/// When a job is due. Its `Display` names everything that its slots follow from, so that two that
+/// read alike are alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Schedule {
     /// By the clock of a place.
@@ -56,7 +59,8 @@ impl Schedule {
 
     /// The latest slot that is after the one time and not after the other.
     ///
-    /// Looks back in growing steps, so that a schedule of minutes and a year without a daemon cost little.
+    /// Looks back in growing steps, so that a schedule of minutes and a year without a daemon cost
+    /// little.
     pub fn latest(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut back = chrono::TimeDelta::hours(1);
         loop {
@@ -81,7 +85,8 @@ impl Schedule {
         }
     }
 
-    /// The longest time between two slots, likewise: the night or the weekend that a schedule leaves out.
+    /// The longest time between two slots, likewise: the night or the weekend that a schedule
+    /// leaves out.
     pub fn longest_gap(&self) -> Option<Duration> {
         match self {
             Self::Every(every) => Some(every.period()),
@@ -103,7 +108,8 @@ impl Schedule {
     }
 }
 
-/// Slots that are looked at to find the shortest and the longest time between two: five years of a daily job.
+/// Slots that are looked at to find the shortest and the longest time between two: five years of a
+/// daily job.
 const SLOTS_LOOKED_AT: usize = 2_000;
 
 impl std::fmt::Display for Schedule {

@@ -1,4 +1,5 @@
-//! Which job waits for which, checked: a name that is no job's, a circle, and a job that could never start are found before the night.
+//! Which job waits for which, checked: a name that is no job's, a circle, and a job that could
+//! never start are found before the night.
 
 use std::collections::BTreeMap;
 
@@ -82,7 +83,8 @@ fn closest(name: &str, members: &[Member<'_>]) -> Option<String> {
         .map(|(_, name)| name.to_owned())
 }
 
-/// Walks from a job to those it waits for; there are few jobs, so that a job may be walked through more than once.
+/// Walks from a job to those it waits for; there are few jobs, so that a job may be walked through
+/// more than once.
 fn circle<'a>(
     name: &'a str,
     by_name: &BTreeMap<&'a str, &Member<'a>>,

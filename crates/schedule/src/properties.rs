@@ -73,7 +73,8 @@ proptest! {
         }
     }
 
-    /// Each slot is run or passed over, once; what came while a daemon looked is not lost but to a later slot; what came while none did follows `missed`.
+    /// Each slot is run or passed over, once; what came while a daemon looked is not lost but to a
+    /// later slot; what came while none did follows `missed`.
     #[test]
     fn each_slot_belongs_to_one_answer(
         schedule in schedules(),
@@ -97,7 +98,8 @@ proptest! {
             let due = timetable.due(&history, now);
             let passed = match due {
                 Due::Wait { next, passed } => {
-                    // A slot whose start has come while somebody watched is never left waiting, and the one that is named next is really the next.
+                    // A slot whose start has come while somebody watched is never left waiting, and
+                    // the one that is named next is really the next.
                     let next = next.expect("these schedules never end");
                     prop_assert!(next.start_at > now);
                     let settled = passed.map(|passed| passed.last).or(history.last).unwrap_or(start());

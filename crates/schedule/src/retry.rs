@@ -15,11 +15,13 @@ pub struct Retries {
     pub after: Duration,
 }
 
-/// Waits do not double beyond this: what lasts longer than an hour is not waited out by being patient. A longer first wait stays as it is.
+/// Waits do not double beyond this: what lasts longer than an hour is not waited out by being
+/// patient. A longer first wait stays as it is.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
 impl Default for Retries {
-    /// Five, ten and twenty minutes: what passes by itself mostly does so within the half hour, and the night is not over then.
+    /// Five, ten and twenty minutes: what passes by itself mostly does so within the half hour, and
+    /// the night is not over then.
     fn default() -> Self {
         Self {
             count: 3,
@@ -35,7 +37,8 @@ pub enum Outcome {
     Succeeded,
     /// It did not, and the same thing may work later.
     Failed,
-    /// It did not, and repeating cannot help: a person has to act. A brake that stopped a run is such an end.
+    /// It did not, and repeating cannot help: a person has to act. A brake that stopped a run is
+    /// such an end.
     NeedsPerson,
     /// Its process was told to stop, or is gone.
     Interrupted,
@@ -68,10 +71,11 @@ impl Retries {
             .map_or(longest, |wait| wait.min(longest))
     }
 
-    /// What follows this attempt at a slot, if no later slot of the job has become due: that one is run instead, see [`super::Due`].
+    /// What follows this attempt at a slot, if no later slot of the job has become due: that one is
+    /// run instead, see [`super::Due`].
     ///
-    /// An attempt that was interrupted goes on at once, since nothing is known to be wrong. It counts all the same, or a run that brings its process down
-    /// would do so for ever.
+    /// An attempt that was interrupted goes on at once, since nothing is known to be wrong. It
+    /// counts all the same, or a run that brings its process down would do so for ever.
     pub fn next(self, attempt: u32, outcome: Outcome, ended_at: DateTime<Utc>) -> Next {
         let wait = match outcome {
             Outcome::Succeeded => return Next::Done,

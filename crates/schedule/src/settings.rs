@@ -123,7 +123,8 @@ impl Settings {
 }
 
 impl Timing {
-    /// The timetable of a job of this name, for the tenant with this schema; none without a schedule.
+    /// The timetable of a job of this name, for the tenant with this schema; none without a
+    /// schedule.
     pub fn timetable<'a>(&'a self, schema: &'a str, job: &'a str) -> Option<Timetable<'a>> {
         self.schedule.as_ref().map(|schedule| Timetable {
             schedule,

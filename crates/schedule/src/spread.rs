@@ -1,6 +1,7 @@
 //! `spread = "10m"`: not all jobs of all tenants at the same second.
 //!
-//! The delay is a share that a hash picks, and no die: all daemons agree on it, and a restart does not move it.
+//! The delay is a share that a hash picks, and no die: all daemons agree on it, and a restart does
+//! not move it.
 
 use std::time::Duration;
 
@@ -24,8 +25,9 @@ pub struct Spread<'a> {
 impl Spread<'_> {
     /// When the run of a slot starts.
     ///
-    /// Times of a crontab are each delayed by a share of their own. With `every` all slots share one, so that the runs stay as far apart as they should be.
-    /// No slot waits until the next one comes: where the clocks change two may be nearer to each other than usual.
+    /// Times of a crontab are each delayed by a share of their own. With `every` all slots share
+    /// one, so that the runs stay as far apart as they should be. No slot waits until the next one
+    /// comes: where the clocks change two may be nearer to each other than usual.
     pub fn start(&self, schedule: &Schedule, slot: DateTime<Utc>) -> DateTime<Utc> {
         if self.longest.is_zero() {
             return slot;

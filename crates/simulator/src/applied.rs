@@ -1,5 +1,5 @@
-//! What bulk updates did, action by action in the order it happened, for tests that ask whether something was done, how
-//! often, and to whom.
+//! What bulk updates did, action by action in the order it happened, for tests that ask whether
+//! something was done, how often, and to whom.
 
 use std::collections::VecDeque;
 
@@ -36,7 +36,8 @@ pub enum Outcome {
 pub struct Applied {
     /// The job.
     pub job_id: String,
-    /// Whom it was done to, by the id sent or the UUID a foreign key led to; none for a foreign key that led nowhere.
+    /// Whom it was done to, by the id sent or the UUID a foreign key led to; none for a foreign key
+    /// that led nowhere.
     pub user_id: Option<String>,
     /// What it is.
     pub action: Does,
@@ -44,7 +45,8 @@ pub struct Applied {
     pub field: Option<String>,
     /// The value as sent; none for one that was no string.
     pub value: Option<String>,
-    /// What was there before: the attribute's value, or index and registration of the person deleted.
+    /// What was there before: the attribute's value, or index and registration of the person
+    /// deleted.
     pub before: Option<Box<RawValue>>,
     /// What became of it.
     pub outcome: Outcome,
@@ -77,13 +79,15 @@ impl Log {
 }
 
 impl Tenant {
-    /// The actions of bulk updates so far, in the order they happened; of more than two million the latest.
+    /// The actions of bulk updates so far, in the order they happened; of more than two million the
+    /// latest.
     pub fn bulk_applied(&self) -> Vec<Applied> {
         self.run_due_jobs();
         self.jobs().log.kept.iter().cloned().collect()
     }
 
-    /// Appends actions as lines of JSON, from a number on, until about `limit` bytes are there; answers where to go on.
+    /// Appends actions as lines of JSON, from a number on, until about `limit` bytes are there;
+    /// answers where to go on.
     pub(super) fn bulk_applied_part(
         &self,
         out: &mut Vec<u8>,

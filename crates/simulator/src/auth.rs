@@ -1,5 +1,5 @@
-//! The server's half of the request signature (contract section 2), written apart from the client's so that one checks
-//! the other.
+//! The server's half of the request signature (contract section 2), written apart from the client's
+//! so that one checks the other.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 
-/// How far a request's timestamp may be from the server's clock. No tolerance is published; five minutes is the custom.
+/// How far a request's timestamp may be from the server's clock. No tolerance is published; five
+/// minutes is the custom.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 /// The made-up access key of contract section 2.
 pub const MADE_UP_ACCESS_KEY: &str = "11111111-2222-4333-8444-555555555555";
@@ -77,8 +78,8 @@ pub(super) enum Refusal {
 pub(super) struct Gate {
     keys: Keys,
     seen: HashSet<[u8; 16]>,
-    /// Nonces with the time they were seen, oldest first. A timestamp can be valid for at most twice the tolerance
-    /// after it was first seen, so older ones are forgotten.
+    /// Nonces with the time they were seen, oldest first. A timestamp can be valid for at most
+    /// twice the tolerance after it was first seen, so older ones are forgotten.
     ages: VecDeque<(SystemTime, [u8; 16])>,
 }
 
@@ -91,7 +92,8 @@ impl Gate {
         }
     }
 
-    /// Lets a request in or says why not. A nonce is remembered only for a request that was otherwise right.
+    /// Lets a request in or says why not. A nonce is remembered only for a request that was
+    /// otherwise right.
     pub(super) fn check(
         &mut self,
         now: SystemTime,

@@ -1,5 +1,5 @@
-//! People whose data breaks naive readers: what Postgres cannot hold, what parsers choke on, what the reference does not
-//! promise (contract 3 "Nulls and absence", 5.1 traps, 6).
+//! People whose data breaks naive readers: what Postgres cannot hold, what parsers choke on, what
+//! the reference does not promise (contract 3 "Nulls and absence", 5.1 traps, 6).
 
 use super::mix::{Choices, Purpose, draw};
 
@@ -115,7 +115,8 @@ const KINDS: &[Awkward] = &[
 
 /// What is put before a UUID to make [`Awkward::LongUserId`].
 pub(super) const LONG_ID_PREFIX: &str = "long-";
-/// Longer than the 2704 bytes a Postgres b-tree takes, even after its compression: the filler does not repeat.
+/// Longer than the 2704 bytes a Postgres b-tree takes, even after its compression: the filler does
+/// not repeat.
 pub(super) const LONG_ID_FILLER: usize = 9000;
 /// Numeric user ids are this plus the index.
 pub(super) const NUMERIC_ID_BASE: u64 = 9_000_000_000_000_000;

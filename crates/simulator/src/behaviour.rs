@@ -1,4 +1,5 @@
-//! The open questions of the contract (its section 13), each with the answers a real server might give.
+//! The open questions of the contract (its section 13), each with the answers a real server might
+//! give.
 
 use serde::Serialize;
 
@@ -135,11 +136,13 @@ pub struct Behaviour {
     pub lookup: Lookup,
     /// How grants are shown.
     pub grants: Grants,
-    /// What `since` filters by. The tutorial's reading makes incremental runs miss changes, so it is never drawn: ask for it.
+    /// What `since` filters by. The tutorial's reading makes incremental runs miss changes, so it
+    /// is never drawn: ask for it.
     pub since: Since,
     /// Time filters are read and disregarded. A malfunction, so never drawn: ask for it.
     pub ignore_filters: bool,
-    /// `rpp` and `page` of the export are read and disregarded: each answer is everybody who matches. A malfunction, so never drawn: ask for it.
+    /// `rpp` and `page` of the export are read and disregarded: each answer is everybody who
+    /// matches. A malfunction, so never drawn: ask for it.
     pub ignore_pages: bool,
     /// The order of the account list.
     pub accounts_order: AccountsOrder,
@@ -157,7 +160,8 @@ pub struct Behaviour {
     pub user_accounts_wrapping: Wrapping,
     /// What surrounds the grants of a user, asked for alone.
     pub user_grants_wrapping: Wrapping,
-    /// Whether a grant that begins or is taken away counts as an update of its user, which `since` sees.
+    /// Whether a grant that begins or is taken away counts as an update of its user, which `since`
+    /// sees.
     pub grants_touch_users: bool,
     /// What a user in no segment answers.
     pub no_user_segments: Nothing,
@@ -180,9 +184,10 @@ pub struct Behaviour {
 }
 
 impl Behaviour {
-    /// The answers the reference suggests: nested envelope with a total and all links, registration order, inclusive
-    /// filters, no limit on `rpp`, foreign keys as a map, lookups and grants under `results`; lists as their examples
-    /// show them, 404 where it is documented for none, events as CSV with ids.
+    /// The answers the reference suggests: nested envelope with a total and all links, registration
+    /// order, inclusive filters, no limit on `rpp`, foreign keys as a map, lookups and grants under
+    /// `results`; lists as their examples show them, 404 where it is documented for none, events as
+    /// CSV with ids.
     pub const fn plain() -> Self {
         Self {
             order: Order::RegisteredAsc,

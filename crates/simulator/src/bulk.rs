@@ -1,4 +1,5 @@
-//! The open questions of bulk user updates (contract 12), each with the answers a real server might give.
+//! The open questions of bulk user updates (contract 12), each with the answers a real server might
+//! give.
 
 use serde::Serialize;
 
@@ -178,7 +179,8 @@ pub struct Bulk {
     pub id_grace_ms: u64,
     /// For this long a new job is missing in the list.
     pub list_grace_ms: u64,
-    /// Where a job can be read. Anything but everywhere is a malfunction, so never drawn: ask for it.
+    /// Where a job can be read. Anything but everywhere is a malfunction, so never drawn: ask for
+    /// it.
     pub readable: Readable,
     /// Whether a job says `total: 0` until a row of it was carried out.
     pub total_late: bool,
@@ -200,7 +202,8 @@ pub struct Bulk {
     pub empty_value: EmptyValue,
     /// How values are stored.
     pub stored: Stored,
-    /// Whether a boolean or a number is taken too, and stored as it came. The reference knows strings only, so never drawn: ask for it.
+    /// Whether a boolean or a number is taken too, and stored as it came. The reference knows
+    /// strings only, so never drawn: ask for it.
     pub any_type: bool,
 }
 
@@ -232,7 +235,8 @@ impl Bulk {
         }
     }
 
-    /// Answers drawn from a seed, apart from the other answers, which stay what they were before there were bulk updates.
+    /// Answers drawn from a seed, apart from the other answers, which stay what they were before
+    /// there were bulk updates.
     pub fn drawn(seed: u64) -> Self {
         let mut choices = Choices::new(seed, Purpose::BulkBehaviour, 0);
         Self {

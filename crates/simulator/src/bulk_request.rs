@@ -1,5 +1,5 @@
-//! The body of `POST /v4/user-updates`, read strictly: what the contract does not describe is refused, so that a client that
-//! sends it finds out.
+//! The body of `POST /v4/user-updates`, read strictly: what the contract does not describe is
+//! refused, so that a client that sends it finds out.
 
 use serde_json::Value;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Identifier {
     UserId(String),
-    /// A property of `foreign_key`. Its name is the system, unless it is the word of the reference, which leaves no place
-    /// for one.
+    /// A property of `foreign_key`. Its name is the system, unless it is the word of the reference,
+    /// which leaves no place for one.
     ForeignKey {
         name: String,
         key: String,
@@ -36,7 +36,8 @@ impl Identifier {
 /// One thing to do to a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Sets an attribute; none for a value that is no string, which the tenant may hold against the row or the request.
+    /// Sets an attribute; none for a value that is no string, which the tenant may hold against the
+    /// row or the request.
     Set {
         field: String,
         value: Option<String>,

@@ -1,4 +1,5 @@
-//! What a tenant has besides people: how much of it, what was edited in it, and both together as handlers see them.
+//! What a tenant has besides people: how much of it, what was edited in it, and both together as
+//! handlers see them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::OnceLock;

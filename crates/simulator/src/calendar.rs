@@ -1,5 +1,5 @@
-//! When people registered: a monotone function of their index, uneven the way real sites are, and the text forms of time
-//! the API uses (contract section 3, "Timestamps seen").
+//! When people registered: a monotone function of their index, uneven the way real sites are, and
+//! the text forms of time the API uses (contract section 3, "Timestamps seen").
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
@@ -120,7 +120,8 @@ pub(super) fn instant_millis(out: &mut Vec<u8>, millis: u64) {
     out.push(b'Z');
 }
 
-/// Reads an ISO 8601 filter value as milliseconds since 1970; without a zone it is UTC, without a time midnight.
+/// Reads an ISO 8601 filter value as milliseconds since 1970; without a zone it is UTC, without a
+/// time midnight.
 pub(super) fn parse(text: &str) -> Option<i64> {
     if let Ok(zoned) = DateTime::parse_from_rfc3339(text) {
         return Some(zoned.timestamp_millis());

@@ -1,5 +1,6 @@
-//! What a tenant sells and whom it sells through (contract 10): companies, products, bundles, entitlements, meters and
-//! credits, consistent with each other and with the grants; and the generated segments, webhooks and rules beside them.
+//! What a tenant sells and whom it sells through (contract 10): companies, products, bundles,
+//! entitlements, meters and credits, consistent with each other and with the grants; and the
+//! generated segments, webhooks and rules beside them.
 
 use std::collections::BTreeMap;
 
@@ -192,8 +193,8 @@ pub(super) fn records(population: &Population, scale: Scale) -> BTreeMap<List, V
     lists
 }
 
-/// Makes most records of a list awkward, each in one way, without changing an id others refer to; and adds one that shows no
-/// id, one whose id is too long for an index, and the first again.
+/// Makes most records of a list awkward, each in one way, without changing an id others refer to;
+/// and adds one that shows no id, one whose id is too long for an index, and the first again.
 fn make_awkward(seed: u64, records: &mut Vec<Record>) {
     for (at, record) in records.iter_mut().enumerate() {
         match at % 8 {

@@ -1,4 +1,5 @@
-//! Edits of what there is besides people, for tests that need a certain change. They take effect at once.
+//! Edits of what there is besides people, for tests that need a certain change. They take effect at
+//! once.
 
 use super::accounts::AccountChange;
 use super::awkward::LONG_ID_PREFIX;
@@ -126,8 +127,8 @@ impl Tenant {
         })
     }
 
-    /// Makes a person a member of an account, as its manager or not; a manager who was there becomes a user.
-    /// False if there is no such account or person.
+    /// Makes a person a member of an account, as its manager or not; a manager who was there
+    /// becomes a user. False if there is no such account or person.
     pub fn add_member(&self, account: u32, person: u32, manager: bool) -> bool {
         self.change_members(account, person, |members| {
             members.retain(|member| member.person != person);
@@ -225,7 +226,8 @@ impl Tenant {
     }
 }
 
-/// Short lists: companies, products, bundles, entitlements, meters, credits, segments, webhooks, request rules.
+/// Short lists: companies, products, bundles, entitlements, meters, credits, segments, webhooks,
+/// request rules.
 impl Tenant {
     /// The ids in a short list, in its order; none for lists that are not short.
     pub fn record_ids(&self, list: List) -> Vec<String> {
@@ -235,7 +237,8 @@ impl Tenant {
         })
     }
 
-    /// The ids of a short list that a table can have as its key: its items show them, and they are not too long.
+    /// The ids of a short list that a table can have as its key: its items show them, and they are
+    /// not too long.
     pub(super) fn plain_ids(&self, list: List) -> Vec<String> {
         self.world(|world| {
             let records = world.books.records(list).iter();
@@ -269,7 +272,8 @@ impl Tenant {
         })
     }
 
-    /// Adds an item of these fields, a JSON object without id, to the end of a short list and answers its id.
+    /// Adds an item of these fields, a JSON object without id, to the end of a short list and
+    /// answers its id.
     ///
     /// # Errors
     /// The text is no JSON object.
@@ -321,7 +325,8 @@ impl Tenant {
         self.change(|books, _, _| books.user_segments.insert(index, ids));
     }
 
-    /// Adds an event of a person at a second since 1970, late if others were read already, and answers its id.
+    /// Adds an event of a person at a second since 1970, late if others were read already, and
+    /// answers its id.
     pub fn add_event(&self, index: u32, second: u32, event_type: &str) -> String {
         self.change(|books, people, scale| {
             books.given += 1;

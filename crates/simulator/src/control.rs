@@ -1,4 +1,5 @@
-//! Truth and control for tests in another process: `/_simulator/…`, unsigned, never faulty, in no count.
+//! Truth and control for tests in another process: `/_simulator/…`, unsigned, never faulty, in no
+//! count.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -126,7 +127,8 @@ fn with<T: DeserializeOwned>(body: &[u8], act: impl FnOnce(T) -> Answer) -> Answ
     }
 }
 
-/// Living people in index order, each part from one state; edits made while it streams may show in later parts.
+/// Living people in index order, each part from one state; edits made while it streams may show in
+/// later parts.
 fn truth(server: &Arc<Server>) -> Result<Response<Body>, Broken> {
     server.tenant.run_due_jobs();
     lines(server, 0, |tenant, part, from| {

@@ -36,13 +36,15 @@ impl Change {
 /// All edits so far.
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
-    /// Registration seconds of people created after the start; their indices follow the last generated one.
+    /// Registration seconds of people created after the start; their indices follow the last
+    /// generated one.
     pub created: Vec<u32>,
     pub changes: HashMap<u32, Change>,
     pub deleted: HashSet<u32>,
     /// Registration seconds of those who came again under the user id of somebody deleted.
     pub recreated: HashMap<u32, u32>,
-    /// The registration shown of those in whose record it was changed, by whatever people do at their consoles; none for those who show none any more.
+    /// The registration shown of those in whose record it was changed, by whatever people do at
+    /// their consoles; none for those who show none any more.
     pub redated: HashMap<u32, Option<u32>>,
 }
 

@@ -135,7 +135,8 @@ fn events(call: &Call<'_>) -> Result<Answer, String> {
     })
 }
 
-/// One line per grant, with the user's details before it; a user without grants has one line. Pages count users.
+/// One line per grant, with the user's details before it; a user without grants has one line. Pages
+/// count users.
 fn subscribers(call: &Call<'_>) -> Result<Answer, String> {
     let wanted = export::wanted(call)?;
     let seed = call.tenant.seed();

@@ -1,5 +1,5 @@
-//! What people did: a function of the event's number, sorted by time, so that ten million events cost no memory; added
-//! events lie between them.
+//! What people did: a function of the event's number, sorted by time, so that ten million events
+//! cost no memory; added events lie between them.
 
 use std::ops::Range;
 
@@ -52,7 +52,8 @@ pub(super) struct Event {
     kind: String,
 }
 
-/// The column names of an event without its id, in order; of all but the times and ids the value may be empty.
+/// The column names of an event without its id, in order; of all but the times and ids the value
+/// may be empty.
 pub(super) const COLUMNS: [&str; 7] = [
     "user_id",
     "event_type",

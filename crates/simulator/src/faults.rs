@@ -1,5 +1,6 @@
-//! What goes wrong on the way: throttling, broken gateways, Cloudflare pages, lost and damaged answers (contract 1, 3
-//! "Errors"), drawn per request from a seeded stream so that a run can be repeated.
+//! What goes wrong on the way: throttling, broken gateways, Cloudflare pages, lost and damaged
+//! answers (contract 1, 3 "Errors"), drawn per request from a seeded stream so that a run can be
+//! repeated.
 
 use std::time::{Duration, SystemTime};
 
@@ -21,8 +22,8 @@ pub enum RetryAfter {
     None,
 }
 
-/// How often each fault strikes, in percent of requests, and how slow answers are. Rates beyond 100 in sum crowd out the
-/// later ones.
+/// How often each fault strikes, in percent of requests, and how slow answers are. Rates beyond 100
+/// in sum crowd out the later ones.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
@@ -42,7 +43,8 @@ pub struct Faults {
     pub invalid_json: f64,
     /// Of requests that write: lost before they were carried out, with a reset or a 504.
     pub lost_before: f64,
-    /// Of requests that write: carried out, and the answer lost in the same ways, so that nobody can tell one from the other.
+    /// Of requests that write: carried out, and the answer lost in the same ways, so that nobody
+    /// can tell one from the other.
     pub lost_after: f64,
     /// How `Retry-After` is sent.
     pub retry_after: RetryAfter,
@@ -95,7 +97,8 @@ pub(super) struct Fate {
 }
 
 impl Faults {
-    /// Whether the request writes decides only about faults of writes: reads meet the same fate with them and without.
+    /// Whether the request writes decides only about faults of writes: reads meet the same fate
+    /// with them and without.
     pub(super) fn fate(&self, seed: u64, number: u64, writes: bool) -> Fate {
         let of_writes = |rate| if writes { rate } else { 0.0 };
         let mut roll = fraction(seed, Purpose::Fault, number) * 100.0;
@@ -140,7 +143,8 @@ pub(super) fn server_error(form: u64) -> u16 {
     SERVER_ERRORS[form as usize % SERVER_ERRORS.len()]
 }
 
-/// What arrives in place of a lost answer: nothing, as the connection is reset, or a gateway's word that it waited too long.
+/// What arrives in place of a lost answer: nothing, as the connection is reset, or a gateway's word
+/// that it waited too long.
 pub(super) fn lost(form: u64) -> Option<Answer> {
     let waited = !form.is_multiple_of(2);
     waited.then(|| Answer::html(504, gateway_page(504)))

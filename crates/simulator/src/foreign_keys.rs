@@ -39,7 +39,8 @@ impl Keys {
         }
     }
 
-    /// The keys after so many edits: another number, another count, and each other time none in `crm`.
+    /// The keys after so many edits: another number, another count, and each other time none in
+    /// `crm`.
     pub(super) fn edited(self, edits: u32) -> Self {
         if edits == 0 {
             return self;
@@ -69,10 +70,12 @@ impl Keys {
 }
 
 impl People<'_> {
-    /// The one living person with a key, in a system or in any. None if there are several: keys in `crm` are drawn and may
-    /// meet, and a server that guessed would be worse than one that refused.
+    /// The one living person with a key, in a system or in any. None if there are several: keys in
+    /// `crm` are drawn and may meet, and a server that guessed would be worse than one that
+    /// refused.
     ///
-    /// Looks at everybody: foreign keys in bulk updates are for tests of what a server does with them, not for load.
+    /// Looks at everybody: foreign keys in bulk updates are for tests of what a server does with
+    /// them, not for load.
     pub(super) fn by_foreign_key(&self, system: Option<&str>, key: &str) -> Option<u32> {
         let number: u64 = key.parse().ok()?;
         let keyless = |index: u32| {

@@ -1,4 +1,5 @@
-//! The forms lists may answer in: what surrounds the items, how their fields are spelt, what no items look like.
+//! The forms lists may answer in: what surrounds the items, how their fields are spelt, what no
+//! items look like.
 
 use serde::Serialize;
 

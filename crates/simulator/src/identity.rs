@@ -1,5 +1,5 @@
-//! The identifiers of generated people, made so that they can be turned back into an index: a lookup then needs no table,
-//! however large the tenant.
+//! The identifiers of generated people, made so that they can be turned back into an index: a
+//! lookup then needs no table, however large the tenant.
 
 use super::json;
 use super::mix::{Choices, Purpose, draw};
@@ -128,7 +128,8 @@ pub(super) fn username(out: &mut Vec<u8>, seed: u64, index: u32) {
     json::number(out, u64::from(index));
 }
 
-/// The index a generated e-mail address or username would belong to; whoever asks must compare with the person.
+/// The index a generated e-mail address or username would belong to; whoever asks must compare with
+/// the person.
 pub(super) fn index_in_identifier(text: &str) -> Option<u32> {
     if let Some(planted) = PLANTED_EMAILS.iter().position(|email| *email == text) {
         return u32::try_from(planted).ok();

@@ -1,5 +1,5 @@
-//! Ids of things that are not people: UUIDs made like theirs, each kind behind a veil of its own, so that an id leads back
-//! to an index without a table and never to a thing of another kind.
+//! Ids of things that are not people: UUIDs made like theirs, each kind behind a veil of its own,
+//! so that an id leads back to an index without a table and never to a thing of another kind.
 
 use super::identity::{self, NODE_BITS, SPREAD};
 use super::mix::{Purpose, draw};

@@ -1,7 +1,7 @@
 //! The jobs bulk updates become: accepted at once, carried out later, whether or not anybody asks.
 //!
-//! No task carries them out. Whatever reads or changes the tenant first does what has fallen due, at the time it fell due,
-//! which nobody can tell from a task that did it in time.
+//! No task carries them out. Whatever reads or changes the tenant first does what has fallen due,
+//! at the time it fell due, which nobody can tell from a task that did it in time.
 
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
@@ -21,8 +21,9 @@ use super::schema;
 use super::tenant::{Editing, Tenant};
 use super::values::Schema;
 
-/// Steps of more rows than this have the order of updates sorted anew when somebody next asks for it, instead of moving each
-/// row through it: among a million people that is the slower way from about here on.
+/// Steps of more rows than this have the order of updates sorted anew when somebody next asks for
+/// it, instead of moving each row through it: among a million people that is the slower way from
+/// about here on.
 const MOST_MOVED: usize = 16;
 
 /// One entry of a job.
@@ -35,7 +36,8 @@ pub(super) struct Row {
     pub outcome: Option<Result<&'static str, &'static str>>,
 }
 
-/// When something happened: by the simulator's clock, which tests may hold still or move, and by one nobody can.
+/// When something happened: by the simulator's clock, which tests may hold still or move, and by
+/// one nobody can.
 #[derive(Debug, Clone, Copy)]
 struct Moment {
     /// Since 1970.
@@ -44,8 +46,8 @@ struct Moment {
 }
 
 impl Moment {
-    /// How long ago it was. A delay has passed when it has by either clock: a still clock holds up no job of milliseconds,
-    /// and a clock that is moved on by an hour ends a job of an hour.
+    /// How long ago it was. A delay has passed when it has by either clock: a still clock holds up
+    /// no job of milliseconds, and a clock that is moved on by an hour ends a job of an hour.
     fn age(self, now: Self) -> Duration {
         let by_clock = now.clock.saturating_sub(self.clock);
         by_clock.max(now.instant.saturating_duration_since(self.instant))
@@ -280,7 +282,8 @@ struct Turn<'a, 'b> {
 }
 
 impl Turn<'_, '_> {
-    /// Carries out the actions of a row in their order, up to one that fails; those before it stay done.
+    /// Carries out the actions of a row in their order, up to one that fails; those before it stay
+    /// done.
     fn row(&mut self, row: &mut Row) -> Result<&'static str, &'static str> {
         let mut done = "nothing to do";
         for action in std::mem::take(&mut row.actions) {

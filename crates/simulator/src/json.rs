@@ -1,5 +1,5 @@
-//! Writing JSON straight into a byte buffer: a page of 500 people must cost next to nothing, because the simulator
-//! shares its processor with the program under test.
+//! Writing JSON straight into a byte buffer: a page of 500 people must cost next to nothing,
+//! because the simulator shares its processor with the program under test.
 
 use std::io::Write as _;
 

@@ -1,12 +1,15 @@
-//! A Zephr to test against: a stateful tenant of any size behind the Admin API's read side, with strict signatures, drift,
-//! faults and awkward data. Demo, tests and benchmarks start it; nothing in the product depends on it.
+//! A Zephr to test against: a stateful tenant of any size behind the Admin API's read side, with
+//! strict signatures, drift, faults and awkward data. Demo, tests and benchmarks start it; nothing
+//! in the product depends on it.
 //!
-//! People are a function of seed and index ([`Shape`]), edits lie over them, and lists are sorted arrays kept right under
-//! edits, so paging by number drifts as a database's would. Every open question of the API contract is a field of
-//! [`Behaviour`]. Accounts, members, grants, segments and events are made the same way; the short lists beside them are kept
-//! as they are. Bulk updates become jobs that are carried out in their own time; [`Bulk`] says how they answer, and
-//! [`Tenant::bulk_applied`] what they did to whom. The same port answers `/_simulator/truth` and its lists, `truth/bulk`,
-//! `stats`, `behaviour`, `edit`, `drift`, `faults`, `schema`, `hide`, `set`, `recreate` and `finish-jobs`.
+//! People are a function of seed and index ([`Shape`]), edits lie over them, and lists are sorted
+//! arrays kept right under edits, so paging by number drifts as a database's would. Every open
+//! question of the API contract is a field of [`Behaviour`]. Accounts, members, grants, segments
+//! and events are made the same way; the short lists beside them are kept as they are. Bulk updates
+//! become jobs that are carried out in their own time; [`Bulk`] says how they answer, and
+//! [`Tenant::bulk_applied`] what they did to whom. The same port answers `/_simulator/truth` and
+//! its lists, `truth/bulk`, `stats`, `behaviour`, `edit`, `drift`, `faults`, `schema`, `hide`,
+//! `set`, `recreate` and `finish-jobs`.
 //!
 //! ```text
 //! server ─► auth, faults ─► routes ─► export, users ─────────► tenant ─► ranking, person ─► population, edits

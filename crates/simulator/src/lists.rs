@@ -1,4 +1,5 @@
-//! Lists nothing else depends on: webhooks, rules, and a user's sessions and extended profiles (contract 6.8, 10).
+//! Lists nothing else depends on: webhooks, rules, and a user's sessions and extended profiles
+//! (contract 6.8, 10).
 
 use super::answer::Answer;
 use super::business::World;

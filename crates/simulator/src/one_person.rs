@@ -19,7 +19,8 @@ impl People<'_> {
 
     /// The present value of an attribute; none for one that is not there.
     ///
-    /// An awkward person whose attributes have a name no program can hold, or are no object, has those that were set.
+    /// An awkward person whose attributes have a name no program can hold, or are no object, has
+    /// those that were set.
     pub(super) fn attribute(&self, index: u32, slug: &str) -> Option<Box<RawValue>> {
         let set = self.overlay.changes.get(&index);
         if let Some(value) = set.and_then(|change| change.attributes.get(slug)) {
@@ -33,7 +34,8 @@ impl People<'_> {
 }
 
 impl Tenant {
-    /// The attributes of a person as the API shows them, a JSON text; none if there is no such person.
+    /// The attributes of a person as the API shows them, a JSON text; none if there is no such
+    /// person.
     pub fn attributes(&self, index: u32) -> Option<String> {
         self.run_due_jobs();
         self.look(|people| {
@@ -54,7 +56,8 @@ impl Tenant {
         })
     }
 
-    /// Sets attribute values of one person, now, leaving the others. False if there is no such person.
+    /// Sets attribute values of one person, now, leaving the others. False if there is no such
+    /// person.
     pub fn set_attributes(
         &self,
         index: u32,
@@ -87,7 +90,8 @@ impl Tenant {
         self.change_person(index, |change| change.keyed += 1)
     }
 
-    /// Has a person show another registration, a second since 1970, or none; now. False if there is no such person, or if theirs cannot be read anyway.
+    /// Has a person show another registration, a second since 1970, or none; now. False if there is
+    /// no such person, or if theirs cannot be read anyway.
     pub fn redate(&self, index: u32, registered: Option<u32>) -> bool {
         let readable = !self.is_awkward(index);
         readable
@@ -113,8 +117,9 @@ impl Tenant {
         })
     }
 
-    /// Has another person come, now, under the user id of one who was deleted: another e-mail address, another name,
-    /// another registration. False unless there was somebody and they were deleted.
+    /// Has another person come, now, under the user id of one who was deleted: another e-mail
+    /// address, another name, another registration. False unless there was somebody and they were
+    /// deleted.
     pub fn recreate(&self, index: u32) -> bool {
         self.run_due_jobs();
         let now = self.now();

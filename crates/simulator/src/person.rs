@@ -1,4 +1,5 @@
-//! One person as the API shows them (contract 5.1 and 6), about 780 bytes, and the facts lists are ordered by.
+//! One person as the API shows them (contract 5.1 and 6), about 780 bytes, and the facts lists are
+//! ordered by.
 
 use super::attributes;
 use super::awkward::{self, Awkward, LONG_ID_FILLER, LONG_ID_PREFIX, NUMERIC_ID_BASE};

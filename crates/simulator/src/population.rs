@@ -1,5 +1,6 @@
-//! The people a tenant starts with. Everything about them follows from the seed and their index; all that is stored is the
-//! second each registered, four bytes a person, so that a window is found by binary search.
+//! The people a tenant starts with. Everything about them follows from the seed and their index;
+//! all that is stored is the second each registered, four bytes a person, so that a window is found
+//! by binary search.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -93,7 +94,8 @@ impl Population {
         self.registered.get(index as usize).copied()
     }
 
-    /// The second a person of the start was last updated, before any edit: for two in five, the registration itself.
+    /// The second a person of the start was last updated, before any edit: for two in five, the
+    /// registration itself.
     pub(super) fn updated(&self, index: u32) -> Option<u32> {
         let registered = self.registered(index)?;
         let draw = draw(self.seed, Purpose::Updated, u64::from(index));
@@ -122,7 +124,8 @@ impl Population {
         self.awkward_percent > 0.0
     }
 
-    /// Whether a person's UUID is what the API shows as `user_id`, so that other lists may name them.
+    /// Whether a person's UUID is what the API shows as `user_id`, so that other lists may name
+    /// them.
     pub(super) fn shows_uuid(&self, index: u32) -> bool {
         self.awkward(index).is_none_or(Awkward::has_plain_user_id)
     }

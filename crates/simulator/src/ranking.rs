@@ -1,5 +1,6 @@
-//! Lists in order, the way `select … order by … limit … offset …` over changing data would answer them: a sorted array
-//! per order, built when first needed and kept right under edits, so that pages shift exactly as a database's would.
+//! Lists in order, the way `select … order by … limit … offset …` over changing data would answer
+//! them: a sorted array per order, built when first needed and kept right under edits, so that
+//! pages shift exactly as a database's would.
 
 use super::behaviour::Order;
 use super::identity;
@@ -166,7 +167,8 @@ impl Rankings {
         }
     }
 
-    /// Takes someone out of every array; must be called while their facts are still the ones they were sorted by.
+    /// Takes someone out of every array; must be called while their facts are still the ones they
+    /// were sorted by.
     pub(super) fn remove(&mut self, people: People<'_>, index: u32) {
         for by in ALL {
             self.remove_by(people, by, index);
@@ -206,7 +208,8 @@ impl Rankings {
         .flatten()
     }
 
-    /// Answers one page in time proportional to the rows of its filter, or of the page when the order is the filter's own.
+    /// Answers one page in time proportional to the rows of its filter, or of the page when the
+    /// order is the filter's own.
     pub(super) fn select(
         &self,
         people: People<'_>,

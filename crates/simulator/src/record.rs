@@ -1,4 +1,5 @@
-//! One item of a short list: an id and fields kept as the JSON that is sent, so that text no program can hold may stand in it.
+//! One item of a short list: an id and fields kept as the JSON that is sent, so that text no
+//! program can hold may stand in it.
 
 use std::collections::BTreeMap;
 

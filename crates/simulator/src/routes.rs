@@ -1,4 +1,5 @@
-//! The operations the simulator knows: a table of method, path and handler. A new operation is a line here and a function.
+//! The operations the simulator knows: a table of method, path and handler. A new operation is a
+//! line here and a function.
 
 use super::accounts;
 use super::answer::Answer;

@@ -35,7 +35,8 @@ pub(super) fn truth(out: &mut Vec<u8>, replaced: Option<&RawValue>) {
     match serde_json::from_slice::<Vec<Box<RawValue>>>(&whole) {
         Ok(fields) => {
             for field in fields {
-                // A replaced field may be written over several lines; outside of strings they mean nothing.
+                // A replaced field may be written over several lines; outside of strings they mean
+                // nothing.
                 out.extend(
                     field
                         .get()

@@ -1,5 +1,6 @@
-//! From a socket to an answer: signature, crowd, delay, fault, operation, drift; in that order, so that a refused
-//! request changes nothing and a retried one needs a new nonce whatever happened to the first.
+//! From a socket to an answer: signature, crowd, delay, fault, operation, drift; in that order, so
+//! that a refused request changes nothing and a retried one needs a new nonce whatever happened to
+//! the first.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -263,7 +264,8 @@ impl Server {
             None | Some(Fault::Truncate) => operate(),
             Some(Fault::InvalidJson) => {
                 let mut answer = operate();
-                // Whatever the JSON was, it is none with its last bracket gone and this in its place.
+                // Whatever the JSON was, it is none with its last bracket gone and this in its
+                // place.
                 answer.body.pop();
                 answer.body.extend_from_slice(b",}");
                 answer.status = 200;

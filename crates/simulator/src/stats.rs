@@ -38,9 +38,11 @@ pub struct Stats {
     pub requests: u64,
     /// Answers by status; a reset connection is in none.
     pub by_status: BTreeMap<u16, u64>,
-    /// Requests by method and pattern of the path, as `GET /v3/accounts/{}/users`, whatever became of them.
+    /// Requests by method and pattern of the path, as `GET /v3/accounts/{}/users`, whatever became
+    /// of them.
     pub by_route: BTreeMap<String, u64>,
-    /// Requests of any other method than GET that were carried out, whether or not their answer arrived.
+    /// Requests of any other method than GET that were carried out, whether or not their answer
+    /// arrived.
     pub writes: u64,
     /// Bulk updates that were accepted.
     pub bulk_jobs: u64,

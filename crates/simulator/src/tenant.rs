@@ -15,8 +15,9 @@ use super::population::{Population, Shape};
 use super::ranking::{By, Filter, Rankings, Selected};
 use super::troubles::Troubles;
 
-/// Edits of more people than this have the order of updates sorted anew when somebody next asks for it, instead of moving each through it: among millions, 1 % of
-/// them moved one by one take minutes. Edits after each answer are far fewer, and are moved.
+/// Edits of more people than this have the order of updates sorted anew when somebody next asks for
+/// it, instead of moving each through it: among millions, 1 % of them moved one by one take
+/// minutes. Edits after each answer are far fewer, and are moved.
 const MOST_MOVED: u32 = 1_000;
 
 /// Where the simulator takes the time from.
@@ -42,7 +43,8 @@ impl Editing<'_> {
         self.tenant.people(&self.state.overlay)
     }
 
-    /// Has the order of updates sorted anew when it is next needed, which many changes at once make cheaper.
+    /// Has the order of updates sorted anew when it is next needed, which many changes at once make
+    /// cheaper.
     pub(super) fn forget_update_order(&mut self) {
         self.state.rankings.forget(By::Updated);
     }
@@ -77,7 +79,8 @@ impl Editing<'_> {
     }
 }
 
-/// Everybody in the simulated tenant, to be read and edited by the server and, in process, by tests.
+/// Everybody in the simulated tenant, to be read and edited by the server and, in process, by
+/// tests.
 pub struct Tenant {
     population: Population,
     scale: Scale,
@@ -216,7 +219,8 @@ impl Tenant {
         self.people(&state.overlay).end() - state.overlay.deleted.len() as u32
     }
 
-    /// The indices of everybody there is, in ascending order: of those who were there at the start, by registration.
+    /// The indices of everybody there is, in ascending order: of those who were there at the start,
+    /// by registration.
     pub fn everybody(&self) -> Vec<u32> {
         self.run_due_jobs();
         self.look(|people| {
@@ -241,8 +245,8 @@ impl Tenant {
         identity::user_id_text(self.seed(), index)
     }
 
-    /// What a perfect copy would hold: one line of JSON per living person in index order, the item as exported with
-    /// `attributes=true`, without `seq-no`.
+    /// What a perfect copy would hold: one line of JSON per living person in index order, the item
+    /// as exported with `attributes=true`, without `seq-no`.
     pub fn truth(&self) -> Vec<u8> {
         self.run_due_jobs();
         let mut out = Vec::new();
@@ -278,7 +282,8 @@ impl Tenant {
         })
     }
 
-    /// Makes edits, to people drawn from the seed and the number of edits so far: the same calls give the same tenant.
+    /// Makes edits, to people drawn from the seed and the number of edits so far: the same calls
+    /// give the same tenant.
     pub fn edit(&self, edits: Edits) -> Edited {
         let mut edited = Edited::default();
         if edits == Edits::NONE {
@@ -327,7 +332,8 @@ impl Tenant {
         living
     }
 
-    /// Edits a person's grants; whether that is an update of the person is for the behaviour to say.
+    /// Edits a person's grants; whether that is an update of the person is for the behaviour to
+    /// say.
     pub(super) fn change_grants<T>(
         &self,
         index: u32,
@@ -362,7 +368,8 @@ impl Tenant {
         living
     }
 
-    /// Someone living with an index of at least `least`, or nobody after a few tries in a nearly empty tenant.
+    /// Someone living with an index of at least `least`, or nobody after a few tries in a nearly
+    /// empty tenant.
     fn choose(&self, state: &mut State, least: u32) -> Option<u32> {
         (0..64).find_map(|_| {
             state.edits += 1;

@@ -1,4 +1,5 @@
-//! What tests may make wrong with a tenant without editing anybody: people and lists that are there and do not show.
+//! What tests may make wrong with a tenant without editing anybody: people and lists that are there
+//! and do not show.
 
 use std::sync::{PoisonError, RwLockWriteGuard};
 
@@ -20,7 +21,8 @@ pub(super) struct Troubles {
 }
 
 impl Tenant {
-    /// Makes the export show only those who registered before this second, as if the others were not there; by id they still are.
+    /// Makes the export show only those who registered before this second, as if the others were
+    /// not there; by id they still are.
     pub fn show_only_until(&self, second: Option<i64>) {
         self.troubled().shown_until = second;
     }
@@ -30,7 +32,8 @@ impl Tenant {
         self.troubled().hides_single_users = hidden;
     }
 
-    /// Makes a list answer as if it were empty, in the form it has for none, while what is in it can still be read one by one.
+    /// Makes a list answer as if it were empty, in the form it has for none, while what is in it
+    /// can still be read one by one.
     pub fn hide_list(&self, list: List, hidden: bool) {
         let mut troubles = self.troubled();
         if hidden {
@@ -45,7 +48,8 @@ impl Tenant {
         self.troubled().hidden_lists = lists.iter().fold(0, |all, list| all | list.bit());
     }
 
-    /// Makes the reading operations of these patterns, as `/v3/accounts/{}/users`, answer 404 as if there were no such path, and all others be there.
+    /// Makes the reading operations of these patterns, as `/v3/accounts/{}/users`, answer 404 as if
+    /// there were no such path, and all others be there.
     pub fn lose_paths(&self, patterns: &[&str]) {
         self.troubled().lost_operations = routes::reading(patterns);
     }

@@ -1,6 +1,8 @@
-//! What a perfect copy of each list would hold, one line of JSON per row, for tests to compare with.
+//! What a perfect copy of each list would hold, one line of JSON per row, for tests to compare
+//! with.
 //!
-//! Rows that cannot be read because an id of their key is never shown (members of an account without id, a segment without) are left out.
+//! Rows that cannot be read because an id of their key is never shown (members of an account
+//! without id, a segment without) are left out.
 
 use super::awkward::AwkwardAccount;
 use super::business::World;
@@ -152,11 +154,13 @@ impl World<'_> {
 }
 
 impl Tenant {
-    /// What a perfect copy of a list would hold: one line of JSON per row, in a fixed order, each row once.
+    /// What a perfect copy of a list would hold: one line of JSON per row, in a fixed order, each
+    /// row once.
     ///
-    /// Accounts are the fields of the list merged with those of the account by itself; memberships, grants, segments of
-    /// users and events have the names of a table (`account_id`, `start_time`, `occurred_at`), times in ISO 8601 UTC; the
-    /// rest is as the API shows it, an id only where it is shown.
+    /// Accounts are the fields of the list merged with those of the account by itself; memberships,
+    /// grants, segments of users and events have the names of a table (`account_id`, `start_time`,
+    /// `occurred_at`), times in ISO 8601 UTC; the rest is as the API shows it, an id only where it
+    /// is shown.
     pub fn truth_of(&self, list: List) -> Vec<u8> {
         self.run_due_jobs();
         let mut out = Vec::new();

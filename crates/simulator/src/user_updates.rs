@@ -15,7 +15,8 @@ use super::tenant::Tenant;
 /// Where jobs are made and listed.
 pub(super) const PATH: &str = "/v4/user-updates";
 
-/// `POST /v4/user-updates`: 202 with the id of a job, once everything that can be wrong with a request is not.
+/// `POST /v4/user-updates`: 202 with the id of a job, once everything that can be wrong with a
+/// request is not.
 pub(super) fn accept(call: &Call<'_>) -> Answer {
     let bulk = call.tenant.behaviour().bulk;
     if !call.body.is_ascii() {
@@ -77,7 +78,8 @@ fn bad_entry(tenant: &Tenant, bulk: &Bulk, entries: &[Entry]) -> Option<String> 
     })
 }
 
-/// How many users a job names more than once, or deletes and changes: what comes of that the contract does not say.
+/// How many users a job names more than once, or deletes and changes: what comes of that the
+/// contract does not say.
 fn named_twice(tenant: &Tenant, entries: &[Entry]) -> u64 {
     tenant.look(|people| {
         // Somebody may be named by id and by foreign key.

@@ -1,5 +1,5 @@
-//! What a bulk update makes of a value under the user schema: refuses it, removes the attribute, stores it as it came or as
-//! what the schema says it is (contract 12.1).
+//! What a bulk update makes of a value under the user schema: refuses it, removes the attribute,
+//! stores it as it came or as what the schema says it is (contract 12.1).
 
 use std::collections::HashMap;
 
@@ -57,7 +57,8 @@ impl Field {
 }
 
 impl Schema {
-    /// Reads the answer of `GET /v3/schema/users`. One that is no list of fields knows no attribute.
+    /// Reads the answer of `GET /v3/schema/users`. One that is no list of fields knows no
+    /// attribute.
     pub(super) fn read(answer: &[u8]) -> Self {
         let fields: Vec<Field> = serde_json::from_slice(answer).unwrap_or_default();
         let by_slug = fields.into_iter().map(|field| (field.slug.clone(), field));

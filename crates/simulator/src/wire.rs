@@ -1,4 +1,5 @@
-//! The socket under a connection, able to break off rudely: with a TCP reset instead of an orderly end.
+//! The socket under a connection, able to break off rudely: with a TCP reset instead of an orderly
+//! end.
 
 use std::io;
 use std::pin::Pin;
@@ -38,7 +39,8 @@ impl Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         if self.cut.is_cut() {
-            // Closing with zero linger sends RST. Should this fail, the client sees an end of file, which is as rude.
+            // Closing with zero linger sends RST. Should this fail, the client sees an end of file,
+            // which is as rude.
             let _ = self.stream.set_zero_linger();
         }
     }

@@ -1,4 +1,5 @@
-//! Logs: where they go, and the names of their fields; traces, where they are wanted. The vocabulary is documented in `docs/LOGGING.md`.
+//! Logs: where they go, and the names of their fields; traces, where they are wanted. The
+//! vocabulary is documented in `docs/LOGGING.md`.
 //!
 //! It decides which lines pass and how they look, and knows nothing of what is logged.
 
@@ -17,7 +18,8 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The names of log fields, so that each is spelled once. Ids, counts and durations only: never a secret, never a value from a record.
+/// The names of log fields, so that each is spelled once. Ids, counts and durations only: never a
+/// secret, never a value from a record.
 pub mod field {
     /// Method and path of a request, without its query.
     pub const ENDPOINT: &str = "endpoint";
@@ -150,7 +152,8 @@ fn is_ours(target: &str) -> bool {
     CRATES.contains(&named)
 }
 
-/// A filter in which what is said of the program is said of its libraries too: whoever writes `zephr_sync=debug` does not know how it is cut.
+/// A filter in which what is said of the program is said of its libraries too: whoever writes
+/// `zephr_sync=debug` does not know how it is cut.
 fn of_all_crates(filter: &str) -> String {
     let mut all = filter.to_owned();
     for directive in filter.split(',').map(str::trim) {
@@ -166,14 +169,16 @@ fn of_all_crates(filter: &str) -> String {
     all
 }
 
-/// Starts logging to stderr. The filter is in the form of `ZEPHR_SYNC_LOG`, for example `info` or `zephr_sync=debug,sqlx=warn`. With the feature `otlp`, spans are
-/// sent to where the environment says.
+/// Starts logging to stderr. The filter is in the form of `ZEPHR_SYNC_LOG`, for example `info` or
+/// `zephr_sync=debug,sqlx=warn`. With the feature `otlp`, spans are sent to where the environment
+/// says.
 ///
 /// # Errors
 /// The filter, or where traces go, cannot be understood.
 pub fn start(filter: &str, format: LogFormat) -> Result<Telemetry, Error> {
     let filter = EnvFilter::builder().parse(of_all_crates(filter))?;
-    // Libraries log what goes over the wire at their finer levels: readers' data. No setting lets that through.
+    // Libraries log what goes over the wire at their finer levels: readers' data. No setting lets
+    // that through.
     let ours = filter_fn(|event| {
         event.target() != span::TARGET && (*event.level() <= Level::INFO || is_ours(event.target()))
     });

@@ -1,4 +1,5 @@
-//! Traces, to a collector over OTLP (protobuf over HTTP). Where it is, and what is sampled, comes from the variables of OpenTelemetry, as every program has them.
+//! Traces, to a collector over OTLP (protobuf over HTTP). Where it is, and what is sampled, comes
+//! from the variables of OpenTelemetry, as every program has them.
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
@@ -24,7 +25,8 @@ const ENDPOINTS: [&str; 2] = [
 /// Turns all of it off, as everywhere.
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 
-/// The attribute that says which program sent a span, and what the SDK makes of it when nobody says.
+/// The attribute that says which program sent a span, and what the SDK makes of it when nobody
+/// says.
 const SERVICE: (&str, &str) = ("service.name", "unknown_service");
 
 /// Sends spans while it is there.

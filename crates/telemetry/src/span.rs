@@ -1,5 +1,7 @@
-//! Spans: work that takes time, for traces. They are at the level of runs, windows and requests, never of rows, and hold ids of ours, counts and statuses: never an id
-//! or a value of the tenant's. With the feature `otlp` they are sent to a collector; without it all of this is nothing, and costs nothing.
+//! Spans: work that takes time, for traces. They are at the level of runs, windows and requests,
+//! never of rows, and hold ids of ours, counts and statuses: never an id or a value of the
+//! tenant's. With the feature `otlp` they are sent to a collector; without it all of this is
+//! nothing, and costs nothing.
 
 #[cfg(feature = "otlp")]
 #[path = "span/sent.rs"]

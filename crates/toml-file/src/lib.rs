@@ -1,4 +1,5 @@
-//! TOML files that people write: settings and jobs. Unknown keys are errors with a suggestion, and each complaint says where it is.
+//! TOML files that people write: settings and jobs. Unknown keys are errors with a suggestion, and
+//! each complaint says where it is.
 //!
 //! It knows nothing of what any key means.
 
@@ -9,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-/// How alike two names must be for one to be suggested; found by trying usual slips: one letter more, less or swapped.
+/// How alike two names must be for one to be suggested; found by trying usual slips: one letter
+/// more, less or swapped.
 const ALIKE: f64 = 0.8;
 
 /// A file that cannot be used.
@@ -102,7 +104,8 @@ fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> Error {
         path: path.to_owned(),
         line: before.matches('\n').count() + 1,
         column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
-        // The message alone: the whole error would quote the line, and a settings file may hold a secret.
+        // The message alone: the whole error would quote the line, and a settings file may hold a
+        // secret.
         message: error.message().to_owned(),
     }
 }

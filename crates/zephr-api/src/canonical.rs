@@ -1,8 +1,10 @@
-//! A record in canonical form: sorted names, no white space, one way to write a string, so that equal content is equal bytes. Here is also where everything that
-//! `jsonb` cannot hold is replaced and explained.
+//! A record in canonical form: sorted names, no white space, one way to write a string, so that
+//! equal content is equal bytes. Here is also where everything that `jsonb` cannot hold is replaced
+//! and explained.
 //!
-//! Every record of every scan comes through here, so it is read once: values are written in the order they were sent, and an object whose names came in another
-//! order than the sorted one is put in order when it ends.
+//! Every record of every scan comes through here, so it is read once: values are written in the
+//! order they were sent, and an object whose names came in another order than the sorted one is put
+//! in order when it ends.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,18 +19,21 @@ use super::lexer::Lexer;
 use record::memory::Spare;
 use record::{HASH_BYTES, Issue, Piece, Whole};
 
-/// Objects and arrays nested deeper than this stay as they were sent: sorting them is not worth a recursion that a record could drive.
+/// Objects and arrays nested deeper than this stay as they were sent: sorting them is not worth a
+/// recursion that a record could drive.
 const MAX_DEPTH: usize = 48;
 
-/// `jsonb` keeps numbers as `numeric`: 131,072 digits before the point and 16,383 behind. Beyond a tenth of the smaller one nothing is a number
-/// that somebody meant.
+/// `jsonb` keeps numbers as `numeric`: 131,072 digits before the point and 16,383 behind. Beyond a
+/// tenth of the smaller one nothing is a number that somebody meant.
 const MAX_NUMBER_REACH: usize = 1_600;
 
-/// Records share memory in pieces of this many bytes: few enough not to be noticed, and so small that those of a page, of which a few records are kept, are soon free
-/// for the next. (A page in one piece of half a megabyte took 10 MiB more at the peak of a load.)
+/// Records share memory in pieces of this many bytes: few enough not to be noticed, and so small
+/// that those of a page, of which a few records are kept, are soon free for the next. (A page in
+/// one piece of half a megabyte took 10 MiB more at the peak of a load.)
 pub const SHARED_BYTES: usize = 8 << 10;
 
-/// Goes into each hash: a later change of the canonical form makes all records look changed once, on purpose.
+/// Goes into each hash: a later change of the canonical form makes all records look changed once,
+/// on purpose.
 const CANONICAL_VERSION: u8 = 1;
 
 /// Where a value is in its record: names from the outside in.
@@ -81,16 +86,19 @@ pub struct Canonical<'a, const N: usize> {
     pub sent: &'a str,
     /// The JSON text: everything that was sent, in a form that `jsonb` can hold.
     pub text: Piece,
-    /// The first half of the SHA-256 of that text without the ignored fields: equal whether or not they are there, and whatever they say.
+    /// The first half of the SHA-256 of that text without the ignored fields: equal whether or not
+    /// they are there, and whatever they say.
     pub hash: [u8; HASH_BYTES],
     /// What was replaced, and why.
     pub issues: Vec<Issue>,
-    /// The values at the paths that were wanted, as they were sent; none where there is nothing but null.
+    /// The values at the paths that were wanted, as they were sent; none where there is nothing but
+    /// null.
     pub wanted: [Option<&'a RawValue>; N],
 }
 
-/// Brings a record into canonical form. Fields are named by their path from the record, joined by dots: those `ignored` stay in the text and out of the hash,
-/// those `wanted` are picked up on the way, so that nothing is read twice.
+/// Brings a record into canonical form. Fields are named by their path from the record, joined by
+/// dots: those `ignored` stay in the text and out of the hash, those `wanted` are picked up on the
+/// way, so that nothing is read twice.
 pub fn canonical<'a, const N: usize>(
     raw: &'a RawValue,
     ignored: &[String],
@@ -105,8 +113,8 @@ pub fn canonical<'a, const N: usize>(
     form.finish(raw.get(), &whole)
 }
 
-/// Brings the records of a text into canonical form, one after the other, dozens into one piece of memory: hundreds of thousands of pieces that come and go cost
-/// more than what is in them.
+/// Brings the records of a text into canonical form, one after the other, dozens into one piece of
+/// memory: hundreds of thousands of pieces that come and go cost more than what is in them.
 #[derive(Debug)]
 pub struct Records<'w, 'a, const N: usize> {
     lexer: Lexer<'a>,
@@ -164,8 +172,8 @@ fn text(out: Vec<u8>) -> String {
 }
 
 impl<'w, 'a, const N: usize> Records<'w, 'a, N> {
-    /// Reads this text from its beginning; `ignored` and `wanted` as for [`canonical`]. What is written goes into spare memory, where there is
-    /// some.
+    /// Reads this text from its beginning; `ignored` and `wanted` as for [`canonical`]. What is
+    /// written goes into spare memory, where there is some.
     pub fn new(
         text: &'a str,
         ignored: &'w [String],
@@ -257,7 +265,8 @@ impl<'w, 'a, const N: usize> Records<'w, 'a, N> {
 /// A field that was written.
 #[derive(Debug)]
 struct Member<'a> {
-    /// The beginning of the name, which orders most names as the whole does: comparing numbers is cheaper than calling for a comparison of text.
+    /// The beginning of the name, which orders most names as the whole does: comparing numbers is
+    /// cheaper than calling for a comparison of text.
     begins: u64,
     name: Cow<'a, str>,
     ignored: bool,
@@ -278,7 +287,8 @@ impl Member<'_> {
     }
 }
 
-/// The first eight bytes as a number that compares as they do. A shorter name is filled up with what no name holds: NUL was replaced.
+/// The first eight bytes as a number that compares as they do. A shorter name is filled up with
+/// what no name holds: NUL was replaced.
 fn beginning(name: &str) -> u64 {
     let mut first = [0; 8];
     let length = name.len().min(first.len());
@@ -342,7 +352,8 @@ impl<'a, const N: usize> Records<'_, 'a, N> {
         Some(())
     }
 
-    /// Writes a field, with a byte in front of it that is made a brace or a comma when the object ends.
+    /// Writes a field, with a byte in front of it that is made a brace or a comma when the object
+    /// ends.
     fn member(&mut self, path: Option<Path<'_>>, depth: usize) -> Option<Member<'a>> {
         let quoted = self.lexer.string()?;
         let (sent, out) = (self.lexer.at() - quoted.raw.len(), self.out.len());
@@ -389,7 +400,8 @@ impl<'a, const N: usize> Records<'_, 'a, N> {
         })
     }
 
-    /// Brings the fields of an object into the order of their names, each name once, with what was noted about them.
+    /// Brings the fields of an object into the order of their names, each name once, with what was
+    /// noted about them.
     fn put_in_order(&mut self, begun: Begun) {
         self.unordered.clear();
         self.unordered.extend_from_slice(&self.out[begun.out..]);
@@ -431,7 +443,8 @@ impl<'a, const N: usize> Records<'_, 'a, N> {
         }
     }
 
-    /// Ends an object: a brace before its first field, commas before the others; and what of it does not count for the hash.
+    /// Ends an object: a brace before its first field, commas before the others; and what of it
+    /// does not count for the hash.
     fn close(&mut self, begun: Begun) {
         let nested = if self.ignored.is_empty() {
             Vec::new()
@@ -486,7 +499,8 @@ impl<'a, const N: usize> Records<'_, 'a, N> {
         Some(())
     }
 
-    /// Postgres's own JSON parser recurses, and gives up somewhere below: what is nested too deeply is kept as text.
+    /// Postgres's own JSON parser recurses, and gives up somewhere below: what is nested too deeply
+    /// is kept as text.
     fn nested_as_text(&mut self, path: Option<Path<'_>>) -> Option<()> {
         let nested = self.lexer.value()?;
         self.issue(path, "nested too deeply; kept as text");
@@ -660,7 +674,8 @@ mod tests {
         assert!(of(r#"{"seq-no":1}"#, &ignored).text.contains("seq-no"));
     }
 
-    /// Some JSON: few names, so that they repeat at several depths, and text with what has to be escaped.
+    /// Some JSON: few names, so that they repeat at several depths, and text with what has to be
+    /// escaped.
     fn some_json() -> impl Strategy<Value = Value> {
         let text = prop_oneof!["[a-z\"\\\\\n\té/]{0,6}", "[a-z ]{0,40}"];
         let leaf = prop_oneof![
@@ -711,7 +726,8 @@ mod tests {
         }
     }
 
-    /// Takes what is at a path out of a value, and answers with the last of it that is not null: the elements of an array are where the array is.
+    /// Takes what is at a path out of a value, and answers with the last of it that is not null:
+    /// the elements of an array are where the array is.
     fn take(value: &mut Value, path: &[&str]) -> Option<Value> {
         match (value, path) {
             (Value::Array(values), _) => {
@@ -729,7 +745,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-        // serde_json writes its trees sorted and without white space: they show what should come out, made in another way.
+        // serde_json writes its trees sorted and without white space: they show what should come
+        // out, made in another way.
         #[test]
         fn any_order_and_spacing_come_out_as_the_tree_does(value in some_json(), turn in 0..1_000_usize) {
             let mut text = String::new();

@@ -1,7 +1,8 @@
 //! One signed request, governed, retried and counted.
 //!
-//! The request target is built once as a string; its two halves are signed, and the same bytes are sent: if the URL type would have changed
-//! them, nothing goes out (contract section 2). Redirects are not followed, and each attempt is signed anew.
+//! The request target is built once as a string; its two halves are signed, and the same bytes are
+//! sent: if the URL type would have changed them, nothing goes out (contract section 2). Redirects
+//! are not followed, and each attempt is signed anew.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,20 +31,23 @@ use remedy::Remedy;
 use telemetry::field;
 use telemetry::span::{Note, Span, Work};
 
-/// Cloudflare in front of the API turns away clients without one; a stable name also lets Zephr's support find our requests.
+/// Cloudflare in front of the API turns away clients without one; a stable name also lets Zephr's
+/// support find our requests.
 const USER_AGENT: &str = concat!("zephr-sync/", env!("CARGO_PKG_VERSION"));
 
 /// A connection that takes longer will not come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Between two pieces of an answer. The contract warns that large exports take minutes before the first byte.
+/// Between two pieces of an answer. The contract warns that large exports take minutes before the
+/// first byte.
 const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// An answer is held in memory while it is parsed. A page of 500 users is half a MiB; an older deployment may send a whole small tenant as one
-/// bare array.
+/// An answer is held in memory while it is parsed. A page of 500 users is half a MiB; an older
+/// deployment may send a whole small tenant as one bare array.
 const MAX_BODY_MIB: usize = 256;
 
-/// Bytes that large answers have at most, as a rule. More is not reserved before it comes, and memory of more is not kept.
+/// Bytes that large answers have at most, as a rule. More is not reserved before it comes, and
+/// memory of more is not kept.
 const USUAL_BODY: usize = 1 << 20;
 
 /// Attempts per request: with one in five failing, one request in ten million fails ten times.
@@ -52,13 +56,16 @@ const MAX_ATTEMPTS: usize = 10;
 /// The first pause; each next one doubles, with jitter of up to its own length, to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// Pauses do not grow beyond this, so that a recovered API is noticed soon. `Retry-After` may be longer, and is obeyed up to [`Limits::max_retry_after`].
+/// Pauses do not grow beyond this, so that a recovered API is noticed soon. `Retry-After` may be
+/// longer, and is obeyed up to [`Limits::max_retry_after`].
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// A `Retry-After` beyond this was not meant: a time in milliseconds, an instant written as a number, a date with a wrong year. It counts as absent.
+/// A `Retry-After` beyond this was not meant: a time in milliseconds, an instant written as a
+/// number, a date with a wrong year. It counts as absent.
 const LONGEST_MEANT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Years in which a `Date` may lie: outside of them a clock was never set, or a header was made up. It counts as absent.
+/// Years in which a `Date` may lie: outside of them a clock was never set, or a header was made up.
+/// It counts as absent.
 const YEARS: std::ops::Range<i32> = 2015..2100;
 
 /// Characters that are shown of a header that should not be there.
@@ -228,7 +235,8 @@ pub struct Client {
     clock: Clock,
     governor: Governor,
     sent: Arc<Counters>,
-    /// What answers are read into: kept for half of those in flight, since where the API is near hardly more are there at a time.
+    /// What answers are read into: kept for half of those in flight, since where the API is near
+    /// hardly more are there at a time.
     bodies: Arc<Spare>,
     shutdown: Shutdown,
 }
@@ -240,7 +248,8 @@ struct Counters {
 }
 
 impl Client {
-    /// A client for the tenant at `base`. Proxy variables and the system's certificates (`SSL_CERT_FILE` for a private CA) are honoured.
+    /// A client for the tenant at `base`. Proxy variables and the system's certificates
+    /// (`SSL_CERT_FILE` for a private CA) are honoured.
     pub fn new(
         base: BaseUrl,
         keys: KeyPair,
@@ -277,8 +286,9 @@ impl Client {
         })
     }
 
-    /// The same until the process is told to stop. From then on nothing is asked: whoever waits for an answer, a pause or a place hears at once that there will be
-    /// none, which may otherwise take minutes. Only a write that is on its way is waited for.
+    /// The same until the process is told to stop. From then on nothing is asked: whoever waits for
+    /// an answer, a pause or a place hears at once that there will be none, which may otherwise
+    /// take minutes. Only a write that is on its way is waited for.
     pub fn until(self, shutdown: Shutdown) -> Self {
         Self { shutdown, ..self }
     }
@@ -311,11 +321,13 @@ impl Client {
         }
     }
 
-    /// Sends a request until it is answered, refused for good, or the attempts are used up. `read` turns the answer into what is wanted, and its
-    /// failures are retried like those of the transport: an edge's HTML with 200 is as passing as its 502.
+    /// Sends a request until it is answered, refused for good, or the attempts are used up. `read`
+    /// turns the answer into what is wanted, and its failures are retried like those of the
+    /// transport: an edge's HTML with 200 is as passing as its 502.
     ///
     /// # Errors
-    /// What the API refuses, what kept its answer from coming until the attempts were used up, or that the process is to stop.
+    /// What the API refuses, what kept its answer from coming until the attempts were used up, or
+    /// that the process is to stop.
     pub async fn call<T>(
         &self,
         request: &Request,
@@ -339,7 +351,8 @@ impl Client {
                     .with_jitter(),
             )
             .when(|error| match error.remedy() {
-                // Who is to stop hears of it below, in the pause; a write is not asked for again then.
+                // Who is to stop hears of it below, in the pause; a write is not asked for again
+                // then.
                 Remedy::Retry { .. } => {
                     !error.asks_for_too_long()
                         && (request.method.is_safe()
@@ -372,7 +385,8 @@ impl Client {
         }
     }
 
-    /// Sends a request once, if `allowed` says at the last moment that it may go out. Repeating it is for the caller, who knows what a second time would do.
+    /// Sends a request once, if `allowed` says at the last moment that it may go out. Repeating it
+    /// is for the caller, who knows what a second time would do.
     ///
     /// # Errors
     /// What the API refuses, or what kept its answer from coming.
@@ -579,7 +593,8 @@ fn said(body: &[u8]) -> Said {
     Said::new(text.map(|text| text.text.into_owned()))
 }
 
-/// Names what broke by its innermost cause, without the address: reqwest's own text would show the query.
+/// Names what broke by its innermost cause, without the address: reqwest's own text would show the
+/// query.
 fn transport_failure(error: &reqwest::Error) -> Failure {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
@@ -615,7 +630,8 @@ fn content_type(headers: &HeaderMap) -> String {
         .to_ascii_lowercase()
 }
 
-/// What the body is encoded with, where it is: no encoding was asked for, and none is known here, so it would be read as what it is not.
+/// What the body is encoded with, where it is: no encoding was asked for, and none is known here,
+/// so it would be read as what it is not.
 fn encoding(headers: &HeaderMap) -> Option<String> {
     let sent = headers.get_all(CONTENT_ENCODING).iter();
     let sent = sent.map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -637,8 +653,9 @@ fn header_date(headers: &HeaderMap, name: &str) -> Option<DateTime<Utc>> {
     httpdate::parse_http_date(text).ok().map(Into::into)
 }
 
-/// `Retry-After` as seconds or as a date; a date is measured against the API's own clock. What cannot be meant counts as absent: what is neither, a date that is
-/// over, and more than [`LONGEST_MEANT`].
+/// `Retry-After` as seconds or as a date; a date is measured against the API's own clock. What
+/// cannot be meant counts as absent: what is neither, a date that is over, and more than
+/// [`LONGEST_MEANT`].
 fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let asked = match text.parse() {

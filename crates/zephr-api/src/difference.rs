@@ -1,7 +1,10 @@
-//! How a user of the mirror and the same user as the API shows it compare: by the names of fields, never by their values.
+//! How a user of the mirror and the same user as the API shows it compare: by the names of fields,
+//! never by their values.
 //!
-//! The answer about a single user need not have the fields of the export, so a field that only one side has is told apart from one that differs; whether it
-//! means anything depends on what other records show. Within `attributes` it always does: they are one object, and come whole or not at all.
+//! The answer about a single user need not have the fields of the export, so a field that only one
+//! side has is told apart from one that differs; whether it means anything depends on what other
+//! records show. Within `attributes` it always does: they are one object, and come whole or not at
+//! all.
 
 use serde_json::value::RawValue;
 
@@ -24,7 +27,8 @@ pub struct Compared {
     pub only_api: Vec<String>,
 }
 
-/// Compares what may be kept under the rules. What `ignored` names does not count, and neither does what the mirror had to replace.
+/// Compares what may be kept under the rules. What `ignored` names does not count, and neither does
+/// what the mirror had to replace.
 pub fn users(mirrored: &Mirrored, shown: &RawValue, ignored: &[String], rules: &Rules) -> Compared {
     let here = rejoin::user(mirrored);
     let here: &RawValue = serde_json::from_str(&here).unwrap_or(RawValue::NULL);
@@ -132,7 +136,8 @@ impl Comparison<'_> {
         place.push(path);
     }
 
-    /// Whether the mirror could not keep this field, something in it or something around it as it was sent.
+    /// Whether the mirror could not keep this field, something in it or something around it as it
+    /// was sent.
     fn was_replaced(&self, path: &str) -> bool {
         let within = |inner: &str, outer: &str| {
             inner
@@ -152,7 +157,8 @@ fn part(raw: Option<&RawValue>) -> Option<Fields<'_>> {
     }
 }
 
-/// The fields of two objects by name, in the order of the names. Absent and `null` are the same (contract section 3).
+/// The fields of two objects by name, in the order of the names. Absent and `null` are the same
+/// (contract section 3).
 fn pairs<'a>(
     here: Fields<'a>,
     there: Fields<'a>,
@@ -182,13 +188,15 @@ fn pairs<'a>(
 
 fn same_field(here: &RawValue, there: &RawValue, path: &str, ignored: &[String]) -> bool {
     let date = |raw| timestamp::read(raw).map(|read| read.at);
-    // The one date with a column: a form of the export and another of the single user are the same date.
+    // The one date with a column: a form of the export and another of the single user are the same
+    // date.
     let same_date =
         path == "user.registered" && date(here).is_some_and(|at| Some(at) == date(there));
     same_date || same(here, there, path, ignored)
 }
 
-/// Whether two values are the same, whatever the order of names and the spelling of numbers and text.
+/// Whether two values are the same, whatever the order of names and the spelling of numbers and
+/// text.
 fn same(here: &RawValue, there: &RawValue, path: &str, ignored: &[String]) -> bool {
     let kind = json::kind(here);
     if kind != json::kind(there) {
@@ -227,7 +235,8 @@ fn same(here: &RawValue, there: &RawValue, path: &str, ignored: &[String]) -> bo
     }
 }
 
-/// A number by its value: sign, digits without zeros at either end, and the power of ten they are multiplied with. Postgres writes `1e3` as `1000`.
+/// A number by its value: sign, digits without zeros at either end, and the power of ten they are
+/// multiplied with. Postgres writes `1e3` as `1000`.
 fn decimal(text: &str) -> Option<(bool, String, i64)> {
     let (negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

@@ -8,8 +8,8 @@ use remedy::Remedy;
 
 /// A call to the Admin API that did not give what was asked for.
 ///
-/// The endpoint is the method and the path without its query: a query can hold an e-mail address. Bodies are never kept: they are personal
-/// data.
+/// The endpoint is the method and the path without its query: a query can hold an e-mail address.
+/// Bodies are never kept: they are personal data.
 #[derive(Debug, thiserror::Error)]
 #[error("{endpoint}: {failure}")]
 pub struct Error {
@@ -35,7 +35,8 @@ pub enum Failure {
     /// 401.
     #[error("Zephr refused the signature (401){}", clock_words(*.clock_ahead))]
     Unauthorized {
-        /// By how many seconds our clock is ahead of the API's `Date`; absent when the answer had none.
+        /// By how many seconds our clock is ahead of the API's `Date`; absent when the answer had
+        /// none.
         clock_ahead: Option<i64>,
     },
     /// 403 with anything but HTML: the key pair's user may not do this.
@@ -49,7 +50,8 @@ pub enum Failure {
         /// `Retry-After`, in either form.
         after: Option<Duration>,
     },
-    /// Refused, with the request to come back later than the settings let us wait; or not even sent, since an earlier answer said so.
+    /// Refused, with the request to come back later than the settings let us wait; or not even
+    /// sent, since an earlier answer said so.
     #[error("Zephr asks to be left alone for {}{}, and max_retry_after is {}", time_words(*.after), status_words(*.status), time_words(*.limit))]
     AskedToWait {
         /// The status it came with; none for a request that was not sent.
@@ -70,7 +72,8 @@ pub enum Failure {
         /// `Retry-After`, in either form.
         after: Option<Duration>,
     },
-    /// Any other status that is not a success; redirects among them, since a signed request follows none.
+    /// Any other status that is not a success; redirects among them, since a signed request follows
+    /// none.
     #[error("unexpected answer ({0})")]
     Status(StatusCode),
     /// A write that was refused, with what the API said about it.
@@ -81,7 +84,8 @@ pub enum Failure {
         /// What it said.
         said: Said,
     },
-    /// It was not sent: at the last moment it turned out that it might not be ours to send any more.
+    /// It was not sent: at the last moment it turned out that it might not be ours to send any
+    /// more.
     #[error("it was not sent, since this process may no longer work on it")]
     Withheld,
     /// The process is to stop: it was not sent, or what it was to read is not waited for.
@@ -117,7 +121,8 @@ pub enum Failure {
     },
 }
 
-/// What the API said when it refused a write. It may quote the value, so it shows itself to nobody who does not ask.
+/// What the API said when it refused a write. It may quote the value, so it shows itself to nobody
+/// who does not ask.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Said(Option<String>);
 
@@ -141,8 +146,9 @@ impl std::fmt::Debug for Said {
     }
 }
 
-/// From this difference on, the clock is named as the likely cause of a 401. Zephr publishes no tolerance; five minutes is usual, and a
-/// machine with time synchronisation is right within a second.
+/// From this difference on, the clock is named as the likely cause of a 401. Zephr publishes no
+/// tolerance; five minutes is usual, and a machine with time synchronisation is right within a
+/// second.
 const SUSPICIOUS_CLOCK_SECONDS: i64 = 60;
 
 fn clock_words(clock_ahead: Option<i64>) -> String {
@@ -188,7 +194,8 @@ impl Error {
         matches!(self.failure, Failure::Interrupted)
     }
 
-    /// Whether Zephr asks for more patience than the settings have, so that repeating it now is against its wish.
+    /// Whether Zephr asks for more patience than the settings have, so that repeating it now is
+    /// against its wish.
     pub fn asks_for_too_long(&self) -> bool {
         matches!(self.failure, Failure::AskedToWait { .. })
     }

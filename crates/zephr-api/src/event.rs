@@ -1,5 +1,6 @@
-//! User events (contract section 5.2): rows of the v4 export in events mode, as CSV or as JSON, whichever arrives. No column is documented, so each is kept by
-//! its name, and those that are needed are found by what they are usually called.
+//! User events (contract section 5.2): rows of the v4 export in events mode, as CSV or as JSON,
+//! whichever arrives. No column is documented, so each is kept by its name, and those that are
+//! needed are found by what they are usually called.
 
 use chrono::{DateTime, Datelike, Utc};
 use serde_json::value::RawValue;
@@ -30,7 +31,8 @@ const TIME_NAMES: [&str; 9] = [
     "date",
 ];
 
-/// Years in which events are believed to have happened: each month is a partition, and a date that is a mistake must not make one.
+/// Years in which events are believed to have happened: each month is a partition, and a date that
+/// is a mistake must not make one.
 const YEARS: std::ops::Range<i32> = 1990..2100;
 
 /// What may be kept of an event. Its type may come under several names.
@@ -151,7 +153,8 @@ fn add(page: &mut Page, raw: &RawValue, ignored: &[String], rules: &Rules) {
     }
 }
 
-/// Reads an event: its identifier, or a hash of its content where it shows none, and when it happened.
+/// Reads an event: its identifier, or a hash of its content where it shows none, and when it
+/// happened.
 fn item(raw: &RawValue, ignored: &[String], rules: &Rules) -> Result<Item, Reject> {
     let mut issues = Vec::new();
     let kept = redact::apply(raw, rules, &mut issues);

@@ -1,4 +1,5 @@
-//! The envelopes of the user export (contract sections 3 and 5.1): nested, flat or a bare array, and nothing else.
+//! The envelopes of the user export (contract sections 3 and 5.1): nested, flat or a bare array,
+//! and nothing else.
 
 use std::sync::Arc;
 
@@ -191,7 +192,8 @@ fn no_export(answer: &Answer) -> Failure {
     }
 }
 
-/// The body as one JSON value. The content type is not trusted either way: the first byte decides, and HTML with 200 is named as such.
+/// The body as one JSON value. The content type is not trusted either way: the first byte decides,
+/// and HTML with 200 is named as such.
 pub fn document(answer: &Answer) -> Result<&RawValue, Failure> {
     let body = answer.body.trim_ascii_start();
     match body.first() {
@@ -280,7 +282,8 @@ mod tests {
         json::kind(results.unwrap_or(root)) == Kind::Array
     }
 
-    /// One of each thing that a body can hold, so that what is done to a byte of it meets all of them.
+    /// One of each thing that a body can hold, so that what is done to a byte of it meets all of
+    /// them.
     const BODY: &str = r#"{"links" : {"next":{}}, "results":[[{"user":{"user_id":"ann","n":[-1.5e+3,0,true,false,null,{}]},"x":"a\"b\\\u00e9é"} , {"user":{"user_id":"bob"}}],[]],"meta":{"count":2}}"#;
 
     proptest! {

@@ -1,10 +1,12 @@
 //! How many requests at once, how fast, and why we wait: one governor for all calls of a tenant.
 //!
-//! At first each good answer allows one more request in flight. A refusal halves, and says where the limit is: from then on a round of good answers allows one
-//! more, up to just below that limit, and only after many good answers is the limit itself tried again. `Retry-After` holds everybody back, not only the request
-//! that was refused.
+//! At first each good answer allows one more request in flight. A refusal halves, and says where
+//! the limit is: from then on a round of good answers allows one more, up to just below that limit,
+//! and only after many good answers is the limit itself tried again. `Retry-After` holds everybody
+//! back, not only the request that was refused.
 //!
-//! Where several daemons share a tenant, each has a part of the ceiling, and has it for a time only: [`Governor::set_ceiling`].
+//! Where several daemons share a tenant, each has a part of the ceiling, and has it for a time
+//! only: [`Governor::set_ceiling`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,13 +19,16 @@ use clock::{Clock, Moment, time};
 /// In flight at the start: as many as a browser would send, and no burst. It grows from there.
 const INITIAL_IN_FLIGHT: f64 = 4.0;
 
-/// Good answers in a row, just below a limit, before the limit is tried again: each try that fails costs a refusal, so one request in so many.
+/// Good answers in a row, just below a limit, before the limit is tried again: each try that fails
+/// costs a refusal, so one request in so many.
 const PATIENCE: u32 = 64;
 
-/// Each try that fails doubles the patience, up to this: an API that became faster is noticed within a few minutes all the same.
+/// Each try that fails doubles the patience, up to this: an API that became faster is noticed
+/// within a few minutes all the same.
 const MOST_PATIENCE: u32 = 2_048;
 
-/// Refusals of requests that were under way together count as one: after a reduction, the next takes at least this long.
+/// Refusals of requests that were under way together count as one: after a reduction, the next
+/// takes at least this long.
 const REDUCTION_PAUSE: Duration = Duration::from_millis(500);
 
 /// The ceilings, from the settings.
@@ -44,7 +49,8 @@ pub struct Ceiling {
     pub places: usize,
     /// When this was known to be so.
     pub since: Moment,
-    /// For how long. Afterwards nothing is sent: others may have the places by then, which a process that was stopped, or slept, cannot have noticed.
+    /// For how long. Afterwards nothing is sent: others may have the places by then, which a
+    /// process that was stopped, or slept, cannot have noticed.
     pub lasts: Duration,
     /// The clock beside the steady one.
     pub clock: Clock,
@@ -105,7 +111,8 @@ struct State {
     throttled: Duration,
 }
 
-/// Leave to send one request. Returned by saying how it went; dropped without a word (a cancelled call) it only frees its place.
+/// Leave to send one request. Returned by saying how it went; dropped without a word (a cancelled
+/// call) it only frees its place.
 #[derive(Debug)]
 pub struct Permit {
     shared: Arc<Shared>,
@@ -162,7 +169,8 @@ impl Governor {
     /// Waits until a request may be sent.
     pub async fn admit(&self) -> Permit {
         loop {
-            // Registered before the state is looked at, so that a place that becomes free in between is not missed.
+            // Registered before the state is looked at, so that a place that becomes free in
+            // between is not missed.
             let changed = self.shared.changed.notified();
             let wait = {
                 let mut state = self.shared.lock();
@@ -204,10 +212,12 @@ impl Governor {
         (!left.is_zero()).then_some(left)
     }
 
-    /// Sends at most so many at once from now on, for as long as the ceiling lasts. What is in flight beyond it comes to its end.
+    /// Sends at most so many at once from now on, for as long as the ceiling lasts. What is in
+    /// flight beyond it comes to its end.
     pub fn set_ceiling(&self, ceiling: Ceiling) {
         let mut state = self.shared.lock();
-        // A refusal says where the limit is by how many were allowed, so more than may be sent is not allowed either; where nothing may be, nothing is refused.
+        // A refusal says where the limit is by how many were allowed, so more than may be sent is
+        // not allowed either; where nothing may be, nothing is refused.
         if ceiling.places > 0 {
             state.allowed = state.allowed.min(ceiling.places as f64);
         }
@@ -259,7 +269,8 @@ impl Permit {
         match outcome {
             Outcome::Good => {
                 let ceiling = self.shared.ceiling(&state).max(1) as f64;
-                // Where fewer are sent than may be, a good answer does not show that the API copes with more.
+                // Where fewer are sent than may be, a good answer does not show that the API copes
+                // with more.
                 if state.times_full > self.times_full {
                     state.rise();
                     state.allowed = state.allowed.min(ceiling);
@@ -359,7 +370,8 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Every change under the lock is complete in itself, so a panic elsewhere cannot have left it half done.
+        // Every change under the lock is complete in itself, so a panic elsewhere cannot have left
+        // it half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -413,7 +425,8 @@ mod tests {
         assert_eq!(governor.snapshot().allowed, 4);
     }
 
-    /// Sends so many requests to a server that refuses more than three at once, and answers after a tenth of a second; how many were refused.
+    /// Sends so many requests to a server that refuses more than three at once, and answers after a
+    /// tenth of a second; how many were refused.
     async fn refused_by_a_server_of_three(requests: usize) -> (u64, usize) {
         let governor = governor(8);
         let present = Arc::new(Mutex::new(0));

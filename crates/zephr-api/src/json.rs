@@ -1,5 +1,5 @@
-//! Raw JSON as text: fields of an object without a tree. Parsing each user into a tree costs four times what borrowing the raw text does, so a record stays
-//! text from the wire to the database.
+//! Raw JSON as text: fields of an object without a tree. Parsing each user into a tree costs four
+//! times what borrowing the raw text does, so a record stays text from the wire to the database.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -126,7 +126,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 })
             }
         }
-        // As bytes, because a lone surrogate then arrives (in the form UTF-8 would give it) instead of failing the whole record.
+        // As bytes, because a lone surrogate then arrives (in the form UTF-8 would give it) instead
+        // of failing the whole record.
         deserializer.deserialize_bytes(Decode)
     }
 }
@@ -205,7 +206,8 @@ pub enum Kind {
     Number,
 }
 
-/// Tells the kind from the first byte, which is enough: a raw value is valid JSON without white space around it.
+/// Tells the kind from the first byte, which is enough: a raw value is valid JSON without white
+/// space around it.
 pub fn kind(raw: &RawValue) -> Kind {
     match raw.get().as_bytes().first() {
         Some(b'{') => Kind::Object,
@@ -242,7 +244,8 @@ pub fn quote(text: &str, out: &mut String) {
     }
 }
 
-/// Writes an object of those fields for which `write` writes a value; nothing at all when none is left.
+/// Writes an object of those fields for which `write` writes a value; nothing at all when none is
+/// left.
 pub fn write_object(
     fields: Fields<'_>,
     out: &mut String,

@@ -1,10 +1,12 @@
-//! Keys of records: what an index of Postgres can hold, and nothing that would have to be altered for it.
+//! Keys of records: what an index of Postgres can hold, and nothing that would have to be altered
+//! for it.
 
 use serde_json::value::RawValue;
 
 use super::json::{self, Kind, Text};
 
-/// Keys are indexed, and a B-tree entry of Postgres ends at 2,704 bytes; the entry of a foreign key, or of a row below another, holds up to three of them.
+/// Keys are indexed, and a B-tree entry of Postgres ends at 2,704 bytes; the entry of a foreign
+/// key, or of a row below another, holds up to three of them.
 pub const MAX_KEY_BYTES: usize = 800;
 
 /// Why a record has no key that could be stored.

@@ -1,4 +1,5 @@
-//! JSON token by token, checked on the way. What is no JSON is none: whoever reads gives up then, and asks serde_json where it went wrong.
+//! JSON token by token, checked on the way. What is no JSON is none: whoever reads gives up then,
+//! and asks serde_json where it went wrong.
 
 use serde_json::value::RawValue;
 
@@ -7,7 +8,8 @@ use serde_json::value::RawValue;
 pub struct Lexer<'a> {
     text: &'a str,
     at: usize,
-    /// Whether there is a byte in it anywhere that a string may not hold. Usually there is none, and no string has to be searched for one.
+    /// Whether there is a byte in it anywhere that a string may not hold. Usually there is none,
+    /// and no string has to be searched for one.
     holds_control: bool,
 }
 

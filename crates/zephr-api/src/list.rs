@@ -17,7 +17,8 @@ const LIST_FIELDS: [&str; 3] = ["results", "items", "data"];
 /// A list that never ends must.
 const MAX_PAGES: u64 = 100_000;
 
-/// Walks a list page by page until one is empty, or brings nothing new: what a list without paging does.
+/// Walks a list page by page until one is empty, or brings nothing new: what a list without paging
+/// does.
 #[derive(Debug)]
 pub struct Pages {
     client: Client,
@@ -129,7 +130,8 @@ fn elements<'a>(root: &'a RawValue, field: Option<&str>) -> Result<Vec<&'a RawVa
 pub struct Listed {
     /// Its items as they came.
     pub items: Vec<Box<RawValue>>,
-    /// How many there are in all, where the envelope says so: `total`, or `meta.count`, which may mean the page (contract section 3).
+    /// How many there are in all, where the envelope says so: `total`, or `meta.count`, which may
+    /// mean the page (contract section 3).
     pub total: Option<u64>,
     /// Whether a link names a next page.
     pub next: bool,
@@ -137,7 +139,8 @@ pub struct Listed {
     pub answered_at: Option<DateTime<Utc>>,
 }
 
-/// Reads an answer of a list whose items are in the field that is named, by dots, or in one of the known envelopes.
+/// Reads an answer of a list whose items are in the field that is named, by dots, or in one of the
+/// known envelopes.
 ///
 /// # Errors
 /// What is not a list is a failure, never an empty one.

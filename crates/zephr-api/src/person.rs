@@ -1,4 +1,5 @@
-//! A user as the API shows them at this moment, for comparing with what a push is about to do or has done. Nothing of it is stored.
+//! A user as the API shows them at this moment, for comparing with what a push is about to do or
+//! has done. Nothing of it is stored.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,8 @@ pub struct Person {
     pub attributes: BTreeMap<String, Box<RawValue>>,
 }
 
-/// Where a user may stand in an answer: the export and a creation wrap it, the read of one user does not (contract sections 5.1, 6.2, 6.3).
+/// Where a user may stand in an answer: the export and a creation wrap it, the read of one user
+/// does not (contract sections 5.1, 6.2, 6.3).
 const WRAPPERS: [&str; 2] = ["data", "user"];
 
 /// Reads a user, with their id; none where there is no id.

@@ -42,18 +42,20 @@ pub struct Reader {
     records: Arc<Spare>,
 }
 
-/// Pieces of memory for records that are kept, two MiB: those of five pages, which come and go at a time where nothing waits.
+/// Pieces of memory for records that are kept, two MiB: those of five pages, which come and go at a
+/// time where nothing waits.
 const SPARE_PIECES: usize = 250;
 
-/// What the API's clock said, and when. Its `Date` counts whole seconds, in which dozens of answers come; the time that has passed since one of them says in
-/// which order they came.
+/// What the API's clock said, and when. Its `Date` counts whole seconds, in which dozens of answers
+/// come; the time that has passed since one of them says in which order they came.
 #[derive(Debug, Clone, Copy)]
 struct Told {
     date: DateTime<Utc>,
     at: Instant,
 }
 
-/// A `Date` that differs by more from what has passed since the last one: a clock was set, or this machine slept.
+/// A `Date` that differs by more from what has passed since the last one: a clock was set, or this
+/// machine slept.
 const CLOCK_WAS_SET: TimeDelta = TimeDelta::seconds(2);
 
 /// The least that can be asked of the export.
@@ -78,7 +80,8 @@ const NOT_FOUND: Page = Page {
     not_found: true,
 };
 
-/// What a path segment must have escaped; the rest goes out as it is (RFC 3986, unreserved characters).
+/// What a path segment must have escaped; the rest goes out as it is (RFC 3986, unreserved
+/// characters).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -86,7 +89,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 impl Reader {
-    /// Reads through this client. `ignored` names the fields of a record that do not count as a change.
+    /// Reads through this client. `ignored` names the fields of a record that do not count as a
+    /// change.
     pub fn new(client: Client, ignored: Vec<String>) -> Self {
         Self {
             client,
@@ -101,8 +105,9 @@ impl Reader {
         }
     }
 
-    /// The same, asking the export for grants and for the extended profiles of these apps too (contract section 5.1). The parameters are sent only when they are
-    /// wanted: whether an empty one means none or all is not documented.
+    /// The same, asking the export for grants and for the extended profiles of these apps too
+    /// (contract section 5.1). The parameters are sent only when they are wanted: whether an empty
+    /// one means none or all is not documented.
     pub fn with(&self, grants: bool, app_ids: &[String]) -> Self {
         let mut more = String::new();
         if grants {
@@ -145,7 +150,8 @@ impl Reader {
         })
     }
 
-    /// One page of the user export. A 404 is a page that says so, once the export is known to exist: what it proves is for the scan to decide.
+    /// One page of the user export. A 404 is a page that says so, once the export is known to
+    /// exist: what it proves is for the scan to decide.
     ///
     /// # Errors
     /// As [`Client::call`]; what is not an export is an error.
@@ -161,7 +167,8 @@ impl Reader {
         }
     }
 
-    /// Makes sure, once, that there is an API behind the address: a 404 from something else says nothing.
+    /// Makes sure, once, that there is an API behind the address: a 404 from something else says
+    /// nothing.
     async fn must_exist(&self) -> Result<(), Error> {
         if !self.answered.load(Ordering::Relaxed) {
             self.page(ONE_RECORD).await?;
@@ -183,8 +190,9 @@ impl Reader {
         Ok(page)
     }
 
-    /// The cheap authenticated probe of contract section 1; the API's clock, where it tells. A tenant without accounts may answer 404 (section 3), and then one
-    /// record of the export tells more.
+    /// The cheap authenticated probe of contract section 1; the API's clock, where it tells. A
+    /// tenant without accounts may answer 404 (section 3), and then one record of the export tells
+    /// more.
     ///
     /// # Errors
     /// As [`Client::call`].
@@ -204,8 +212,9 @@ impl Reader {
         }
     }
 
-    /// How many users there are in all; none where the server does not say. Its count may be that of the page: only one above the records on the page is a total
-    /// beyond doubt, and none or one can be seen.
+    /// How many users there are in all; none where the server does not say. Its count may be that
+    /// of the page: only one above the records on the page is a total beyond doubt, and none or one
+    /// can be seen.
     ///
     /// # Errors
     /// As [`Self::export`].
@@ -235,12 +244,14 @@ impl Reader {
     /// One user as the API shows it by id (contract section 6.3); none when there is no such user.
     ///
     /// # Errors
-    /// As [`Client::call`]; an id that no path can carry unchanged (`.` or `..`) cannot be asked for.
+    /// As [`Client::call`]; an id that no path can carry unchanged (`.` or `..`) cannot be asked
+    /// for.
     pub async fn user(&self, id: &str) -> Result<Option<Box<RawValue>>, Error> {
         self.single("/v3/users/{}", id).await
     }
 
-    /// One answer of a list; none on a 404, which on a list may mean that it is empty (contract section 3). `{}` in the path stands for the key of a parent.
+    /// One answer of a list; none on a 404, which on a list may mean that it is empty (contract
+    /// section 3). `{}` in the path stands for the key of a parent.
     ///
     /// # Errors
     /// As [`Client::call`]; what is not a list is an error.
@@ -282,7 +293,8 @@ impl Reader {
     /// A single item by its key; none when there is no such item.
     ///
     /// # Errors
-    /// As [`Client::call`]; a key that no path can carry unchanged (`.` or `..`) cannot be asked for.
+    /// As [`Client::call`]; a key that no path can carry unchanged (`.` or `..`) cannot be asked
+    /// for.
     pub async fn single(&self, path: &str, key: &str) -> Result<Option<Box<RawValue>>, Error> {
         let request =
             Request::get(path.replace("{}", &escaped(key))).shown_as(path.replace("{}", "{id}"));
@@ -326,7 +338,8 @@ impl Reader {
         self.client.limiter()
     }
 
-    /// Everything that decides what comes of a record: which tenant is asked, for what, and what of it does not count.
+    /// Everything that decides what comes of a record: which tenant is asked, for what, and what of
+    /// it does not count.
     pub fn manner(&self) -> String {
         let Self { more, ignored, .. } = self;
         format!("{} {more} {ignored:?}", self.client.base().as_str())
@@ -338,7 +351,8 @@ impl Reader {
     }
 }
 
-/// A single item: an object with fields. Anything else says nothing about it, not even that it is there.
+/// A single item: an object with fields. Anything else says nothing about it, not even that it is
+/// there.
 fn single(answer: &Answer) -> Result<&RawValue, Failure> {
     let root = export::document(answer)?;
     let found = match Fields::of(root) {
@@ -366,7 +380,8 @@ fn escaped(key: &str) -> String {
     utf8_percent_encode(key, SEGMENT).to_string()
 }
 
-/// Reads the events of a tenant: the v4 export in events mode, by the time they happened (contract section 5.2).
+/// Reads the events of a tenant: the v4 export in events mode, by the time they happened (contract
+/// section 5.2).
 #[derive(Debug, Clone)]
 pub struct Events {
     reader: Reader,
@@ -382,8 +397,8 @@ impl Events {
         }
     }
 
-    /// One page. What users are asked for by registration, events are asked for by the time they happened. A 404 is a page that says so, once the API is known to
-    /// be there.
+    /// One page. What users are asked for by registration, events are asked for by the time they
+    /// happened. A 404 is a page that says so, once the API is known to be there.
     ///
     /// # Errors
     /// As [`Client::call`]; what is not an export is an error.
@@ -424,7 +439,8 @@ fn events_target(query: Query) -> String {
     target
 }
 
-/// The request target. Colons stay literal, so that the encoded and the decoded form are the same bytes (contract section 2).
+/// The request target. Colons stay literal, so that the encoded and the decoded form are the same
+/// bytes (contract section 2).
 fn target(query: Query, more: &str) -> String {
     let mut target = format!(
         "/v3/user-export?attributes=true{more}&rpp={}&page={}",

@@ -1,7 +1,10 @@
-//! The privacy rules of a table applied to one of its records, as it was sent and before anything is made of it.
+//! The privacy rules of a table applied to one of its records, as it was sent and before anything
+//! is made of it.
 //!
-//! To take part, a resource asks [`Policy::for_table`](privacy::Policy::for_table) once for its [`Rules`], saying under which names the API sends each
-//! column, and calls [`apply`] on each record before all else. What is dropped is then as if it had never been sent, and what is hashed as if its hash had been.
+//! To take part, a resource asks [`Policy::for_table`](privacy::Policy::for_table) once for its
+//! [`Rules`], saying under which names the API sends each column, and calls [`apply`] on each
+//! record before all else. What is dropped is then as if it had never been sent, and what is hashed
+//! as if its hash had been.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,8 +17,8 @@ use super::json::{self, Kind};
 use privacy::{Action, Rule, Rules};
 use record::Issue;
 
-/// The record as it may be kept. Where something else than an object stands around a place that has a rule, it is dropped: what is in it cannot be told. That is
-/// added to the issues.
+/// The record as it may be kept. Where something else than an object stands around a place that has
+/// a rule, it is dropped: what is in it cannot be told. That is added to the issues.
 pub fn apply<'a>(raw: &'a RawValue, rules: &Rules, issues: &mut Vec<Issue>) -> Cow<'a, RawValue> {
     if rules.is_empty() {
         return Cow::Borrowed(raw);
@@ -102,7 +105,8 @@ impl Writer<'_> {
     }
 }
 
-/// The hash of a value, as JSON: of text as it reads, of anything else in its canonical form. Nothing has no hash: null and empty text are null.
+/// The hash of a value, as JSON: of text as it reads, of anything else in its canonical form.
+/// Nothing has no hash: null and empty text are null.
 fn hashed(value: &RawValue, rules: &Rules) -> Option<String> {
     let text = text_to_hash(value);
     if text.is_empty() {

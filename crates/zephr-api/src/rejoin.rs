@@ -1,7 +1,8 @@
 //! A user put together again from its row: the inverse of what [`super::user`] takes apart.
 //!
-//! A cell that is filled counts; where it is not, what `extra` kept of the field as it was sent. So a row that nobody touched gives back the `user` of the
-//! export's item, and a row that somebody touched does not.
+//! A cell that is filled counts; where it is not, what `extra` kept of the field as it was sent. So
+//! a row that nobody touched gives back the `user` of the export's item, and a row that somebody
+//! touched does not.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,15 @@
-//! A user whose record has another content hash than the mirror's row: is the user another one, or are users only read in another way?
+//! A user whose record has another content hash than the mirror's row: is the user another one, or
+//! are users only read in another way?
 //!
-//! The hash covers all that was sent but what `ignore_fields` names, so it differs too when a job asks for more or for less, when `[privacy]` or `ignore_fields` changed, and when
-//! another version writes records differently. None of that happened at Zephr. So the record is put together again from the row, and the two are compared:
+//! The hash covers all that was sent but what `ignore_fields` names, so it differs too when a job
+//! asks for more or for less, when `[privacy]` or `ignore_fields` changed, and when another version
+//! writes records differently. None of that happened at Zephr. So the record is put together again
+//! from the row, and the two are compared:
 //!
-//! - what is not asked for stays as it was ([`Reading::left`]): that it was not sent says nothing about it;
-//! - what rows may have been read without until now ([`Reading::new`]) is no difference where the row lacks it.
+//! - what is not asked for stays as it was ([`Reading::left`]): that it was not sent says nothing
+//!   about it;
+//! - what rows may have been read without until now ([`Reading::new`]) is no difference where the
+//!   row lacks it.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +47,8 @@ pub struct Parts {
 }
 
 impl Reading {
-    /// Whether the user is another one than in the mirror. What is not asked for is taken over from there.
+    /// Whether the user is another one than in the mirror. What is not asked for is taken over from
+    /// there.
     pub fn settle(&self, stored: &Mirrored, user: &mut User) -> bool {
         if !self.left.is_nothing()
             && let Some(extra) = self.left.kept(&stored.extra, &user.extra)
@@ -121,7 +127,8 @@ impl Parts {
         !self.grants && self.apps.is_empty()
     }
 
-    /// What was sent, with these parts as they are stored where they were not sent; none where nothing was to be added.
+    /// What was sent, with these parts as they are stored where they were not sent; none where
+    /// nothing was to be added.
     fn kept(&self, stored: &str, sent: &str) -> Option<String> {
         let stored: &RawValue = serde_json::from_str(stored).ok()?;
         let sent: &RawValue = serde_json::from_str(sent).ok()?;
@@ -189,7 +196,8 @@ impl Parts {
         }
     }
 
-    /// What was sent, without those of these parts that the other record lacks; none where that is all of it.
+    /// What was sent, without those of these parts that the other record lacks; none where that is
+    /// all of it.
     fn without(&self, sent: &str, stored: &str) -> Option<String> {
         let stored: &RawValue = serde_json::from_str(stored).ok()?;
         let sent: &RawValue = serde_json::from_str(sent).ok()?;
@@ -253,8 +261,9 @@ impl Parts {
         }
     }
 
-    /// How much of a field is one of these parts. Where the export puts extended profiles is not documented (contract section 5.1), so they are told by the
-    /// name of their app; an empty object or list is what is sent of profiles that a user does not have.
+    /// How much of a field is one of these parts. Where the export puts extended profiles is not
+    /// documented (contract section 5.1), so they are told by the name of their app; an empty
+    /// object or list is what is sent of profiles that a user does not have.
     fn share(&self, place: Place, name: &str, value: &RawValue) -> Share {
         if place == Place::Item && name == GRANTS_FIELD {
             return if self.grants {

@@ -1,4 +1,5 @@
-//! An item of a list as a row of its table: columns where they are known, the rest in `extra`, so that nothing sent is lost.
+//! An item of a list as a row of its table: columns where they are known, the rest in `extra`, so
+//! that nothing sent is lost.
 
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -52,7 +53,8 @@ impl<'t> Rows<'t> {
         }
     }
 
-    /// Reads an item. `parent` is the column and the key of the row that it was sent below, if any: whatever the item itself says there.
+    /// Reads an item. `parent` is the column and the key of the row that it was sent below, if any:
+    /// whatever the item itself says there.
     ///
     /// # Errors
     /// An item without a usable key cannot be stored.
@@ -90,80 +92,23 @@ impl<'t> Rows<'t> {
         let raw: &RawValue = serde_json::from_str(text).unwrap_or(RawValue::NULL);
         let fields = Fields::of(raw)
             .ok_or_else(|| format!("the item is {}, not an object", json::kind(raw)))?;
-        // Names of fields of which nothing would be added by keeping them in `extra` too.
-        let mut captured: Vec<&str> = Vec::new();
-        let mut key = Vec::with_capacity(self.table.key.len());
-        for column in self.table.key.iter() {
-            let sent = find(&fields, column);
-            if let Some((name, parent)) = parent
-                && name == column.name
-            {
-                key.push(parent.to_owned());
-                if let Some((name, value)) = sent
-                    && json::text(value).is_some_and(|sent| sent.text == parent)
-                {
-                    captured.push(name);
-                }
-                continue;
-            }
-            match (sent, self.table.without_key) {
-                (Some((name, value)), _) => {
-                    key.push(key::read_or_number(value, name)?);
-                    captured.push(name);
-                }
-                (None, WithoutKey::KeyedByHash) => {
-                    key.push(hash.iter().map(|b| format!("{b:02x}")).collect())
-                }
-                (None, WithoutKey::Rejected) => {
-                    let names: Vec<&str> = column.sent_as.iter().map(AsRef::as_ref).collect();
-                    return Err(format!("{} is missing", names.join(" or ")).into());
-                }
-            }
-        }
+        let mut captured = Vec::new();
+        let key = self.key_of(&fields, hash, parent, &mut captured)?;
         let mut from_numbers = 0;
-        let cells = self
-            .table
-            .columns
-            .iter()
-            .map(|column| {
-                let found = find(&fields, column);
-                if let Some((name, parent)) = parent
-                    && name == column.name
-                {
-                    let same = |(_, value): &(&str, &RawValue)| {
-                        json::text(value).is_some_and(|sent| sent.text == parent)
-                    };
-                    captured.extend(found.filter(same).map(|(name, _)| name));
-                    return Some(parent.to_owned());
+        let mut cells = Vec::with_capacity(self.table.columns.len());
+        for column in self.table.columns.iter() {
+            cells.push(match cell_of(column, &fields, parent, &mut captured) {
+                Found::Cell { text, from_number } => {
+                    from_numbers += u32::from(from_number);
+                    Some(text)
                 }
-                let (name, value) = found?;
-                match cell(column.kind, value) {
-                    Ok(Cell {
-                        text,
-                        says_all,
-                        from_number,
-                    }) => {
-                        from_numbers += u32::from(from_number);
-                        if says_all {
-                            captured.push(name);
-                        }
-                        Some(text)
-                    }
-                    Err(Unfit::Empty) => None,
-                    Err(Unfit::Other) => {
-                        issues.push(Issue {
-                            path: name.to_owned(),
-                            reason: format!(
-                                "is {}, not {}; kept in extra",
-                                json::kind(value),
-                                column.kind.sql()
-                            ),
-                        });
-                        None
-                    }
+                Found::Nothing => None,
+                Found::Unfit(issue) => {
+                    issues.push(issue);
+                    None
                 }
-            })
-            .collect();
+            });
+        }
         let mut extra = String::new();
         json::write_object(fields, &mut extra, |name, value, out| {
             if !captured.contains(&name) {
@@ -183,9 +128,109 @@ impl<'t> Rows<'t> {
             issues,
         })
     }
+
+    /// The key of an item, in the order of its columns. `captured` gets the names of fields of
+    /// which nothing would be added by keeping them in `extra` too.
+    fn key_of(
+        &self,
+        fields: &Fields<'_>,
+        hash: [u8; HASH_BYTES],
+        parent: Option<(&str, &str)>,
+        captured: &mut Vec<&'t str>,
+    ) -> Result<Vec<String>, Keyless> {
+        let mut key = Vec::with_capacity(self.table.key.len());
+        for column in self.table.key.iter() {
+            let sent = find(fields, column);
+            if let Some((name, parent)) = parent
+                && name == column.name
+            {
+                key.push(parent.to_owned());
+                if let Some((name, value)) = sent
+                    && says(value, parent)
+                {
+                    captured.push(name);
+                }
+                continue;
+            }
+            match (sent, self.table.without_key) {
+                (Some((name, value)), _) => {
+                    key.push(key::read_or_number(value, name)?);
+                    captured.push(name);
+                }
+                (None, WithoutKey::KeyedByHash) => {
+                    key.push(hash.iter().map(|b| format!("{b:02x}")).collect())
+                }
+                (None, WithoutKey::Rejected) => {
+                    let names: Vec<&str> = column.sent_as.iter().map(AsRef::as_ref).collect();
+                    return Err(format!("{} is missing", names.join(" or ")).into());
+                }
+            }
+        }
+        Ok(key)
+    }
 }
 
-/// Two objects as one; what the second one says of a field counts. An account is its entry in the list and its detail.
+/// What an item holds for a column.
+enum Found {
+    Cell {
+        text: String,
+        from_number: bool,
+    },
+    Nothing,
+    /// Something that does not fit, kept in `extra`.
+    Unfit(Issue),
+}
+
+fn cell_of<'c>(
+    column: &'c Column,
+    fields: &Fields<'_>,
+    parent: Option<(&str, &str)>,
+    captured: &mut Vec<&'c str>,
+) -> Found {
+    let found = find(fields, column);
+    if let Some((name, parent)) = parent
+        && name == column.name
+    {
+        let same = found.filter(|(_, value)| says(value, parent));
+        captured.extend(same.map(|(name, _)| name));
+        return Found::Cell {
+            text: parent.to_owned(),
+            from_number: false,
+        };
+    }
+    let Some((name, value)) = found else {
+        return Found::Nothing;
+    };
+    match cell(column.kind, value) {
+        Ok(Cell {
+            text,
+            says_all,
+            from_number,
+        }) => {
+            if says_all {
+                captured.push(name);
+            }
+            Found::Cell { text, from_number }
+        }
+        Err(Unfit::Empty) => Found::Nothing,
+        Err(Unfit::Other) => Found::Unfit(Issue {
+            path: name.to_owned(),
+            reason: format!(
+                "is {}, not {}; kept in extra",
+                json::kind(value),
+                column.kind.sql()
+            ),
+        }),
+    }
+}
+
+/// Whether a field says the key of the parent again.
+fn says(value: &RawValue, parent: &str) -> bool {
+    json::text(value).is_some_and(|sent| sent.text == parent)
+}
+
+/// Two objects as one; what the second one says of a field counts. An account is its entry in the
+/// list and its detail.
 pub fn join(first: &RawValue, second: &RawValue) -> Box<RawValue> {
     let (Some(mut fields), Some(more)) = (Fields::of(first), Fields::of(second)) else {
         return first.to_owned();

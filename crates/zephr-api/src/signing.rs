@@ -1,9 +1,11 @@
-//! The request signature (contract section 2): a plain SHA-256 over a concatenation that starts with the secret. Not an HMAC.
+//! The request signature (contract section 2): a plain SHA-256 over a concatenation that starts
+//! with the secret. Not an HMAC.
 
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-/// The scheme token that the tutorial and every working client use; the OpenAPI text's spelling with another hyphen is not sent.
+/// The scheme token that the tutorial and every working client use; the OpenAPI text's spelling
+/// with another hyphen is not sent.
 pub const SCHEME: &str = "ZEPHR-HMAC-SHA256";
 
 /// A key pair of an admin user. It signs requests and cannot be printed.
@@ -39,7 +41,8 @@ impl KeyPair {
         }
     }
 
-    /// By what the access key can be known again: a hash of it. It is no secret, but it need not be written down either.
+    /// By what the access key can be known again: a hash of it. It is no secret, but it need not be
+    /// written down either.
     pub fn check_value(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         hasher.update("zephr-sync access key ");
@@ -58,7 +61,8 @@ impl KeyPair {
         )
     }
 
-    /// Lower-case hex of `SHA256(secret || body || path || query || METHOD || timestamp || nonce)`, with nothing between the parts.
+    /// Lower-case hex of `SHA256(secret || body || path || query || METHOD || timestamp || nonce)`,
+    /// with nothing between the parts.
     fn hash(&self, request: Signed<'_>) -> String {
         let mut hasher = Sha256::new();
         hasher.update(self.secret_key.expose_secret());

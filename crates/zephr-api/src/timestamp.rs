@@ -1,7 +1,9 @@
-//! The timestamps of the API, in every form that can mean one thing only: the one reader of them, for JSON and CSV alike.
+//! The timestamps of the API, in every form that can mean one thing only: the one reader of them,
+//! for JSON and CSV alike.
 //!
-//! Contract section 3 lists the forms that are known, and section 15 one more. Others of the same family are read too: what writes them is not ours, and may be
-//! another program tomorrow. What could mean two things is not guessed: it does not fit, and is said so.
+//! Contract section 3 lists the forms that are known, and section 15 one more. Others of the same
+//! family are read too: what writes them is not ours, and may be another program tomorrow. What
+//! could mean two things is not guessed: it does not fit, and is said so.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::value::RawValue;
@@ -18,7 +20,8 @@ pub struct Read {
     pub from_number: bool,
 }
 
-/// Reads a value that should be a timestamp. None when it is in no known form, or outside what Postgres can hold.
+/// Reads a value that should be a timestamp. None when it is in no known form, or outside what
+/// Postgres can hold.
 pub fn read(raw: &RawValue) -> Option<Read> {
     match json::kind(raw) {
         Kind::Text => read_text(&json::text(raw)?.text),
@@ -43,15 +46,18 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
         Ok(at) => at.to_utc(),
         Err(_) => in_other_forms(text.trim())?,
     };
-    // Four-digit years are what every form writes; a longer one is a mistake, and Postgres ends at 294276.
+    // Four-digit years are what every form writes; a longer one is a mistake, and Postgres ends at
+    // 294276.
     (0..=9999).contains(&parsed.year()).then_some(parsed)
 }
 
 /// Milliseconds in a second.
 const MILLIS: i64 = 1_000;
 
-/// Digits before the point in seconds since 1970, for instants from 1973 to 2286, and in milliseconds, from 2001 to 2286: read as the other they would be in the
-/// first months of 1970, or after the year 30000. So there is no doubt. Twelve digits may be a date and a time without anything between them.
+/// Digits before the point in seconds since 1970, for instants from 1973 to 2286, and in
+/// milliseconds, from 2001 to 2286: read as the other they would be in the first months of 1970, or
+/// after the year 30000. So there is no doubt. Twelve digits may be a date and a time without
+/// anything between them.
 const DIGITS_OF_SECONDS: std::ops::RangeInclusive<usize> = 9..=10;
 const DIGITS_OF_MILLIS: usize = 13;
 
@@ -89,10 +95,12 @@ fn nanos(decimals: &str) -> Option<u32> {
     format!("{kept:0<MOST_DECIMALS$}").parse().ok()
 }
 
-/// A day and a time of day with a `T` or blanks between them, and then the zone, if any: `Z`, `UTC`, `GMT`, or by how much it is ahead. Without a zone it means UTC
-/// as far as anyone can tell (contract section 3).
+/// A day and a time of day with a `T` or blanks between them, and then the zone, if any: `Z`,
+/// `UTC`, `GMT`, or by how much it is ahead. Without a zone it means UTC as far as anyone can tell
+/// (contract section 3).
 fn in_other_forms(text: &str) -> Option<DateTime<Utc>> {
-    // Java writes the zone's name behind how much it is ahead: 2021-02-24T16:43:28+01:00[Europe/Paris]
+    // Java writes the zone's name behind how much it is ahead:
+    // 2021-02-24T16:43:28+01:00[Europe/Paris]
     let text = match text.strip_suffix(']').and_then(|text| text.split_once('[')) {
         Some((stamp, _)) => stamp,
         None => text,
@@ -144,10 +152,12 @@ fn time_of(text: &str) -> Option<NaiveTime> {
 /// Minutes in an hour.
 const HOUR: i64 = 60;
 
-/// By how much a zone is ahead of UTC: `+01:00`, `+0100` or `+01`, up to the fifteen hours that Postgres reads.
+/// By how much a zone is ahead of UTC: `+01:00`, `+0100` or `+01`, up to the fifteen hours that
+/// Postgres reads.
 fn ahead(zone: &str) -> Option<TimeDelta> {
     let (hours, minutes) = match *zone.as_bytes() {
-        // Of sessions: `2018-11-15 14:29 PM UTC`. The hour counts to 24, and what follows it says nothing more.
+        // Of sessions: `2018-11-15 14:29 PM UTC`. The hour counts to 24, and what follows it says
+        // nothing more.
         [] | [b'Z' | b'z'] => return Some(TimeDelta::zero()),
         _ if is_utc(
             zone.strip_prefix("AM ")

@@ -1,4 +1,5 @@
-//! Bulk user updates (contract section 12): the one call that writes, and the calls that read what became of it.
+//! Bulk user updates (contract section 12): the one call that writes, and the calls that read what
+//! became of it.
 //!
 //! Whoever holds a [`Reader`] can ask about jobs; only a [`Writer`] can make one.
 
@@ -174,7 +175,8 @@ impl Job {
         })
     }
 
-    /// Whether nothing more will come of it: by its counts, or by a word that is known to say so (contract section 12.4).
+    /// Whether nothing more will come of it: by its counts, or by a word that is known to say so
+    /// (contract section 12.4).
     pub fn is_over(&self) -> bool {
         self.is_over_by_counts() || self.says_over()
     }
@@ -198,7 +200,8 @@ impl Job {
 }
 
 impl Reader {
-    /// The jobs that the API lists; none where it answers 404, which may mean that there are none (contract section 12.2).
+    /// The jobs that the API lists; none where it answers 404, which may mean that there are none
+    /// (contract section 12.2).
     ///
     /// # Errors
     /// As [`Client::call`]; what is not a list is an error.
@@ -210,7 +213,8 @@ impl Reader {
         }))
     }
 
-    /// One job; none on a 404, which right after the job was made need not mean anything (contract section 12.4).
+    /// One job; none on a 404, which right after the job was made need not mean anything (contract
+    /// section 12.4).
     ///
     /// # Errors
     /// As [`Client::call`].

@@ -1,5 +1,5 @@
-//! One item of the user export (contract sections 5.1 and 6), with its quirks: first an [`Item`], cheap enough for every user of every scan, and
-//! a row only for those that changed.
+//! One item of the user export (contract sections 5.1 and 6), with its quirks: first an [`Item`],
+//! cheap enough for every user of every scan, and a row only for those that changed.
 
 use std::borrow::Cow;
 
@@ -16,10 +16,12 @@ use record::table;
 use record::{ForeignKey, HASH_BYTES, Issue, Item, Reject, User};
 use resource::grants::USER_GRANTS;
 
-/// The column is indexed too; an address has 254 characters at most (RFC 5321), so nothing real is lost.
+/// The column is indexed too; an address has 254 characters at most (RFC 5321), so nothing real is
+/// lost.
 const MAX_EMAIL_BYTES: usize = 2_000;
 
-/// Names under which foreign keys were seen; their place in the export is undocumented (contract section 5.1).
+/// Names under which foreign keys were seen; their place in the export is undocumented (contract
+/// section 5.1).
 pub(super) const FOREIGN_KEY_FIELDS: [&str; 2] = ["foreign_keys", "foreignKeys"];
 
 /// Where grants are in an item that was asked for with them.
@@ -59,7 +61,8 @@ pub const PLACES: [(&str, &str); 6] = [
     ("registration_tenant", "user.registration_tenant"),
 ];
 
-/// Reads an item of the export. `ignored` names the fields that do not count as a change, and `rules` what of it may be kept.
+/// Reads an item of the export. `ignored` names the fields that do not count as a change, and
+/// `rules` what of it may be kept.
 ///
 /// # Errors
 /// A record without a usable `user_id` cannot be stored.
@@ -116,7 +119,8 @@ pub fn veiled(hash: &[u8], rules: &Rules) -> [u8; HASH_BYTES] {
     veiled
 }
 
-/// Whom a record that cannot be stored says it is about, in whatever form; none where it does not say.
+/// Whom a record that cannot be stored says it is about, in whatever form; none where it does not
+/// say.
 pub fn claimed_id(record: &str) -> Option<String> {
     let raw: &RawValue = serde_json::from_str(record).ok()?;
     let user = Fields::of(raw)?.get("user").and_then(Fields::of)?;
@@ -156,7 +160,8 @@ pub fn row(item: &Item) -> User {
         issues: item.issues.clone(),
         extra: String::new(),
     };
-    // The canonical text was written by us and is an object with a user; a record for which that failed became a reject.
+    // The canonical text was written by us and is an object with a user; a record for which that
+    // failed became a reject.
     let raw: &RawValue = serde_json::from_str(&item.text).unwrap_or(RawValue::NULL);
     let fields = Fields::of(raw).unwrap_or_default();
     let user = fields.get("user").and_then(Fields::of).unwrap_or_default();
@@ -246,7 +251,8 @@ struct Row {
 
 /// What a column holds already, and `extra` need not repeat.
 struct Captured {
-    /// The form in which the column gives the date back; another form is kept beside it (contract section 3).
+    /// The form in which the column gives the date back; another form is kept beside it (contract
+    /// section 3).
     registered: Option<String>,
     email: bool,
     username: bool,
@@ -314,7 +320,8 @@ impl Row {
         value
     }
 
-    /// Foreign keys in either form: a map of system to key or keys, or an array of pairs (contract section 6).
+    /// Foreign keys in either form: a map of system to key or keys, or an array of pairs (contract
+    /// section 6).
     fn foreign_keys(&mut self, item: &Fields<'_>, user: &Fields<'_>) -> Vec<ForeignKey> {
         let mut keys = Vec::new();
         for (place, fields) in [("", item), ("user.", user)] {
@@ -345,7 +352,8 @@ impl Row {
         keys
     }
 
-    /// Grants, which come as an object with `results` or as a bare array (contract section 5.1). They stay in `extra` too, which is how the history knows them.
+    /// Grants, which come as an object with `results` or as a bare array (contract section 5.1).
+    /// They stay in `extra` too, which is how the history knows them.
     fn grants(&mut self, item: &Fields<'_>, user_id: &str) -> Vec<table::Row> {
         let Some(sent) = item.get(GRANTS_FIELD) else {
             return Vec::new();

@@ -1,7 +1,7 @@
 //! E-mail addresses, web addresses, telephone numbers, colours.
 //!
-//! These find slips (a missing `@`, two addresses in one cell, a number that a spreadsheet made into `4.94E+11`), not addresses that do not exist: what is
-//! unusual but possible passes.
+//! These find slips (a missing `@`, two addresses in one cell, a number that a spreadsheet made
+//! into `4.94E+11`), not addresses that do not exist: what is unusual but possible passes.
 
 use reqwest::Url;
 
@@ -45,7 +45,8 @@ pub(super) fn check_email(text: &str) -> Result<(), Unfit> {
 /// An absolute web address, or why not.
 pub(super) fn check_url(text: &str) -> Result<(), Unfit> {
     let reason = "is not a web address as https://example.com/";
-    // The parser follows browsers, which forgive what others do not: spaces, backslashes, missing slashes.
+    // The parser follows browsers, which forgive what others do not: spaces, backslashes, missing
+    // slashes.
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
         return Err(Unfit::because(
             "is not a web address: it has a space, control character or backslash in it",

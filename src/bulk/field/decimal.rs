@@ -1,7 +1,8 @@
 //! Decimal numbers as they are spelt, compared without rounding.
 //!
-//! `f64` would make neighbours of large identifiers equal. The crates for decimals either end at 28 digits or take `1e1000000000` at its word and build it;
-//! all that is needed here is to compare two spellings, which takes neither memory nor arithmetic.
+//! `f64` would make neighbours of large identifiers equal. The crates for decimals either end at 28
+//! digits or take `1e1000000000` at its word and build it; all that is needed here is to compare
+//! two spellings, which takes neither memory nor arithmetic.
 
 use std::cmp::Ordering;
 
@@ -20,7 +21,8 @@ pub(super) struct Decimal<'a> {
 }
 
 impl<'a> Decimal<'a> {
-    /// The number that a text spells: sign, digits, point, exponent. `None` for anything else, and for an exponent that nobody meant.
+    /// The number that a text spells: sign, digits, point, exponent. `None` for anything else, and
+    /// for an exponent that nobody meant.
     pub fn parse(text: &'a str) -> Option<Self> {
         let (sign, rest) = text.split_at(usize::from(text.starts_with(['-', '+'])));
         let (whole, rest) = digits(rest);
@@ -48,7 +50,8 @@ impl<'a> Decimal<'a> {
         self.last().map_or(0, |place| (-place).max(0))
     }
 
-    /// The place of the first digit that is not zero: 0 for ones, 1 for tens, -1 for tenths. `None` for zero.
+    /// The place of the first digit that is not zero: 0 for ones, 1 for tens, -1 for tenths. `None`
+    /// for zero.
     pub fn first(&self) -> Option<i64> {
         let at = self.written().position(|digit| digit != b'0')?;
         Some(self.whole.len() as i64 - 1 - at as i64 + self.exponent)

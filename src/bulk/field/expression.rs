@@ -1,7 +1,9 @@
-//! Validation expressions, as Java would match them: the whole value, from its first character to its last.
+//! Validation expressions, as Java would match them: the whole value, from its first character to
+//! its last.
 //!
-//! What cannot be read here as Java reads it is not checked at all. A value that the API would have refused costs a row that fails with a message; a value
-//! that is refused here by mistake cannot be sent at all.
+//! What cannot be read here as Java reads it is not checked at all. A value that the API would have
+//! refused costs a row that fails with a message; a value that is refused here by mistake cannot be
+//! sent at all.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,7 +14,8 @@ use super::java;
 /// Steps back after which an expression is given up on for a value: some milliseconds.
 const MAX_BACKTRACKS: usize = 50_000;
 
-/// An expression that was given up on this often is not tried again: a file has millions of cells, each of which would cost those milliseconds.
+/// An expression that was given up on this often is not tried again: a file has millions of cells,
+/// each of which would cost those milliseconds.
 const MAX_GIVEN_UP: u32 = 50;
 
 /// A compiled expression.

@@ -11,10 +11,12 @@ use super::unfit::Unfit;
 /// What a field takes, with the rules that go with it.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// Any text: also of a type that is not known here, or of a choice whose options are not understood.
+    /// Any text: also of a type that is not known here, or of a choice whose options are not
+    /// understood.
     ///
-    /// Line breaks stay, in a `text` or `hidden` field too: a form would not let them in, but nothing says that the API minds, people have such values, and
-    /// an undo has to be able to write them again.
+    /// Line breaks stay, in a `text` or `hidden` field too: a form would not let them in, but
+    /// nothing says that the API minds, people have such values, and an undo has to be able to
+    /// write them again.
     Text,
     /// `number` and `range`.
     Number(number::Rules),
@@ -133,7 +135,8 @@ fn check_boolean(text: &str) -> Result<&'static str, Unfit> {
     })
 }
 
-/// True, false, or one option. Of several at once nothing says how they would stand in a text, so none is invented here.
+/// True, false, or one option. Of several at once nothing says how they would stand in a text, so
+/// none is invented here.
 fn check_one_of<'a>(options: &Options, cell: &'a str) -> Result<&'a str, Unfit> {
     if options.has(cell) {
         return Ok(cell);

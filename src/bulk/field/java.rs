@@ -1,7 +1,9 @@
-//! From Java's dialect of regular expressions to the one of `fancy-regex`, where the two read the same characters differently.
+//! From Java's dialect of regular expressions to the one of `fancy-regex`, where the two read the
+//! same characters differently.
 //!
-//! In Java `\d`, `\w`, `\s` and `\p{Alpha}` are ASCII, `\p{Punct}` has the symbols too, `\<` is a character, `\h` is a space, and a hyphen beside `\w` in a
-//! class stands for itself. What has no counterpart, or might mean two things, is named instead of being translated.
+//! In Java `\d`, `\w`, `\s` and `\p{Alpha}` are ASCII, `\p{Punct}` has the symbols too, `\<` is a
+//! character, `\h` is a space, and a hyphen beside `\w` in a class stands for itself. What has no
+//! counterpart, or might mean two things, is named instead of being translated.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -40,7 +42,8 @@ struct Reader<'a> {
     out: String,
     /// How many `[` are open.
     depth: usize,
-    /// Whether the last thing read inside `[…]` was a class, after which a hyphen cannot be a range.
+    /// Whether the last thing read inside `[…]` was a class, after which a hyphen cannot be a
+    /// range.
     after_class: bool,
 }
 

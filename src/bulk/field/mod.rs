@@ -1,8 +1,11 @@
-//! The text of a cell against the field of the tenant's user schema that it is meant for (contract sections 6 and 7), before anything is sent.
+//! The text of a cell against the field of the tenant's user schema that it is meant for (contract
+//! sections 6 and 7), before anything is sent.
 //!
-//! Pure: what the schema says comes in, what is wrong with a text comes out. Two mistakes are possible, and they are not alike: a value that is let through
-//! and that the API refuses costs one row with a message; a value that is refused here by mistake cannot be sent at all. So a rule that is not understood, or
-//! that nothing says the API keeps, is not checked, and [`Fields::warnings`] says which.
+//! Pure: what the schema says comes in, what is wrong with a text comes out. Two mistakes are
+//! possible, and they are not alike: a value that is let through and that the API refuses costs one
+//! row with a message; a value that is refused here by mistake cannot be sent at all. So a rule
+//! that is not understood, or that nothing says the API keeps, is not checked, and
+//! [`Fields::warnings`] says which.
 
 mod contact;
 mod decimal;
@@ -61,8 +64,9 @@ pub enum Typed<'a> {
 }
 
 impl Fields {
-    /// From the items of `GET /v3/schema/users` as they came. An item without a slug is skipped, a type that is not known here is not checked, and
-    /// whatever else is not understood is left unchecked; each is named in [`Self::warnings`]. Of a slug that comes twice the first counts.
+    /// From the items of `GET /v3/schema/users` as they came. An item without a slug is skipped, a
+    /// type that is not known here is not checked, and whatever else is not understood is left
+    /// unchecked; each is named in [`Self::warnings`]. Of a slug that comes twice the first counts.
     pub fn parse(items: &[Box<RawValue>]) -> Self {
         let mut fields = Self::default();
         for item in items {
@@ -90,7 +94,8 @@ impl Fields {
         self.places.get(slug).map(|place| &self.fields[*place])
     }
 
-    /// The slug that was probably meant: one that differs in case or in `_` and `-`, whose label this is, or that looks much like it.
+    /// The slug that was probably meant: one that differs in case or in `_` and `-`, whose label
+    /// this is, or that looks much like it.
     pub fn nearest(&self, slug: &str) -> Option<&str> {
         nearest::nearest(slug, &self.fields).map(Field::slug)
     }
@@ -127,13 +132,15 @@ impl Field {
         self.required
     }
 
-    /// How many texts passed [`Self::check`] only because the validation expression took too long on them.
+    /// How many texts passed [`Self::check`] only because the validation expression took too long
+    /// on them.
     pub fn given_up(&self) -> u32 {
         self.expression.as_ref().map_or(0, Expression::given_up)
     }
 
-    /// The value as it is to be sent. Spaces around it are dropped, except from free text, where they may be meant, and from an option, which has to be right
-    /// to the letter. What an empty cell means is for the caller to say; here it is a text like any other.
+    /// The value as it is to be sent. Spaces around it are dropped, except from free text, where
+    /// they may be meant, and from an option, which has to be right to the letter. What an empty
+    /// cell means is for the caller to say; here it is a text like any other.
     ///
     /// # Errors
     /// Why it does not fit.
@@ -148,7 +155,8 @@ impl Field {
         }
     }
 
-    /// Whether a stored value, as the API shows it, already says the same as this text. Absent, `null` and an empty string say what an empty text says.
+    /// Whether a stored value, as the API shows it, already says the same as this text. Absent,
+    /// `null` and an empty string say what an empty text says.
     pub fn says(&self, stored: Option<&RawValue>, text: &str) -> bool {
         match self.read(stored) {
             Ok(None) => text.is_empty(),

@@ -203,7 +203,8 @@ fn day_hint(text: &str) -> Option<String> {
     }
     let (european, american) = (written(three, two, one), written(three, one, two));
     match (european, american) {
-        // Points are written by people who put the day first; with slashes and hyphens it depends on whom one asks.
+        // Points are written by people who put the day first; with slashes and hyphens it depends
+        // on whom one asks.
         (Some(day), _) if mark == '.' => Some(format!("write {day}")),
         (Some(one), Some(two)) if one != two => Some(format!("write {one} or {two}")),
         (Some(day), _) | (None, Some(day)) => Some(format!("write {day}")),

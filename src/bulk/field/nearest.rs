@@ -5,7 +5,8 @@ use super::Field;
 /// Below this likeness two names have nothing to do with each other.
 const ALIKE: f64 = 0.85;
 
-/// The field that was probably meant: by slug without case and marks, then by likeness of slug or label.
+/// The field that was probably meant: by slug without case and marks, then by likeness of slug or
+/// label.
 pub(super) fn nearest<'a>(name: &str, fields: &'a [Field]) -> Option<&'a Field> {
     let wanted = folded(name);
     if wanted.is_empty() {

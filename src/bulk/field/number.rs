@@ -1,7 +1,8 @@
 //! Numbers: `number` and `range`.
 //!
-//! `range-step` is not looked at. Nothing says where its steps begin (at the start of the range, at zero), whether the API minds, or that it is more than
-//! how far a slider moves; a refusal would rest on a guess.
+//! `range-step` is not looked at. Nothing says where its steps begin (at the start of the range, at
+//! zero), whether the API minds, or that it is more than how far a slider moves; a refusal would
+//! rest on a guess.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -9,7 +10,8 @@ use std::cmp::Ordering;
 use super::decimal::Decimal;
 use super::unfit::Unfit;
 
-/// What the typed view of the mirror reads as a number ends here, so longer ones could be sent and never be confirmed.
+/// What the typed view of the mirror reads as a number ends here, so longer ones could be sent and
+/// never be confirmed.
 const MAX_BYTES: usize = 400;
 
 /// The first digit of the largest double is at 10^308; what is beyond is infinite to most programs.
@@ -44,7 +46,8 @@ impl Rules {
         if let (Some((start, _)), Some((end, _))) = (&from, &to)
             && start.compare(end).is_ge()
         {
-            // Zero to zero is what a form leaves behind whose range nobody filled in; that no value at all should fit is not what anybody wanted.
+            // Zero to zero is what a form leaves behind whose range nobody filled in; that no value
+            // at all should fit is not what anybody wanted.
             warn("its range holds no numbers and is not checked");
             (from, to) = (None, None);
         }
@@ -63,7 +66,8 @@ impl Rules {
         }
     }
 
-    /// The number as JSON would spell it, with no more zeros behind it than its precision has room for.
+    /// The number as JSON would spell it, with no more zeros behind it than its precision has room
+    /// for.
     pub fn check<'a>(&self, text: &'a str) -> Result<Cow<'a, str>, Unfit> {
         if text.len() > MAX_BYTES {
             return Err(Unfit::because("is too long for a number"));

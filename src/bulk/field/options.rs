@@ -1,4 +1,5 @@
-//! What may be chosen in a `select`, `radio` or `checkbox`: `select-options` in the shapes that it may come in.
+//! What may be chosen in a `select`, `radio` or `checkbox`: `select-options` in the shapes that it
+//! may come in.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -88,7 +89,8 @@ fn choice(raw: &RawValue) -> Option<Choice> {
             .into_iter()
             .find_map(|name| fields.get(name).and_then(scalar))
     };
-    // Of an object with an id and a name the id is kept and the name is shown, whatever else it has.
+    // Of an object with an id and a name the id is kept and the name is shown, whatever else it
+    // has.
     let value = named(["value", "id", "name", "label"])?;
     let label = named(["label", "name", "id", "value"]).filter(|label| *label != value);
     Some(Choice { value, label })

@@ -495,7 +495,8 @@ fn options_in_every_shape() {
         for options in [shape.clone(), json!(shape.to_string())] {
             for input_type in ["select", "radio"] {
                 let field = field(json!({"input-type": input_type, "select-options": options}));
-                // An element that says nothing makes the list unclear, and nothing is refused for it.
+                // An element that says nothing makes the list unclear, and nothing is refused for
+                // it.
                 if at == 2 {
                     accepts(&field, &["platinum"]);
                     continue;
@@ -651,7 +652,8 @@ fn no_expression_hangs() {
     let start = Instant::now();
     let long = format!("{}!", "a".repeat(50_000));
     assert!(expression("(a+)+$").check(&long).is_err());
-    // Look-around and back-references need backtracking, which is given up on: nothing is refused for it, and after some times it is not tried again.
+    // Look-around and back-references need backtracking, which is given up on: nothing is refused
+    // for it, and after some times it is not tried again.
     let field = expression(r"(a|aa)+(?=(!))\2x|(?=y)y|b");
     for _ in 0..1_000 {
         assert!(field.check(&long[long.len() - 60..]).is_ok());

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why a text does not fit a field: what comes after the field's name in a sentence for a person. The text itself is left to the caller, who knows whether
-/// it may be shown; a hint may repeat it in the form that would fit.
+/// Why a text does not fit a field: what comes after the field's name in a sentence for a person.
+/// The text itself is left to the caller, who knows whether it may be shown; a hint may repeat it
+/// in the form that would fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfit {
     reason: Cow<'static, str>,
@@ -25,7 +26,8 @@ impl Unfit {
         Self { hint, ..self }
     }
 
-    /// The sentence without its hint: the same for all texts that fail in the same way, so that they can be counted by it.
+    /// The sentence without its hint: the same for all texts that fail in the same way, so that
+    /// they can be counted by it.
     pub fn reason(&self) -> &str {
         &self.reason
     }

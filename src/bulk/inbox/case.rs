@@ -1,4 +1,5 @@
-//! A file that was taken, in a directory of its own: `working/<id>/`. What we write beside it has names with a dot, which no file that is taken has.
+//! A file that was taken, in a directory of its own: `working/<id>/`. What we write beside it has
+//! names with a dot, which no file that is taken has.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -19,7 +20,8 @@ const SUMMARY: &str = ".summary.json";
 /// Says under which name the file ends; written before it is moved there.
 const NOTE: &str = ".target";
 
-/// Of the rights of a file, those that make sense for what is written beside it: nobody runs that, and we can read it.
+/// Of the rights of a file, those that make sense for what is written beside it: nobody runs that,
+/// and we can read it.
 const READ_AND_WRITE: u32 = 0o666;
 const OURS: u32 = 0o600;
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long a file must not have changed. Copies and uploads that go on write more often than this; whoever cannot be sure writes under another name, and renames.
+/// How long a file must not have changed. Copies and uploads that go on write more often than this;
+/// whoever cannot be sure writes under another name, and renames.
 const REST: Duration = Duration::from_secs(5);
 
 /// A file as it is seen in the inbox.
@@ -22,7 +23,8 @@ pub(super) struct Stamp {
     pub(super) inode: u64,
 }
 
-/// The files that are waited for, and since when each is as it is, by our own clock: that of a file server may be wrong.
+/// The files that are waited for, and since when each is as it is, by our own clock: that of a file
+/// server may be wrong.
 #[derive(Debug, Default)]
 pub(super) struct Watched(BTreeMap<OsString, (Stamp, Instant)>);
 

@@ -1,4 +1,5 @@
-//! The inbox on the disk: where files lie at which stage, and the lock of the process that works on them.
+//! The inbox on the disk: where files lie at which stage, and the lock of the process that works on
+//! them.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -237,7 +238,8 @@ impl Directory {
         Ok(arrived)
     }
 
-    /// Takes a file, by moving it into a directory of its own in one step. None when it cannot be read, which is said, or is gone.
+    /// Takes a file, by moving it into a directory of its own in one step. None when it cannot be
+    /// read, which is said, or is gone.
     pub(super) fn claim(
         &self,
         name: &OsStr,
@@ -271,7 +273,8 @@ impl Directory {
         Ok(claimed.map(|()| case))
     }
 
-    /// A name that nothing in the place has yet, for a file and all that belongs to it: its own, or its own with a number.
+    /// A name that nothing in the place has yet, for a file and all that belongs to it: its own, or
+    /// its own with a number.
     pub(super) fn target(&self, place: Place, name: &str) -> Result<Target, Trouble> {
         let (stem, ending) = names::parts(name);
         let mut target = self.named(place, stem, ending);
@@ -308,7 +311,8 @@ impl Directory {
 pub(super) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
-        // File systems that do not know the flag, NFS among them: the lock keeps other daemons away, and nobody else writes there.
+        // File systems that do not know the flag, NFS among them: the lock keeps other daemons
+        // away, and nobody else writes there.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => match fs::symlink_metadata(to) {
             Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
             Err(_) => fs::rename(from, to),

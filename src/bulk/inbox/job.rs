@@ -1,4 +1,5 @@
-//! Files of `jobs/` with `resource = "bulk"`: which files of the inbox may be applied, and how they are read. They have no schedule: a file is due when it is there.
+//! Files of `jobs/` with `resource = "bulk"`: which files of the inbox may be applied, and how they
+//! are read. They have no schedule: a file is due when it is there.
 
 use std::path::Path;
 

@@ -5,10 +5,12 @@ use std::ffi::OsStr;
 /// What ends a name that is taken.
 const ENDINGS: [&str; 3] = [".csv", ".tsv", ".txt"];
 
-/// Bytes of a name without its ending, at most: file systems take 255, and we add a number and `.results.csv`.
+/// Bytes of a name without its ending, at most: file systems take 255, and we add a number and
+/// `.results.csv`.
 const LONGEST: usize = 200;
 
-/// Whether a file of this name is meant for us. Programs write under a dot, or under `.part` and `.tmp`, until they are done.
+/// Whether a file of this name is meant for us. Programs write under a dot, or under `.part` and
+/// `.tmp`, until they are done.
 pub(super) fn is_wanted(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let lower = name.to_lowercase();
@@ -30,7 +32,8 @@ pub(super) fn shown(name: &str) -> String {
     name.chars().map(plain_sign).collect()
 }
 
-/// What a sign is shown as: control characters, and those that turn the direction of what follows, would make a name look like another.
+/// What a sign is shown as: control characters, and those that turn the direction of what follows,
+/// would make a name look like another.
 fn plain_sign(sign: char) -> char {
     let turns =
         matches!(sign, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');

@@ -1,4 +1,5 @@
-//! What became of a file, in short: the columns of its plan, how many rows are in which state, and why it is where it is.
+//! What became of a file, in short: the columns of its plan, how many rows are in which state, and
+//! why it is where it is.
 
 use std::path::Path;
 

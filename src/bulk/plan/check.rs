@@ -19,7 +19,8 @@ pub(super) struct Checked {
     pub(super) line: i64,
     pub(super) identifier: String,
     pub(super) action: Action,
-    /// What is to be set, by the place of the attribute in the header; nothing where the cell says to leave it alone.
+    /// What is to be set, by the place of the attribute in the header; nothing where the cell says
+    /// to leave it alone.
     pub(super) values: Vec<Option<String>>,
     /// What is wrong with it.
     pub(super) complaints: Vec<Complaint>,

@@ -174,7 +174,8 @@ impl Compare {
         )
     }
 
-    /// What is kept of somebody who is to be deleted: what tells them from somebody else under the same id.
+    /// What is kept of somebody who is to be deleted: what tells them from somebody else under the
+    /// same id.
     fn image(&self, user: &Named) -> Values {
         let email = user.email.as_deref().filter(|_| self.keeps_email);
         email
@@ -245,7 +246,8 @@ pub(super) fn reject(
     New {
         row_number,
         line,
-        // What Postgres cannot store is a reason to be left out, and shown as a cell that is no text is.
+        // What Postgres cannot store is a reason to be left out, and shown as a cell that is no
+        // text is.
         identifier: Some(identifier.replace('\0', "\u{FFFD}"))
             .filter(|identifier| !identifier.is_empty()),
         user_id: None,

@@ -1,5 +1,6 @@
-//! Who may stand in a plan already, in memory that does not grow with the plan: a Bloom filter, in front of the ledger, which knows. "No" is certain; "maybe"
-//! is nearly always right below ten million users, and beyond that only costs more questions to the ledger.
+//! Who may stand in a plan already, in memory that does not grow with the plan: a Bloom filter, in
+//! front of the ledger, which knows. "No" is certain; "maybe" is nearly always right below ten
+//! million users, and beyond that only costs more questions to the ledger.
 
 use std::hash::{BuildHasher, RandomState};
 

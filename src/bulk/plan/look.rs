@@ -13,7 +13,8 @@ use mirror::postgres::connect::Database;
 use privacy::HashKey;
 use record::By;
 
-/// Lookups at once: they cost Postgres more than all else of planning, and a session of it does one at a time.
+/// Lookups at once: they cost Postgres more than all else of planning, and a session of it does one
+/// at a time.
 const SESSIONS: u32 = 2;
 
 /// A row, and whom it names.
@@ -22,7 +23,8 @@ pub(super) struct Found {
     pub(super) row: Checked,
     /// Those whom it names as it stands.
     pub(super) named: Vec<Named>,
-    /// Whether it names nobody as it stands, and somebody in lower case: a hint for the person, never a guess of ours.
+    /// Whether it names nobody as it stands, and somebody in lower case: a hint for the person,
+    /// never a guess of ours.
     pub(super) lower: bool,
 }
 

@@ -1,4 +1,5 @@
-//! The fourth part of planning: rows into the ledger. A user stands in a plan once: the first row about them counts, every further one is left out with a complaint.
+//! The fourth part of planning: rows into the ledger. A user stands in a plan once: the first row
+//! about them counts, every further one is left out with a complaint.
 
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
@@ -74,7 +75,8 @@ impl<'a> Store<'a> {
         Ok(())
     }
 
-    /// Rows about users who stand in the plan already, and at which line. [`Seen`] knows who cannot; the ledger is asked about the others.
+    /// Rows about users who stand in the plan already, and at which line. [`Seen`] knows who
+    /// cannot; the ledger is asked about the others.
     async fn repeated(&mut self, new: &[New]) -> Result<Vec<(usize, i64)>, Error> {
         let users = new.iter().filter_map(|row| row.user_id.as_deref());
         let maybe: Vec<&str> = users.filter(|user| self.seen.add(user)).collect();

@@ -1,4 +1,5 @@
-//! One row beside the user as the API shows them at this moment: what is to be done with it, or what was. No network and no database.
+//! One row beside the user as the API shows them at this moment: what is to be done with it, or
+//! what was. No network and no database.
 
 use serde_json::value::RawValue;
 
@@ -57,7 +58,8 @@ pub fn decide(fields: &Fields, row: &Row, present: Option<&Person>, forced: bool
     }
 }
 
-/// A deletion takes the person who was planned, and no other: their address must be the one that was seen.
+/// A deletion takes the person who was planned, and no other: their address must be the one that
+/// was seen.
 fn decide_delete(row: &Row, person: &Person, forced: bool) -> Decision {
     let planned = row.before().get(EMAIL).map(|raw| raw.get());
     let present = person

@@ -113,7 +113,8 @@ impl Push<'_> {
         Ok(Step::On)
     }
 
-    /// What became of each row: as the job says of it; where it says nothing of a row, by its counts; and where these do not tell either, by what the user is now.
+    /// What became of each row: as the job says of it; where it says nothing of a row, by its
+    /// counts; and where these do not tell either, by what the user is now.
     pub(super) async fn outcomes(&self, rows: &[Row], job: &Job) -> Result<Vec<Outcome>, Error> {
         let users: HashSet<&str> = rows.iter().map(|row| row.user_id.as_str()).collect();
         let told = told(&job.raw, &users);

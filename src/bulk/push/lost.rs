@@ -1,5 +1,6 @@
-//! A request whose answer never came: was it sent? There is no idempotency key (contract section 12.4), so this is settled by the jobs that exist and by what the
-//! users are now, never by sending it again and hoping.
+//! A request whose answer never came: was it sent? There is no idempotency key (contract section
+//! 12.4), so this is settled by the jobs that exist and by what the users are now, never by sending
+//! it again and hoping.
 
 use std::collections::HashSet;
 
@@ -70,7 +71,8 @@ impl Push<'_> {
                 let why = "the answer was lost";
                 self.by_values(chunk.chunk, rows, why, Still::Unknown).await
             }
-            // A value that is still what it was before may be sent again: the end is the same. A deletion waits for somebody who knows.
+            // A value that is still what it was before may be sent again: the end is the same. A
+            // deletion waits for somebody who knows.
             Evidence::Silent if chunk.action == Action::Set => {
                 let why = "the answer was lost, and Zephr lists no jobs";
                 self.by_values(chunk.chunk, rows, why, Still::AsBefore)
@@ -85,7 +87,8 @@ impl Push<'_> {
 
     async fn evidence(&self, chunk: &Chunk, rows: &[Row]) -> Result<Evidence, Error> {
         let Some(listed) = self.listed().await? else {
-            // A 404 may mean that there are no jobs, or that there is no list. Only a list that has shown a job of ours is believed.
+            // A 404 may mean that there are no jobs, or that there is no list. Only a list that has
+            // shown a job of ours is believed.
             let believed = jobs::list_is_believed(self.pool).await?;
             return Ok(if believed {
                 Evidence::None
@@ -136,8 +139,9 @@ impl Push<'_> {
         Ok((arrived, others))
     }
 
-    /// Settles rows of which no job tells, by what the users are: what arrived, succeeded. What has not arrived when nothing moves any more may still come, so
-    /// nobody knows; `still` says what follows where nothing arrived at all.
+    /// Settles rows of which no job tells, by what the users are: what arrived, succeeded. What has
+    /// not arrived when nothing moves any more may still come, so nobody knows; `still` says what
+    /// follows where nothing arrived at all.
     pub(super) async fn by_values(
         &mut self,
         chunk: i32,

@@ -1,5 +1,6 @@
-//! The users of a chunk as they are at this moment. Neighbours by registration come from the export in an answer or two where that is less to ask for than each of
-//! them by id; whoever does not show there is asked for by id, so nothing rests on what the export leaves out.
+//! The users of a chunk as they are at this moment. Neighbours by registration come from the export
+//! in an answer or two where that is less to ask for than each of them by id; whoever does not show
+//! there is asked for by id, so nothing rests on what the export leaves out.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,10 +15,12 @@ use mirror::state::bulk::rows::Row;
 use record::Query;
 use zephr::person::{Person, person};
 
-/// Filters may include the instant they name or not (contract section 5.1), so a second more is asked for on each side.
+/// Filters may include the instant they name or not (contract section 5.1), so a second more is
+/// asked for on each side.
 const OVERLAP: TimeDelta = TimeDelta::seconds(1);
 
-/// Pages that are asked for beyond those that were reckoned with, before the rest is asked for by id.
+/// Pages that are asked for beyond those that were reckoned with, before the rest is asked for by
+/// id.
 const SPARE_PAGES: u64 = 2;
 
 impl Push<'_> {
@@ -49,7 +52,8 @@ impl Push<'_> {
         Ok(found)
     }
 
-    /// The stretch of registrations the rows are in, and how many pages it has, if that is less to ask for than each user.
+    /// The stretch of registrations the rows are in, and how many pages it has, if that is less to
+    /// ask for than each user.
     async fn window(&self, rows: &[Row]) -> Result<Option<(Query, u64)>, Error> {
         let dates = || rows.iter().filter_map(|row| row.registered_at);
         let (Some(from), Some(until)) = (dates().min(), dates().max()) else {

@@ -15,10 +15,12 @@ use telemetry::field;
 use zephr::updates::Submitted;
 use zephr::updates::body::{Update, body};
 
-/// Updates that may be refused one after the other, each alone in its request and none taken, before it is not the updates that are wrong.
+/// Updates that may be refused one after the other, each alone in its request and none taken,
+/// before it is not the updates that are wrong.
 const MOST_REFUSED: u32 = 20;
 
-/// Times a request may be put off in a row. With pauses that double from [`FIRST_PAUSE`] that is some minutes.
+/// Times a request may be put off in a row. With pauses that double from [`FIRST_PAUSE`] that is
+/// some minutes.
 const MOST_PUT_OFF: u32 = 8;
 
 /// Times the answer to one chunk may be lost before it is left to a later `resume`.
@@ -50,7 +52,8 @@ impl Push<'_> {
             self.halve(chunk.action, &numbers).await?;
             return Ok(Step::On);
         }
-        // What is listed now is not the answer to what is sent next. Without a list there is less evidence, and the push goes on.
+        // What is listed now is not the answer to what is sent next. Without a list there is less
+        // evidence, and the push goes on.
         if let Some(listed) = self.listed().await? {
             let mut connection = self.pool.acquire().await?;
             let ids: Vec<String> = listed.into_iter().map(|job| job.job_id).collect();
@@ -126,7 +129,8 @@ impl Push<'_> {
         }
     }
 
-    /// Reads the users once more, settles the rows that are not to be sent, and gives those that are.
+    /// Reads the users once more, settles the rows that are not to be sent, and gives those that
+    /// are.
     async fn checked<'r>(
         &mut self,
         chunk: &Chunk,

@@ -56,7 +56,8 @@ impl Document {
         printable(&text)
     }
 
-    /// What it would change, in numbers alone: what services collect of stderr should hold nobody's values.
+    /// What it would change, in numbers alone: what services collect of stderr should hold nobody's
+    /// values.
     pub(super) fn brief(&self) -> String {
         match &self.plan {
             Some(plan) => printable(&format!(

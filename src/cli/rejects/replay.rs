@@ -1,4 +1,5 @@
-//! `zephr-sync rejects replay`: read the rejects again after a fix, and store those that can be stored now.
+//! `zephr-sync rejects replay`: read the rejects again after a fix, and store those that can be
+//! stored now.
 
 use serde::Serialize;
 

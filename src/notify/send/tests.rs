@@ -23,7 +23,8 @@ type Arrived = Arc<Mutex<Vec<(Option<String>, Bytes)>>>;
 /// The answer in place of a status: none at all.
 const SILENCE: u16 = 0;
 
-/// Answers with these statuses in turn, the last one for ever; returns its address and what arrives.
+/// Answers with these statuses in turn, the last one for ever; returns its address and what
+/// arrives.
 async fn receiver(statuses: &[u16]) -> (String, Arrived) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/T0/hidden", listener.local_addr().unwrap());

@@ -31,7 +31,8 @@ const RENEWAL: Duration = Duration::from_secs(6);
 /// How often to look for more to claim.
 const POLL: Duration = Duration::from_millis(50);
 
-/// How long to wait for more before it counts as the end: a leader has nothing to offer while it waits for an answer that says how to go on.
+/// How long to wait for more before it counts as the end: a leader has nothing to offer while it
+/// waits for an answer that says how to go on.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Helps with scans that others lead. Costs one query when there is nothing to do.
@@ -55,7 +56,8 @@ pub struct Assisted {
 }
 
 impl<'a> Assistant<'a> {
-    /// Helps with what this environment would do itself: it is that of the job that mirrors the users.
+    /// Helps with what this environment would do itself: it is that of the job that mirrors the
+    /// users.
     pub fn new(env: &'a Environment, daemon: &'a Registered) -> Self {
         Self {
             env,
@@ -66,7 +68,8 @@ impl<'a> Assistant<'a> {
         }
     }
 
-    /// Looks for windows that somebody offers, and works until there are none, or until it is to stop.
+    /// Looks for windows that somebody offers, and works until there are none, or until it is to
+    /// stop.
     ///
     /// # Errors
     /// The API or Postgres. What was claimed is given back.

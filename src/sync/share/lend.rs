@@ -20,13 +20,15 @@ use mirror::state::leases::Token;
 use mirror::state::shared_windows::{self, Outcome, Terms, Unread};
 use scan::Source;
 
-/// How often the leader hears from others: less than an answer of the API takes, since in a first load the next window depends on the one before.
+/// How often the leader hears from others: less than an answer of the API takes, since in a first
+/// load the next window depends on the one before.
 const EXCHANGE: Duration = Duration::from_millis(50);
 
 /// How often it looks who is there, and whether a claimant is gone.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
-/// Windows that wait for each place that others have: they last until the next exchange, with some to spare.
+/// Windows that wait for each place that others have: they last until the next exchange, with some
+/// to spare.
 const AHEAD: usize = 3;
 
 /// What is lent of one scan.
@@ -79,7 +81,8 @@ impl<'a> Lending<'a> {
         self.ticks.tick().await;
     }
 
-    /// Takes in what others found, takes back what nobody reads, and lends as much as others can use soon.
+    /// Takes in what others found, takes back what nobody reads, and lends as much as others can
+    /// use soon.
     pub(in super::super) async fn exchange<S: Source>(
         &mut self,
         walk: &mut Walk<S>,

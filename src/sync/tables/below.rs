@@ -22,11 +22,13 @@ use zephr::row::Rows;
 /// Parents whose answers commit together.
 const TOGETHER: usize = 50;
 
-/// Parents that are asked for themselves, a request each, where all that was asked of them was answered with 404: a path that is gone shows with the first that
-/// exists, and this many that do not are no coincidence.
+/// Parents that are asked for themselves, a request each, where all that was asked of them was
+/// answered with 404: a path that is gone shows with the first that exists, and this many that do
+/// not are no coincidence.
 const WITNESSES: usize = 20;
 
-/// Parents that are looked up together, and the most that are asked for in a run that is not full: their keys are held in memory.
+/// Parents that are looked up together, and the most that are asked for in a run that is not full:
+/// their keys are held in memory.
 const LOOKED_UP: i64 = 10_000;
 const MOST_CHANGED: i64 = 200_000;
 
@@ -50,7 +52,8 @@ enum Said {
     NotFound,
     /// These, and there may be others: it says that there are more, or had no end.
     Some(Vec<Row>, Vec<Reject>),
-    /// There is no such parent, or it cannot be asked for. What is below a parent that is gone goes with it, and whether it is gone is for its own job to settle.
+    /// There is no such parent, or it cannot be asked for. What is below a parent that is gone goes
+    /// with it, and whether it is gone is for its own job to settle.
     Nothing,
 }
 
@@ -195,8 +198,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Uses nothing but the API, and storing uses nothing but the mirror: while answers are stored, nobody moves the requests that are still awaited, and what
-    /// these hold (a place at the governor, a session) would be waited for in vain.
+    /// Uses nothing but the API, and storing uses nothing but the mirror: while answers are stored,
+    /// nobody moves the requests that are still awaited, and what these hold (a place at the
+    /// governor, a session) would be waited for in vain.
     async fn ask(
         &self,
         below: &Below,
@@ -327,7 +331,8 @@ impl Work<'_> {
         }
     }
 
-    /// Whether the parents for which the answer was a 404 are gone themselves, as far as some of them tell.
+    /// Whether the parents for which the answer was a 404 are gone themselves, as far as some of
+    /// them tell.
     async fn are_gone(
         &self,
         below: &Below,
@@ -370,14 +375,16 @@ impl Work<'_> {
                     if known.contains_key(&answer.parent) {
                         heard.emptied += 1;
                     } else {
-                        // Whether they were asked for is settled when all are: by itself it says nothing.
+                        // Whether they were asked for is settled when all are: by itself it says
+                        // nothing.
                         heard.not_found.push((at, answer.parent));
                         continue;
                     }
                     (Vec::new(), Vec::new())
                 }
                 Said::Some(rows, rejects) => {
-                    // Nothing is missing from what may not be all, and the parent is asked for again.
+                    // Nothing is missing from what may not be all, and the parent is asked for
+                    // again.
                     heard.open += 1;
                     batch.rows.extend(rows);
                     batch.rejects.extend(rejects);
@@ -403,7 +410,8 @@ impl Work<'_> {
             if gone.is_empty() {
                 visited.push((answer.parent, None));
             } else {
-                // It is asked for again by the next run, which finds out whether that misses them too.
+                // It is asked for again by the next run, which finds out whether that misses them
+                // too.
                 missed.keys.extend(gone);
             }
             batch.rows.extend(rows);

@@ -1,4 +1,5 @@
-//! A list, read until it may be believed: one answer that held everything, pages that agree with the total, or two passes that agree with each other.
+//! A list, read until it may be believed: one answer that held everything, pages that agree with
+//! the total, or two passes that agree with each other.
 
 use std::collections::HashSet;
 
@@ -32,7 +33,8 @@ const CONTROLS: usize = 3;
 /// What one pass over a list saw.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
-    /// The keys of its items; what an identifier costs in memory, and lists are thousands and not millions.
+    /// The keys of its items; what an identifier costs in memory, and lists are thousands and not
+    /// millions.
     keys: HashSet<String>,
     /// Items that have no key, by content.
     keyless: HashSet<[u8; record::HASH_BYTES]>,
@@ -142,8 +144,9 @@ impl Work<'_> {
         }
     }
 
-    /// Items that the list shows and whose detail is a 404 were deleted in between, or somebody contradicts himself: then the list still shows them. The list is read
-    /// once more to know; in words what it is, if it is that.
+    /// Items that the list shows and whose detail is a 404 were deleted in between, or somebody
+    /// contradicts himself: then the list still shows them. The list is read once more to know; in
+    /// words what it is, if it is that.
     async fn contradicted_details(
         &self,
         list: &List,
@@ -247,7 +250,8 @@ impl Work<'_> {
         Ok(self.store.commit(&list.table, batch, &self.erased).await?)
     }
 
-    /// Asks for the detail of those that are new or shown differently than when they were last asked for; on a full run, of all.
+    /// Asks for the detail of those that are new or shown differently than when they were last
+    /// asked for; on a full run, of all.
     async fn details(
         &self,
         list: &List,
@@ -292,7 +296,8 @@ impl Work<'_> {
         for (raw, listed, detail) in asked {
             let id = listed.key.first().cloned().unwrap_or_default();
             let Some(detail) = detail else {
-                // The list shows it, so it is there; whether it was deleted between the two answers is found out at the end.
+                // The list shows it, so it is there; whether it was deleted between the two answers
+                // is found out at the end.
                 pass.without_detail.insert(id);
                 batch.unchanged += 1;
                 continue;
@@ -344,7 +349,8 @@ impl Work<'_> {
         }
     }
 
-    /// Asks for those that the list did not show by their keys, unless there are more than may be missing.
+    /// Asks for those that the list did not show by their keys, unless there are more than may be
+    /// missing.
     async fn ask_for_missing(
         &self,
         list: &List,
@@ -407,7 +413,8 @@ impl Work<'_> {
             .collect())
     }
 
-    /// Why a 404 for a single item would say nothing: those that the list has just shown get one too.
+    /// Why a 404 for a single item would say nothing: those that the list has just shown get one
+    /// too.
     async fn no_witness(&self, path: &str, pass: &Pass) -> Result<Option<String>, Stop> {
         let mut asked = 0;
         for key in pass.keys.iter().take(CONTROLS) {

@@ -1,5 +1,6 @@
-//! Rows that the API did not show: what is noted of them, when they are held back, and when they are marked as gone. The decision is made for the whole of a table before
-//! its first row is marked.
+//! Rows that the API did not show: what is noted of them, when they are held back, and when they
+//! are marked as gone. The decision is made for the whole of a table before its first row is
+//! marked.
 
 use super::store::{self, Store};
 use super::{Read, Stop, Work};
@@ -24,8 +25,9 @@ impl Work<'_> {
         Ok(transaction.commit().await?)
     }
 
-    /// Marks what two runs in a row have missed, unless there is more missing than may be: then all of it is held back. What earlier runs missed counts too: a brake is
-    /// about an incident and not about a run.
+    /// Marks what two runs in a row have missed, unless there is more missing than may be: then all
+    /// of it is held back. What earlier runs missed counts too: a brake is about an incident and
+    /// not about a run.
     pub(super) async fn settle(
         &self,
         table: &Table,

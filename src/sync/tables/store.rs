@@ -1,4 +1,5 @@
-//! What was read, into its table: compared by key and hash, then merged with counters, visits and tombstones in one transaction; or only compared.
+//! What was read, into its table: compared by key and hash, then merged with counters, visits and
+//! tombstones in one transaction; or only compared.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
@@ -74,7 +75,8 @@ impl Store<'_> {
         }
     }
 
-    /// Stores a batch, without those rows that are about people who were erased; they count as read.
+    /// Stores a batch, without those rows that are about people who were erased; they count as
+    /// read.
     pub(super) async fn commit(
         &self,
         table: &Table,

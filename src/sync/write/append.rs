@@ -1,4 +1,5 @@
-//! Batches of events: appended and committed with their counters and their progress in one transaction.
+//! Batches of events: appended and committed with their counters and their progress in one
+//! transaction.
 
 use std::sync::Arc;
 

@@ -27,12 +27,14 @@ use telemetry::span::{Span, Work};
 use zephr::reread::Reading;
 use zephr::user;
 
-/// Windows that commit together, at most, and how long the first of them waits: so much is asked again by a scan that was killed. A night changes a few people in
-/// each window, and a dozen statements with a commit of their own for those cost ten times what their rows do.
+/// Windows that commit together, at most, and how long the first of them waits: so much is asked
+/// again by a scan that was killed. A night changes a few people in each window, and a dozen
+/// statements with a commit of their own for those cost ten times what their rows do.
 const WINDOWS_TOGETHER: usize = 32;
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
-/// Records that are worth a commit of their own: half a page. A page of a first load is one, and waits in memory for no other.
+/// Records that are worth a commit of their own: half a page. A page of a first load is one, and
+/// waits in memory for no other.
 const WORTH_A_COMMIT: usize = 250;
 
 /// What a merging writer needs.
@@ -93,7 +95,8 @@ impl Merge {
     }
 }
 
-/// What is to be committed of a batch, or of some. It is made of a batch and not of nothing: one that came back empty carries who is missing, and what is done.
+/// What is to be committed of a batch, or of some. It is made of a batch and not of nothing: one
+/// that came back empty carries who is missing, and what is done.
 #[derive(Debug)]
 struct Compared {
     /// Records received.
@@ -152,7 +155,8 @@ impl Compared {
 }
 
 impl Merge {
-    /// Writes what comes, until there is no more. Where a scan keeps its progress, windows of which little changed wait for company.
+    /// Writes what comes, until there is no more. Where a scan keeps its progress, windows of which
+    /// little changed wait for company.
     pub(super) async fn write_all(
         &self,
         pages: &Mutex<mpsc::Receiver<Fetched>>,
@@ -216,7 +220,8 @@ impl Merge {
         Ok(())
     }
 
-    /// Writes a window that was read for another process, if the claim on it still stands; whether it did. The claim ends with the commit.
+    /// Writes a window that was read for another process, if the claim on it still stands; whether
+    /// it did. The claim ends with the commit.
     pub(in crate::sync) async fn write_claimed(
         &self,
         fetched: Fetched,
@@ -239,7 +244,8 @@ impl Merge {
         Ok(true)
     }
 
-    /// Finds out what of a batch is new or different. Writes nothing: what is merged later is compared again under the locks of its rows.
+    /// Finds out what of a batch is new or different. Writes nothing: what is merged later is
+    /// compared again under the locks of its rows.
     async fn compare(
         &self,
         connection: &mut PgConnection,
@@ -336,7 +342,8 @@ impl Merge {
         Ok(counts)
     }
 
-    /// Merges, halving what Postgres cannot hold until the records are found that it refuses. Answers who was new or different.
+    /// Merges, halving what Postgres cannot hold until the records are found that it refuses.
+    /// Answers who was new or different.
     pub async fn merge(
         connection: &mut PgConnection,
         run_id: Uuid,

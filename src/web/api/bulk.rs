@@ -1,4 +1,5 @@
-//! Pushes: plans, what they would change and did, applying them, the way back, and what became of each row.
+//! Pushes: plans, what they would change and did, applying them, the way back, and what became of
+//! each row.
 
 use std::sync::Arc;
 
@@ -95,7 +96,8 @@ pub(super) struct Allowed {
     allow_deletes: bool,
 }
 
-/// Has the daemons apply a plan; one that was begun is carried on with. Ask for the plan to see how far it is.
+/// Has the daemons apply a plan; one that was begun is carried on with. Ask for the plan to see how
+/// far it is.
 #[utoipa::path(post, path = "/api/tenants/{tenant}/bulk/plans/{plan_id}/apply", tag = "bulk", request_body = Allowed,
     params(("tenant" = String, Path, description = "The tenant"), ("plan_id" = String, Path, description = "The plan")),
     responses(
@@ -190,7 +192,8 @@ pub(super) async fn undo(
     Ok((StatusCode::CREATED, Json(shown)))
 }
 
-/// What became of each row, as CSV in the order of the file. No cell is one that a spreadsheet would run.
+/// What became of each row, as CSV in the order of the file. No cell is one that a spreadsheet
+/// would run.
 #[utoipa::path(get, path = "/api/tenants/{tenant}/bulk/plans/{plan_id}/results", tag = "bulk",
     params(("tenant" = String, Path, description = "The tenant"), ("plan_id" = String, Path, description = "The plan")),
     responses(

@@ -31,7 +31,8 @@ pub(super) struct Asked {
     full_scan: bool,
 }
 
-/// Asks for a run of a job, now. A daemon takes it within a second or two, or when what works on the same tables has ended.
+/// Asks for a run of a job, now. A daemon takes it within a second or two, or when what works on
+/// the same tables has ended.
 #[utoipa::path(post, path = "/api/tenants/{tenant}/jobs/{job}/trigger", tag = "status", request_body = Wish,
     params(("tenant" = String, Path, description = "The tenant"), ("job" = String, Path, description = "The job")),
     responses(

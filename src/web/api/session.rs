@@ -1,4 +1,5 @@
-//! Signing in with a browser: the token is shown once, and a cookie that no script can read stands for it from then on.
+//! Signing in with a browser: the token is shown once, and a cookie that no script can read stands
+//! for it from then on.
 
 use std::sync::Arc;
 
@@ -55,7 +56,8 @@ pub(super) async fn sign_out(headers: HeaderMap) -> Response {
 }
 
 fn signed(headers: &HeaderMap, session: &str, seconds: u64) -> Response {
-    // Only a proxy knows whether the browser came by TLS; who says so wrongly does not get the cookie back, and that is all.
+    // Only a proxy knows whether the browser came by TLS; who says so wrongly does not get the
+    // cookie back, and that is all.
     let secure = headers
         .get("x-forwarded-proto")
         .is_some_and(|by| by == "https");

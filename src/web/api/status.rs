@@ -297,7 +297,8 @@ pub(super) struct Rejects {
     rejects: Vec<Reject>,
 }
 
-/// A record that could not be stored, without what it holds: `zephr-sync rejects export` writes that.
+/// A record that could not be stored, without what it holds: `zephr-sync rejects export` writes
+/// that.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Reject {
     reject_id: i64,

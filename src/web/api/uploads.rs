@@ -42,7 +42,8 @@ pub(super) struct Wanted {
     file_name: Option<String>,
     /// What an empty cell means: keep (the default), clear or error.
     empty: Option<String>,
-    /// What stands between cells: comma, semicolon or tab; found from the first line when not given.
+    /// What stands between cells: comma, semicolon or tab; found from the first line when not
+    /// given.
     delimiter: Option<String>,
     /// Columns that mean nothing, by name, with commas between them.
     ignore_columns: Option<String>,
@@ -92,7 +93,8 @@ fn named(name: &str) -> Option<String> {
     Some(shown).filter(|name| !name.is_empty())
 }
 
-/// Takes a CSV file as the body, and has it planned. Nothing is sent to Zephr. Ask for the upload until its status is no longer `planning`.
+/// Takes a CSV file as the body, and has it planned. Nothing is sent to Zephr. Ask for the upload
+/// until its status is no longer `planning`.
 #[utoipa::path(post, path = "/api/tenants/{tenant}/bulk/uploads", tag = "bulk",
     params(("tenant" = String, Path, description = "The tenant"), Wanted),
     request_body(content = String, content_type = "text/csv", description = "The file"),
@@ -175,7 +177,8 @@ pub(super) async fn progress(
     Ok(Json(upload.shown()))
 }
 
-/// The rows of an upload that were left out, as they stood in the file, with the reason in front: to be corrected and uploaded again.
+/// The rows of an upload that were left out, as they stood in the file, with the reason in front:
+/// to be corrected and uploaded again.
 #[utoipa::path(get, path = "/api/tenants/{tenant}/bulk/uploads/{upload_id}/rejects", tag = "bulk",
     params(("tenant" = String, Path, description = "The tenant"), ("upload_id" = String, Path, description = "The upload")),
     responses(

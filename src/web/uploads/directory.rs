@@ -1,5 +1,6 @@
-//! A directory for one file that somebody sent: nobody else can read it, it is locked as long as it is used, and it goes with its use. A process that is killed takes
-//! nothing away, so the next one removes what nobody holds.
+//! A directory for one file that somebody sent: nobody else can read it, it is locked as long as it
+//! is used, and it goes with its use. A process that is killed takes nothing away, so the next one
+//! removes what nobody holds.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +16,8 @@ use telemetry::field;
 /// How the names of these directories begin, in `TMPDIR`.
 const PREFIX: &str = "zephr-sync-upload-";
 
-/// How often a directory is made anew because somebody removed it before it was locked: a start that sweeps lasts a moment.
+/// How often a directory is made anew because somebody removed it before it was locked: a start
+/// that sweeps lasts a moment.
 const ATTEMPTS: usize = 10;
 
 /// A directory in use. Gone when it is dropped.

@@ -104,7 +104,8 @@ async fn every_word_of_sql_makes_a_column_that_needs_no_quotes() {
     let mut connection = mirror.connect().await;
     for row in named {
         let (word, column): (String, String) = (row.get(0), row.get(1));
-        // A table made from the view has each of the names too, and what looks like the column is it: `session_user` would be somebody else.
+        // A table made from the view has each of the names too, and what looks like the column is
+        // it: `session_user` would be somebody else.
         let sql = format!(
             "create temp table made as select {column} from user_attributes u where {column} <> '' order by u.{column};
              create temp table told as select {column} as it from made"

@@ -87,7 +87,8 @@ async fn every_way_of_telling_about_jobs_is_understood() {
     }
 }
 
-/// People who vanish between the last look and the job, in each form of details: their rows failed, the others did not.
+/// People who vanish between the last look and the job, in each form of details: their rows failed,
+/// the others did not.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_fail_in_the_job_are_told_from_those_that_do_not() {
     for details in [
@@ -165,7 +166,8 @@ async fn our_own_limit_of_bytes_is_kept() {
     assert!(desk.simulator.stats().of_route("POST /v4/user-updates") >= 120 / 8);
 }
 
-/// The tenant's schema changes after the plan: one value is refused, and with it the whole request it is in.
+/// The tenant's schema changes after the plan: one value is refused, and with it the whole request
+/// it is in.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_update_that_fails_its_request_is_found_and_the_others_are_sent() {
     let desk = Desk::with(300, |options| {

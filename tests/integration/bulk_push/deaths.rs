@@ -103,7 +103,8 @@ async fn a_process_that_slept_through_its_lease_sends_nothing() {
     desk.expect_cities(0..600, "Port", "slept");
 }
 
-/// Fifty deaths at random moments, through lost answers, throttling and slow jobs, over a hundred thousand rows.
+/// Fifty deaths at random moments, through lost answers, throttling and slow jobs, over a hundred
+/// thousand rows.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes; run by `make soak`"]
 async fn fifty_deaths_through_faults_leave_each_row_done_once() {

@@ -159,7 +159,8 @@ async fn deletions_want_a_word_of_their_own_and_pass_a_brake() {
     );
 }
 
-/// The answer to a deletion is lost; meanwhile somebody else gets the same id. They are not deleted.
+/// The answer to a deletion is lost; meanwhile somebody else gets the same id. They are not
+/// deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_who_came_after_is_deleted_in_place_of_another() {
     let desk = Desk::new(600).await;

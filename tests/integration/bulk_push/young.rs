@@ -1,4 +1,5 @@
-//! A plan that is younger than what Postgres knows about the ledger, as every plan is that is applied right after it was made.
+//! A plan that is younger than what Postgres knows about the ledger, as every plan is that is
+//! applied right after it was made.
 
 use super::Desk;
 

@@ -74,7 +74,8 @@ pub fn confirmed(told: &[Told]) {
     }
 }
 
-/// What should be told of the rows of the file; `outcome` is that of the rows that change something.
+/// What should be told of the rows of the file; `outcome` is that of the rows that change
+/// something.
 pub fn pushed(file: &File, people: &[Person], outcome: &'static str) -> Vec<Should> {
     let rows = file.rows.iter().map(|row| {
         let (outcome, message) = match &row.fate {

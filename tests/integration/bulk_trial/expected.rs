@@ -1,4 +1,5 @@
-//! What the tenant should be, and what it should have been asked to do, worked out from the file and from what was there before.
+//! What the tenant should be, and what it should have been asked to do, worked out from the file
+//! and from what was there before.
 
 use std::collections::HashMap;
 
@@ -129,7 +130,8 @@ impl<'a> Expected<'a> {
     }
 }
 
-/// Fails unless the tenant did these things and nothing else after the first `before` of all, each once.
+/// Fails unless the tenant did these things and nothing else after the first `before` of all, each
+/// once.
 #[track_caller]
 pub fn check_actions(all: &[Applied], before: usize, expected: &[Action]) {
     let mut done = Vec::new();

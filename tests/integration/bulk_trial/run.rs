@@ -170,7 +170,8 @@ async fn cast<'a>(
         .filter_map(|(name, people)| (people == 2).then_some(name))
         .collect();
     if shared.is_empty() {
-        // A tenant has each address once; a mirror may be told otherwise, as by a merge of two tenants.
+        // A tenant has each address once; a mirror may be told otherwise, as by a merge of two
+        // tenants.
         let last = known.split_off(known.len() - 6);
         for pair in last.chunks(2) {
             let sql = format!(

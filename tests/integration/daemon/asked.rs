@@ -1,4 +1,5 @@
-//! Runs that people ask for: each request is answered by a run that begins after it, whatever else goes on and whoever dies.
+//! Runs that people ask for: each request is answered by a run that begins after it, whatever else
+//! goes on and whoever dies.
 
 use simulator::{Options, Shape, Simulator};
 use sqlx::{Connection, PgConnection};
@@ -38,7 +39,8 @@ async fn open(mirror: &Mirror) -> String {
 
 const RUNS: &str = "select count(*) from runs";
 
-/// Takes the lease of users for a test, as the last statement of a transaction that is open: nobody sees it yet, and whoever takes it too waits.
+/// Takes the lease of users for a test, as the last statement of a transaction that is open: nobody
+/// sees it yet, and whoever takes it too waits.
 async fn take_lease(session: &mut PgConnection) {
     sqlx::query("begin")
         .execute(&mut *session)
@@ -95,7 +97,8 @@ async fn a_request_outlives_the_daemon_that_was_about_to_answer_it() {
     assert_eq!(open(&mirror).await, "0 0");
 }
 
-/// Somebody else takes the lease just before the run that was asked for, and keeps it for longer than anybody waits for it.
+/// Somebody else takes the lease just before the run that was asked for, and keeps it for longer
+/// than anybody waits for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_waits_for_who_has_the_lease_and_says_so() {
     let (_simulator, mirror, program) = setting().await;

@@ -1,4 +1,5 @@
-//! Postgres or the API go away, for a while or for long. The daemon says so, and goes on when they are back.
+//! Postgres or the API go away, for a while or for long. The daemon says so, and goes on when they
+//! are back.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! A day of schedules in some minutes: what a daemon holds at its end is what it held at its beginning. And idle it costs next to nothing.
+//! A day of schedules in some minutes: what a daemon holds at its end is what it held at its
+//! beginning. And idle it costs next to nothing.
 
 use std::time::{Duration, Instant};
 

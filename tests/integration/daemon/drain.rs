@@ -1,4 +1,5 @@
-//! A daemon that is told to stop while the API keeps it waiting. It does not use up the time it may take: what it waits for will not come.
+//! A daemon that is told to stop while the API keeps it waiting. It does not use up the time it may
+//! take: what it waits for will not come.
 
 use simulator::{Faults, Options, Shape};
 

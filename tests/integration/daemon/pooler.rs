@@ -1,4 +1,5 @@
-//! Behind a connection pooler that hands sessions from transaction to transaction the daemon says that it needs sessions, and so does `check`.
+//! Behind a connection pooler that hands sessions from transaction to transaction the daemon says
+//! that it needs sessions, and so does `check`.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -51,7 +52,8 @@ impl Pooler {
     }
 }
 
-/// It refuses to run as root, and the server's socket is open to the server's user only: as root it becomes that one.
+/// It refuses to run as root, and the server's socket is open to the server's user only: as root it
+/// becomes that one.
 fn run(directory: &Path, host: &str) -> Child {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new("pgbouncer");

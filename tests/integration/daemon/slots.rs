@@ -80,7 +80,8 @@ async fn holder(mirror: &Mirror, daemons: &[Running]) -> Option<usize> {
         .position(|daemon| holder.ends_with(&of(daemon)))
 }
 
-/// Kills whoever runs, again and again, in the middle of it. What it did not finish is begun anew by another within the time of a lease.
+/// Kills whoever runs, again and again, in the middle of it. What it did not finish is begun anew
+/// by another within the time of a lease.
 async fn killed(kills: usize) {
     let simulator = simulator(6_000, 30).await;
     let mirror = Mirror::new().await;

@@ -180,7 +180,8 @@ async fn a_late_slot_is_told_once_by_three_daemons() {
         .configured(&format!("[[notify]]\nurl = \"{url}\"\non = [\"late\"]\n"))
         .users_every("1h");
     program.run(&["migrate"]).await.expect(0);
-    // Somebody works on the users for as long as the test lasts, and the slot came before any daemon did.
+    // Somebody works on the users for as long as the test lasts, and the slot came before any
+    // daemon did.
     let mut holder = mirror.connect().await;
     sqlx::query(
         "insert into leases (resource, token, holder, session_pid, session_started_at, expires_at)

@@ -1,4 +1,5 @@
-//! What happens to a tenant between two runs: somebody comes, changes, or goes; first, last, in the middle, or all at once.
+//! What happens to a tenant between two runs: somebody comes, changes, or goes; first, last, in the
+//! middle, or all at once.
 
 use std::collections::BTreeMap;
 
@@ -405,7 +406,8 @@ impl Changes<'_> {
     }
 }
 
-/// What is in a short list, without what a table may be unable to hold of an awkward one: that stays as it is.
+/// What is in a short list, without what a table may be unable to hold of an awkward one: that
+/// stays as it is.
 fn storable(tenant: &Tenant, list: List) -> Vec<String> {
     let mut ids = tenant.record_ids(list);
     ids.retain(|id| id != "nameless" && id.len() < 100);

@@ -1,7 +1,8 @@
 //! What a run claims, and whether that is so.
 //!
-//! A claim is about what was so from the begin of the scan to its end: what was there all the while is in the mirror as it was; what was not there all the while is
-//! not. Where nobody changed anything both together are everything.
+//! A claim is about what was so from the begin of the scan to its end: what was there all the while
+//! is in the mirror as it was; what was not there all the while is not. Where nobody changed
+//! anything both together are everything.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -129,7 +130,8 @@ impl Claim<'_> {
         wrong
     }
 
-    /// Whether the parent of a row is there on both sides: what is below it is not for this claim otherwise.
+    /// Whether the parent of a row is there on both sides: what is below it is not for this claim
+    /// otherwise.
     fn has_parent(&self, table: &Table, parent: Option<&str>, held: &Held) -> bool {
         match (table.below, parent) {
             (Below::Nothing, _) => true,
@@ -225,9 +227,10 @@ impl Claim<'_> {
     }
 }
 
-/// Rows that were marked as gone meanwhile and were there all the while: wrong whatever was claimed. Of a table that had one row at most, an answer without it says
-/// nothing else than that it is gone. What is below a parent goes with it: whether the parent was rightly marked is asked of its own table, and one that came back since
-/// has not been seen by the job of that table yet.
+/// Rows that were marked as gone meanwhile and were there all the while: wrong whatever was
+/// claimed. Of a table that had one row at most, an answer without it says nothing else than that
+/// it is gone. What is below a parent goes with it: whether the parent was rightly marked is asked
+/// of its own table, and one that came back since has not been seen by the job of that table yet.
 pub fn false_tombstones(
     tables: &[&Table],
     before: &Held,

@@ -23,7 +23,8 @@ pub struct Scenario {
     pub is_unbraked: bool,
     /// Daemons that help.
     pub daemons: u32,
-    /// Whether people without a registration date are read by page while somebody changes after each answer: what two passes are for.
+    /// Whether people without a registration date are read by page while somebody changes after
+    /// each answer: what two passes are for.
     pub is_paged_under_drift: bool,
     /// The server sends the same for each page, and somebody comes after each answer.
     pub is_deaf: bool,
@@ -119,7 +120,8 @@ impl Scenario {
         }
     }
 
-    /// What happens after each answer to the first load, and to most full scans of users after it: what is hardest for such a server.
+    /// What happens after each answer to the first load, and to most full scans of users after it:
+    /// what is hardest for such a server.
     pub fn drift(&self) -> Edits {
         Edits {
             updates: u32::from(self.is_paged_under_drift),

@@ -1,4 +1,5 @@
-//! The tables that are compared: whose they are, what names a row in truth and mirror alike, and what a tenant held of them at a moment.
+//! The tables that are compared: whose they are, what names a row in truth and mirror alike, and
+//! what a tenant held of them at a moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 

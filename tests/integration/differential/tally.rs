@@ -12,7 +12,8 @@ pub struct Tally {
     pub claimed: u64,
     /// How the others ended.
     pub why_not: BTreeMap<String, u64>,
-    /// Claims that rest on two equal passes over a tenant that changed meanwhile, and would show if somebody slipped through.
+    /// Claims that rest on two equal passes over a tenant that changed meanwhile, and would show if
+    /// somebody slipped through.
     pub agreed_under_drift: u64,
     /// Those of them that somebody slipped through.
     pub wrong_under_drift: u64,

@@ -1,4 +1,5 @@
-//! A scenario, played: the tenant changes, the program runs, is killed, is helped; and each claim is looked into.
+//! A scenario, played: the tenant changes, the program runs, is killed, is helped; and each claim
+//! is looked into.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,7 +18,8 @@ use super::tally::Tally;
 use crate::support::running::Running;
 use crate::support::{Mirror, Program, tenant};
 
-/// Requests of one command beyond which it is taken to ask for ever: a whole sync of the largest tenant here takes some hundreds.
+/// Requests of one command beyond which it is taken to ask for ever: a whole sync of the largest
+/// tenant here takes some hundreds.
 const MOST_REQUESTS: u64 = 8_000;
 
 /// Records per answer, from which on somebody may come after each answer.
@@ -55,7 +57,8 @@ struct Watched {
     began: Option<(Snapshot, Held)>,
     /// The last claim, if it was the last run.
     before: Option<Stretch>,
-    /// Whether a full scan claimed everybody, and rightly: only then incremental ones claim the rest.
+    /// Whether a full scan claimed everybody, and rightly: only then incremental ones claim the
+    /// rest.
     is_loaded: bool,
 }
 
@@ -436,8 +439,8 @@ impl Trial {
         }
     }
 
-    /// Fewer come than are read, or no scan would ever end: each pass by page over one second reads a page for an answer, hundreds come in each second, and there are
-    /// five passes.
+    /// Fewer come than are read, or no scan would ever end: each pass by page over one second reads
+    /// a page for an answer, hundreds come in each second, and there are five passes.
     fn drift(&mut self) -> Edits {
         let reads_fast = self.scenario.records_per_answer() >= FAST;
         let chance = &mut self.chance;
@@ -490,7 +493,8 @@ impl Trial {
                     Meets::default(),
                 )
                 .await;
-            // What was missing from a scan of a tenant that nobody changed since is gone once somebody says that it may be.
+            // What was missing from a scan of a tenant that nobody changed since is gone once
+            // somebody says that it may be.
             let is_done = confirmed.iter().all(|run| run.status == "succeeded");
             let is_believed = matches!(braked.verdict.as_deref(), Some("proven" | "agreed"));
             if is_done && is_believed && !confirmed.is_empty() && self.wrong.is_empty() {
@@ -503,7 +507,8 @@ impl Trial {
                     .tables()
                     .into_iter()
                     .filter(|table| table.job == braked.job && table.has_witness);
-                // What else it says of rows it has from the run that was braked, which may have begun before others changed.
+                // What else it says of rows it has from the run that was braked, which may have
+                // begun before others changed.
                 let claim = Claim {
                     tables: tables.collect(),
                     is_full: true,
@@ -547,7 +552,8 @@ impl Trial {
         self.wrong.push(Wrong::new(Kind::NeverClaims, "", last));
     }
 
-    /// Whether all that a job asks for is answered by 404, which means none here and may mean that a path is gone: nobody can tell.
+    /// Whether all that a job asks for is answered by 404, which means none here and may mean that
+    /// a path is gone: nobody can tell.
     fn says_nothing(&self, job: Job) -> bool {
         let (tenant, behaviour) = (self.simulator.tenant(), &self.scenario.options.behaviour);
         let has_none =
@@ -875,7 +881,8 @@ impl Trial {
             let is_evidence_only =
                 run.verdict.as_deref() == Some("agreed") && meets.drift != Edits::NONE;
             if is_evidence_only {
-                // Two passes that agree are evidence: somebody may have slipped through both, now and then.
+                // Two passes that agree are evidence: somebody may have slipped through both, now
+                // and then.
                 let of_this = self.wrong.split_off(wrong_before);
                 let (slipped, rest): (Vec<Wrong>, Vec<Wrong>) = of_this
                     .into_iter()

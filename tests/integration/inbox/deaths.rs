@@ -65,7 +65,8 @@ async fn a_file_is_found_wherever_its_daemon_died() {
         std::fs::create_dir_all(case(id)).expect("a directory");
     }
     std::fs::create_dir_all(office.path("done")).expect("a directory");
-    // Nothing was moved into the first; the second was claimed; the third has ended, and its summary has not followed; so has the fourth, under a name with a number.
+    // Nothing was moved into the first; the second was claimed; the third has ended, and its
+    // summary has not followed; so has the fourth, under a name with a number.
     std::fs::write(case(1).join("claimed.csv"), office.cities(0..5, "Port")).expect("a file");
     std::fs::write(case(1).join(".target"), "done/claimed.csv").expect("a file");
     std::fs::write(office.path("done/claimed.csv"), "another").expect("a file");

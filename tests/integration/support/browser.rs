@@ -1,4 +1,5 @@
-//! A browser without a window, steered through chromedriver. Each has a profile of its own, and speaks to nobody but this machine.
+//! A browser without a window, steered through chromedriver. Each has a profile of its own, and
+//! speaks to nobody but this machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

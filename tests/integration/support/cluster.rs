@@ -37,7 +37,8 @@ impl Cluster {
         }
     }
 
-    /// Stops its server in the middle of everything: `QUIT` is an immediate shutdown, `KILL` a crash.
+    /// Stops its server in the middle of everything: `QUIT` is an immediate shutdown, `KILL` a
+    /// crash.
     pub fn stop_hard(&self, signal: Signal) {
         let pid = std::fs::read_to_string(self.home.join("data/postmaster.pid"))
             .expect("the server runs");

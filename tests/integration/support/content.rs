@@ -5,7 +5,8 @@ use sqlx::Row;
 use super::{Mirror, Program, tenant};
 use simulator::Options;
 
-/// The rows as text, without what differs from run to run: our own columns, and `seq-no`, which differs with the position on a page.
+/// The rows as text, without what differs from run to run: our own columns, and `seq-no`, which
+/// differs with the position on a page.
 const ROWS: &str = "
     select concat_ws('|', 'user', user_id, email, username, email_verified, tracking_id, registered_at, registration_tenant, attributes, extra - 'seq-no',
                      encode(_zephr_hash, 'hex'), _zephr_deleted_at, _zephr_issues) as line

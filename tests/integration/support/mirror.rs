@@ -7,7 +7,8 @@ use std::str::FromStr;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-/// The cluster of a test run started by `make test`, or one of this process's own for a test run by hand.
+/// The cluster of a test run started by `make test`, or one of this process's own for a test run by
+/// hand.
 async fn cluster() -> &'static str {
     static CLUSTER: OnceCell<String> = OnceCell::const_new();
     CLUSTER
@@ -115,7 +116,8 @@ impl Mirror {
             .expect(sql);
     }
 
-    /// Every row of every table of both schemas, a line each: table and row. What is in none of them is not in the database.
+    /// Every row of every table of both schemas, a line each: table and row. What is in none of
+    /// them is not in the database.
     pub async fn everything(&self) -> Vec<String> {
         let tables = "select format('%I.%I', table_schema, table_name), table_name::text from information_schema.tables
             where table_schema in ('zephr', 'zephr_sync') and table_type = 'BASE TABLE'";

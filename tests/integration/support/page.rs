@@ -1,4 +1,5 @@
-//! A daemon with its page, and somebody who asks it. The requests are written by hand: what a client would put right before sending it is what has to be tried.
+//! A daemon with its page, and somebody who asks it. The requests are written by hand: what a
+//! client would put right before sending it is what has to be tried.
 
 use std::cell::RefCell;
 use std::time::Duration;

@@ -66,7 +66,8 @@ impl Program {
         self.users_when(&format!("every = \"{every}\"\nmode = \"full\"\n"))
     }
 
-    /// With users when somebody asks for them, and no other job: its daemon helps others, and does nothing by itself.
+    /// With users when somebody asks for them, and no other job: its daemon helps others, and does
+    /// nothing by itself.
     pub fn users_when_asked(self) -> Self {
         self.users_when("")
     }

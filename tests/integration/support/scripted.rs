@@ -1,4 +1,5 @@
-//! A Zephr of a few users that answers byte for byte as a test writes it: with headers that no server library would send.
+//! A Zephr of a few users that answers byte for byte as a test writes it: with headers that no
+//! server library would send.
 
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -17,7 +18,8 @@ pub struct Scripted {
     asked: Arc<Mutex<Vec<String>>>,
 }
 
-/// What is sent instead of a proper answer: to the request of this number, from 1, for this target. None means a proper one.
+/// What is sent instead of a proper answer: to the request of this number, from 1, for this target.
+/// None means a proper one.
 pub type Script = dyn Fn(usize, &str) -> Option<Vec<u8>> + Send + Sync;
 
 /// A record of the export.

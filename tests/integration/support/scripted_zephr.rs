@@ -1,6 +1,8 @@
-//! A Zephr that is scripted and not simulated: the lists of a tenant as plain data, and answers as the API's contract and the vendor's reference show them. It
-//! shares no reading of the API with the program or its simulator, so what the two of them have misread is not misread here too. It checks no signature, counts what it is
-//! asked for, and can be told to answer as no honest server would.
+//! A Zephr that is scripted and not simulated: the lists of a tenant as plain data, and answers as
+//! the API's contract and the vendor's reference show them. It shares no reading of the API with
+//! the program or its simulator, so what the two of them have misread is not misread here too. It
+//! checks no signature, counts what it is asked for, and can be told to answer as no honest server
+//! would.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -95,7 +97,8 @@ impl Tenant {
 /// How a server answers that keeps a scan running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Habit {
-    /// Each answer is all that the filter lets through, as a bare array, whatever page is asked for.
+    /// Each answer is all that the filter lets through, as a bare array, whatever page is asked
+    /// for.
     IgnoresPage,
     /// Each answer is the whole tenant, as a bare array.
     IgnoresPageAndFilter,
@@ -260,7 +263,8 @@ impl Scripted {
         lock(&self.state).tenant.ids(path)
     }
 
-    /// Answers a path in this way from now on; `{}` in it stands for any identifier that is not named itself.
+    /// Answers a path in this way from now on; `{}` in it stands for any identifier that is not
+    /// named itself.
     pub fn answers(&self, template: &str, answer: Canned) {
         let replaced = Override { answer, left: None };
         lock(&self.state)
@@ -294,7 +298,8 @@ impl Scripted {
         lock(&self.state).drift = Some((template.to_owned(), drift));
     }
 
-    /// Sends so many items of a list at a time at most, and says that there are more, though its reference knows no pages.
+    /// Sends so many items of a list at a time at most, and says that there are more, though its
+    /// reference knows no pages.
     pub fn pages_of(&self, template: &str, items: usize) {
         lock(&self.state)
             .pages_of
@@ -379,7 +384,8 @@ impl Asked {
         }
     }
 
-    /// Whether the filters let a record through: registered after the one and before the other, as the reference says.
+    /// Whether the filters let a record through: registered after the one and before the other, as
+    /// the reference says.
     fn lets_through(&self, record: &Record) -> bool {
         let is_after = |bound: Option<i64>| bound.is_none_or(|bound| record.at > bound);
         is_after(self.after)

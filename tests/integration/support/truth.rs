@@ -1,7 +1,7 @@
 //! What a perfect copy of the tenant would hold, and how the mirror differs from that.
 //!
-//! Postgres does the comparing, as `jsonb`: neither the order of keys nor the spelling of a number matters, and nothing of the program's own reading is
-//! trusted.
+//! Postgres does the comparing, as `jsonb`: neither the order of keys nor the spelling of a number
+//! matters, and nothing of the program's own reading is trusted.
 
 pub mod lists;
 
@@ -26,7 +26,8 @@ pub fn lines(tenant: &Tenant) -> Vec<String> {
     truth.lines().map(str::to_owned).collect()
 }
 
-/// The key of a record, if a mirror can hold a record with that key: text, not empty, and no longer than an index takes.
+/// The key of a record, if a mirror can hold a record with that key: text, not empty, and no longer
+/// than an index takes.
 pub fn key(line: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Record {
@@ -54,7 +55,8 @@ pub async fn mirrored(mirror: &Mirror) -> BTreeSet<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// Fails the test unless the mirror holds exactly the users of a tenant without awkward people, field by field, and their foreign keys.
+/// Fails the test unless the mirror holds exactly the users of a tenant without awkward people,
+/// field by field, and their foreign keys.
 #[track_caller]
 pub fn expect_equal<'a>(tenant: &'a Tenant, mirror: &'a Mirror) -> impl Future<Output = ()> + 'a {
     let caller = std::panic::Location::caller();

@@ -1,4 +1,5 @@
-//! The page, used by a browser as people use it: with a mouse, with a keyboard alone, in light and dark, on a phone.
+//! The page, used by a browser as people use it: with a mouse, with a keyboard alone, in light and
+//! dark, on a phone.
 
 use std::path::{Path, PathBuf};
 
@@ -107,7 +108,8 @@ async fn uploaded(browser: &Browser, path: &Path) {
     browser.until(PLAN).await;
 }
 
-/// Has the plan that shows applied, and waits for its end. The order is taken by a daemon, or by the command, whoever is first.
+/// Has the plan that shows applied, and waits for its end. The order is taken by a daemon, or by
+/// the command, whoever is first.
 async fn applied(bench: &Bench, browser: &Browser) -> String {
     let ordered = "select plan_id::text from bulk_orders order by ordered_at desc limit 1";
     browser

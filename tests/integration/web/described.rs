@@ -56,7 +56,8 @@ async fn what_is_described_is_there_and_what_is_there_is_described() {
             );
         }
     }
-    // Routes are given to the router in one place only, and that place describes them; the page alone is no part of the API.
+    // Routes are given to the router in one place only, and that place describes them; the page
+    // alone is no part of the API.
     let source = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/web/api.rs"));
     let source = source.expect("the routes");
     assert_eq!(source.matches(".route(").count(), 1);

@@ -6,7 +6,8 @@ use sqlx::PgConnection;
 use super::kind::Kind;
 use super::plan::{Attribute, Known, Plan};
 
-/// Locks the bookkeeping of the view until the end of the transaction; what the view was last built from, and the time.
+/// Locks the bookkeeping of the view until the end of the transaction; what the view was last built
+/// from, and the time.
 pub async fn lock(
     connection: &mut PgConnection,
 ) -> Result<(Option<Vec<u8>>, DateTime<Utc>), sqlx::Error> {
@@ -59,7 +60,8 @@ pub async fn known(connection: &mut PgConnection) -> Result<Vec<Known>, sqlx::Er
         .collect())
 }
 
-/// The columns that the view has, with the types as the catalog spells them; none when there is no view.
+/// The columns that the view has, with the types as the catalog spells them; none when there is no
+/// view.
 pub async fn columns_of_view(
     connection: &mut PgConnection,
     schema: &str,
@@ -94,7 +96,8 @@ pub async fn grants(
         .await
 }
 
-/// Waits for locks no longer than this, until told otherwise or the transaction ends; answers what was the rule before.
+/// Waits for locks no longer than this, until told otherwise or the transaction ends; answers what
+/// was the rule before.
 pub async fn wait_at_most(
     connection: &mut PgConnection,
     time: &str,

@@ -32,8 +32,10 @@ const ALL: [Kind; 6] = [
 impl Kind {
     /// By `input-type`; none when the type is one that Zephr did not have when this was written.
     ///
-    /// A month or a week is text: its first day would claim a precision that nobody gave, and a week's would need a convention. `2021-08` and `2021-W08` sort as
-    /// they are. A choice is text whether one or several may be chosen, so that its column's type does not depend on what readers chose.
+    /// A month or a week is text: its first day would claim a precision that nobody gave, and a
+    /// week's would need a convention. `2021-08` and `2021-W08` sort as they are. A choice is text
+    /// whether one or several may be chosen, so that its column's type does not depend on what
+    /// readers chose.
     pub fn of_input(input_type: &str) -> Option<Self> {
         match input_type {
             "number" | "range" => Some(Self::Number),

@@ -1,7 +1,8 @@
 //! The view with a typed column per attribute: `user_attributes` follows the tenant's own schema.
 //!
-//! [`plan`] decides the columns, [`kind`] their types and [`name`] their names, all without a database; [`statements`] spells that out for Postgres, [`catalog`]
-//! asks and writes down what there is. The casts and the views that never change are in the migration of typed attributes.
+//! [`plan`] decides the columns, [`kind`] their types and [`name`] their names, all without a
+//! database; [`statements`] spells that out for Postgres, [`catalog`] asks and writes down what
+//! there is. The casts and the views that never change are in the migration of typed attributes.
 
 mod catalog;
 mod kind;
@@ -81,7 +82,8 @@ impl fmt::Display for Note {
 
 /// Makes `user_attributes` follow `user_schema`, inside the caller's transaction.
 ///
-/// What stands in the way of the view is told in [`Refreshed::notes`] and undone: the caller's own work is not lost because somebody reads the view for long.
+/// What stands in the way of the view is told in [`Refreshed::notes`] and undone: the caller's own
+/// work is not lost because somebody reads the view for long.
 pub async fn refresh(connection: &mut PgConnection) -> Result<Refreshed, sqlx::Error> {
     let (last, now) = catalog::lock(connection).await?;
     let schema = catalog::schema_of_analysts(connection).await?;
@@ -162,7 +164,8 @@ async fn build(
     savepoint.commit().await
 }
 
-/// Whether the planned columns only add to those that are there, which is all that `create or replace view` can do.
+/// Whether the planned columns only add to those that are there, which is all that `create or
+/// replace view` can do.
 fn continues(there: &[(String, String)], plan: &Plan) -> bool {
     let planned = plan
         .columns

@@ -1,4 +1,5 @@
-//! The name of an attribute's column: what an analyst can type without quotes, as like the slug as that allows.
+//! The name of an attribute's column: what an analyst can type without quotes, as like the slug as
+//! that allows.
 
 use std::collections::HashSet;
 
@@ -16,7 +17,8 @@ const SUFFIX: &str = "_attribute";
 /// The column that is not an attribute.
 const USER: &str = "user_id";
 
-/// Words that need quotes as the name of a column (of Postgres 14 to 18), and names that no table can have.
+/// Words that need quotes as the name of a column (of Postgres 14 to 18), and names that no table
+/// can have.
 const RESERVED: &[&str] = &[
     "all",
     "analyse",
@@ -185,14 +187,15 @@ pub fn wish(slug: &str) -> Wish {
     Wish { name, why }
 }
 
-/// The name of a new attribute among names that are taken. Whoever comes second carries a hash of the slug, not a number: the name says nothing about who came
-/// when.
+/// The name of a new attribute among names that are taken. Whoever comes second carries a hash of
+/// the slug, not a number: the name says nothing about who came when.
 pub fn assign(slug: &str, taken: &HashSet<String>) -> String {
     let wish = wish(slug);
     if !taken.contains(&wish.name) {
         return wish.name;
     }
-    // Somebody may have named an attribute like another with its hash; then more of the hash tells them apart.
+    // Somebody may have named an attribute like another with its hash; then more of the hash tells
+    // them apart.
     (HASH..=32)
         .map(|digits| distinct(&wish.name, slug, digits))
         .find(|name| !taken.contains(name))

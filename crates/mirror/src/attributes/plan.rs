@@ -1,6 +1,7 @@
 //! From the tenant's schema and the columns that are there to the columns that should be.
 //!
-//! What is built on the view decides the rules: a column that exists keeps its name and its place, whatever comes or goes.
+//! What is built on the view decides the rules: a column that exists keeps its name and its place,
+//! whatever comes or goes.
 
 use std::collections::{HashMap, HashSet};
 
@@ -101,8 +102,9 @@ pub struct Plan {
 
 /// Plans the columns. `known` is in the order of the view.
 ///
-/// New attributes come in the order of their slugs, those first whose slug is a name as it is: where several would have one name, the one that is called so gets
-/// it. When there is no room for all, the last in this order are left out.
+/// New attributes come in the order of their slugs, those first whose slug is a name as it is:
+/// where several would have one name, the one that is called so gets it. When there is no room for
+/// all, the last in this order are left out.
 pub fn plan(schema: &[Attribute], known: &[Known], freedom: &Freedom, now: DateTime<Utc>) -> Plan {
     let by_slug: HashMap<&str, &Attribute> = schema
         .iter()

@@ -1,8 +1,10 @@
 //! What is new or different, asked with as little as possible.
 //!
-//! Postgres spends its time parsing documents, so none is sent before it is known to be needed. A hash covers the key and everything else in its record, so the
-//! same hash among the living rows of a window means the same record. The hashes of a window are fetched, sixteen bytes a row, from a covering index alone: that
-//! costs Postgres half of what combining them into one would, and tells at once which records are equal.
+//! Postgres spends its time parsing documents, so none is sent before it is known to be needed. A
+//! hash covers the key and everything else in its record, so the same hash among the living rows of
+//! a window means the same record. The hashes of a window are fetched, sixteen bytes a row, from a
+//! covering index alone: that costs Postgres half of what combining them into one would, and tells
+//! at once which records are equal.
 
 use std::collections::HashSet;
 
@@ -34,7 +36,8 @@ pub struct Group {
     pub rejected: Vec<String>,
 }
 
-/// Keeps of each group of records those that are new or different, and answers with the keys of the living rows that none of them is about.
+/// Keeps of each group of records those that are new or different, and answers with the keys of the
+/// living rows that none of them is about.
 pub async fn changed(
     connection: &mut PgConnection,
     groups: &mut [Group],
@@ -66,7 +69,8 @@ pub async fn changed(
     Ok(gone)
 }
 
-/// Leaves out of the records without a date those that a row without one equals: such a row is in no window.
+/// Leaves out of the records without a date those that a row without one equals: such a row is in
+/// no window.
 async fn without_equal_undated(
     connection: &mut PgConnection,
     groups: &mut [Group],
@@ -132,7 +136,8 @@ fn is_equal(items: &[Item], mut mirrored: HashSet<Hash>) -> bool {
     items.len() == mirrored.len() && items.iter().all(|item| mirrored.remove(&item.hash))
 }
 
-/// Of a user that was sent twice the last counts: nothing says which is the newer one, and the next scan settles it.
+/// Of a user that was sent twice the last counts: nothing says which is the newer one, and the next
+/// scan settles it.
 fn once_each(items: &mut Vec<Item>) {
     let mut seen = HashSet::with_capacity(items.len());
     let mut keep: Vec<bool> = items
@@ -144,7 +149,8 @@ fn once_each(items: &mut Vec<Item>) {
     items.retain(|_| keep.pop().unwrap_or(true));
 }
 
-/// The hashes of the living rows of each group's range, one behind the other, in the order of the groups.
+/// The hashes of the living rows of each group's range, one behind the other, in the order of the
+/// groups.
 async fn hashes(
     connection: &mut PgConnection,
     groups: &[Group],
@@ -180,8 +186,9 @@ async fn holders(
     .await
 }
 
-/// Living rows of the range, or without a date if there is none, after a key already seen, in the order of their keys. For the parts of a scan that were read by
-/// page: who is not among their people is missing.
+/// Living rows of the range, or without a date if there is none, after a key already seen, in the
+/// order of their keys. For the parts of a scan that were read by page: who is not among their
+/// people is missing.
 pub async fn living(
     connection: &mut PgConnection,
     range: Option<Range>,
@@ -252,7 +259,8 @@ pub async fn count_living(connection: &mut PgConnection) -> Result<i64, sqlx::Er
         .await
 }
 
-/// About how many living users there are: counted where they are few, and as Postgres estimates it where they are many.
+/// About how many living users there are: counted where they are few, and as Postgres estimates it
+/// where they are many.
 pub async fn about_living(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     let estimate: f32 = sqlx::query_scalar!(
         r#"select reltuples as "estimate!" from pg_class where oid = 'users'::regclass"#

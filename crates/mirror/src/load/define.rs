@@ -62,8 +62,9 @@ const OWN: [(&str, &str, &str); 7] = [
     ),
 ];
 
-/// Makes the table, or adds the columns that its description has more. `path` is where its items come from, for the comment. Answers the columns that the
-/// description has no more: what was read into them stays.
+/// Makes the table, or adds the columns that its description has more. `path` is where its items
+/// come from, for the comment. Answers the columns that the description has no more: what was read
+/// into them stays.
 ///
 /// # Errors
 /// A table of this name that has another key, or a column of another type.

@@ -1,4 +1,5 @@
-//! A person taken out of every table, whatever its columns: the tables with a `user_id` are found in the catalog, so those of list jobs are among them.
+//! A person taken out of every table, whatever its columns: the tables with a `user_id` are found
+//! in the catalog, so those of list jobs are among them.
 
 use record::By;
 use std::collections::BTreeSet;
@@ -17,7 +18,8 @@ pub struct Holder {
     column: &'static str,
 }
 
-/// The tables of a schema with a column `user_id`; of a partitioned table the table and not its parts.
+/// The tables of a schema with a column `user_id`; of a partitioned table the table and not its
+/// parts.
 pub async fn holders(
     connection: &mut PgConnection,
     schema: &str,
@@ -100,7 +102,8 @@ impl Holder {
     }
 }
 
-/// The identifiers of the users whom these words name, deleted ones included. `hashed` is how they would be stored where the column is hashed.
+/// The identifiers of the users whom these words name, deleted ones included. `hashed` is how they
+/// would be stored where the column is hashed.
 pub async fn named(
     connection: &mut PgConnection,
     by: &By,

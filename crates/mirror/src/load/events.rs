@@ -1,4 +1,5 @@
-//! Events into `user_events`: appended, never changed; a partition per month, made when its first event comes.
+//! Events into `user_events`: appended, never changed; a partition per month, made when its first
+//! event comes.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +11,15 @@ use super::merge::{self, Failure};
 use record::Event;
 use sqlx::Acquire;
 
-/// Names this part of the database to Postgres's advisory locks: one writer at a time makes partitions.
+/// Names this part of the database to Postgres's advisory locks: one writer at a time makes
+/// partitions.
 const PARTITIONS_LOCK: &str = "zephr-sync: partitions of user_events";
 
 /// Appends events; answers how many were new. One that is there is left alone.
 ///
 /// # Errors
-/// [`Failure::Unstorable`] asks the caller to try with fewer until the one is found that cannot be stored.
+/// [`Failure::Unstorable`] asks the caller to try with fewer until the one is found that cannot be
+/// stored.
 pub async fn append(
     connection: &mut PgConnection,
     run_id: Uuid,
@@ -32,7 +35,8 @@ pub async fn append(
     appended.await.map_err(merge::failure)
 }
 
-/// About how many events there are: counted where they are few, and as Postgres estimates it where they are many.
+/// About how many events there are: counted where they are few, and as Postgres estimates it where
+/// they are many.
 pub async fn about(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     let counted = sqlx::query_scalar!(
         r#"select count(*) as "count!" from (select from user_events limit $1) as few"#,
@@ -127,7 +131,8 @@ fn partition(month: NaiveDate) -> String {
     format!("user_events_{:04}_{:02}", month.year(), month.month())
 }
 
-/// Makes the partitions of these months that are not there. Attached rather than created in place: that takes no lock that a reader would wait for.
+/// Makes the partitions of these months that are not there. Attached rather than created in place:
+/// that takes no lock that a reader would wait for.
 async fn partitions(
     connection: &mut PgConnection,
     months: BTreeSet<NaiveDate>,
@@ -161,7 +166,8 @@ async fn partitions(
     Ok(())
 }
 
-/// Asked of the tables and not of `to_regclass`, which may answer from a cache that does not know yet what the other writer has just committed.
+/// Asked of the tables and not of `to_regclass`, which may answer from a cache that does not know
+/// yet what the other writer has just committed.
 async fn exists(connection: &mut PgConnection, name: &str) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-/// When the mirror last heard of these users: when the API answered with the version that the row holds, or was found not to have the user any more. Who has no
-/// row is left out.
+/// When the mirror last heard of these users: when the API answered with the version that the row
+/// holds, or was found not to have the user any more. Who has no row is left out.
 pub async fn known_at(
     connection: &mut PgConnection,
     ids: &[&str],

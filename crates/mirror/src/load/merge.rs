@@ -1,8 +1,10 @@
-//! Changed users into `users`, `user_foreign_keys` and `user_grants`, in bulk, inside the caller's transaction.
+//! Changed users into `users`, `user_foreign_keys` and `user_grants`, in bulk, inside the caller's
+//! transaction.
 //!
-//! Rows are locked in key order before anything is written, so two writers cannot deadlock, and compared again under the lock, so that a record that
-//! another writer just wrote is not written twice, and an answer that came earlier does not replace one that came later. What is replaced is kept in
-//! `users_history`.
+//! Rows are locked in key order before anything is written, so two writers cannot deadlock, and
+//! compared again under the lock, so that a record that another writer just wrote is not written
+//! twice, and an answer that came earlier does not replace one that came later. What is replaced is
+//! kept in `users_history`.
 
 mod copy;
 
@@ -40,13 +42,16 @@ pub enum Failure {
     Database(sqlx::Error),
 }
 
-/// Decides whether a user is another one than in the mirror, and completes it from there: it may only be read in another way than before.
+/// Decides whether a user is another one than in the mirror, and completes it from there: it may
+/// only be read in another way than before.
 pub type Settle<'a> = &'a (dyn Fn(&Mirrored, &mut User) -> bool + Sync);
 
-/// Merges users. Either all are merged or, on a failure, none: the transaction goes on from before the call. Who is equal after all is no longer among them.
+/// Merges users. Either all are merged or, on a failure, none: the transaction goes on from before
+/// the call. Who is equal after all is no longer among them.
 ///
 /// # Errors
-/// [`Failure::Unstorable`] asks the caller to try with fewer rows until the one is found that cannot be stored.
+/// [`Failure::Unstorable`] asks the caller to try with fewer rows until the one is found that
+/// cannot be stored.
 pub async fn users(
     connection: &mut PgConnection,
     run_id: Uuid,
@@ -119,8 +124,9 @@ pub(super) fn failure(error: sqlx::Error) -> Failure {
     }
 }
 
-/// SQLSTATE classes that blame a value: data exceptions, and limits of the program such as an index entry's size. The messages of these two classes name
-/// limits and types; a message of the first may quote a value, so only the class's meaning is told.
+/// SQLSTATE classes that blame a value: data exceptions, and limits of the program such as an index
+/// entry's size. The messages of these two classes name limits and types; a message of the first
+/// may quote a value, so only the class's meaning is told.
 fn unstorable(error: &sqlx::Error) -> Option<String> {
     let code = error.as_database_error()?.code()?;
     match code.get(..2) {
@@ -262,9 +268,11 @@ async fn lock(
         .collect())
 }
 
-/// Moves the present versions of users whose rows are locked into the history, and says when they ended; none when there is nobody to move.
+/// Moves the present versions of users whose rows are locked into the history, and says when they
+/// ended; none when there is nobody to move.
 ///
-/// The instant is taken after the rows were locked: two transactions that change the same user one after the other may have begun in the other order.
+/// The instant is taken after the rows were locked: two transactions that change the same user one
+/// after the other may have begun in the other order.
 async fn supersede(
     connection: &mut PgConnection,
     ids: &[&str],
@@ -285,7 +293,8 @@ async fn supersede(
     Ok(Some(at))
 }
 
-/// Marks users as deleted, and their foreign keys and grants with them; answers how many were alive until now.
+/// Marks users as deleted, and their foreign keys and grants with them; answers how many were alive
+/// until now.
 pub async fn tombstone(
     connection: &mut PgConnection,
     run_id: Uuid,
@@ -323,7 +332,8 @@ pub async fn tombstone(
     Ok(living.len() as i64)
 }
 
-/// Writes rows as they are read now. Their users are the same, so neither is there a new version nor do their rows count as changed.
+/// Writes rows as they are read now. Their users are the same, so neither is there a new version
+/// nor do their rows count as changed.
 async fn rewrite(connection: &mut PgConnection, rows: &[&Extracted]) -> Result<(), sqlx::Error> {
     let issues = column(rows, User::issues_as_json);
     sqlx::query_file!(

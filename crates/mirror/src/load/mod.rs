@@ -1,10 +1,12 @@
 //! The data tables: the only room that writes them.
 //!
-//! [`compare`] asks the mirror whether anything is new: by hashes, before any document is sent. [`merge`] writes what is, with its foreign keys,
-//! inside the caller's transaction; [`rows`] does both for every table that is described and not programmed, [`define`] makes those that only a job file knows,
-//! and [`events`] appends. [`freshness`] tells how late something was heard of, [`unfit`] which columns
-//! are not to be relied on, and [`sample`] draws some of what is there, to be compared with the API.
-//! [`redact`] rewrites what is stored for new privacy settings, and [`erase`] removes a person.
+//! [`compare`] asks the mirror whether anything is new: by hashes, before any document is sent.
+//! [`merge`] writes what is, with its foreign keys, inside the caller's transaction; [`rows`] does
+//! both for every table that is described and not programmed, [`define`] makes those that only a
+//! job file knows, and [`events`] appends. [`freshness`] tells how late something was heard of,
+//! [`unfit`] which columns are not to be relied on, and [`sample`] draws some of what is there, to
+//! be compared with the API. [`redact`] rewrites what is stored for new privacy settings, and
+//! [`erase`] removes a person.
 
 pub mod compare;
 pub mod define;

@@ -1,4 +1,5 @@
-//! Users of the mirror as a plan needs them: who is named, and what their attributes are, with what is known to have been pushed since they were read.
+//! Users of the mirror as a plan needs them: who is named, and what their attributes are, with what
+//! is known to have been pushed since they were read.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor, PgPool};
@@ -25,8 +26,9 @@ pub struct Named {
     pub values: Vec<Option<String>>,
 }
 
-/// Sessions that look up users by name, and read only. The plans Postgres makes of these queries are held to the indexes: each batch is a small part of a large
-/// table, and no estimate should ever make it read the whole.
+/// Sessions that look up users by name, and read only. The plans Postgres makes of these queries
+/// are held to the indexes: each batch is a small part of a large table, and no estimate should
+/// ever make it read the whole.
 pub fn reading(database: &Database, sessions: u32) -> PgPool {
     let settings = [
         ("default_transaction_read_only", "on"),

@@ -1,7 +1,8 @@
-//! Stored rows rewritten for new privacy settings, so that no row waits for the day on which it is read again, and none of the past keeps what may not be kept.
+//! Stored rows rewritten for new privacy settings, so that no row waits for the day on which it is
+//! read again, and none of the past keeps what may not be kept.
 //!
-//! A rewritten row gets a hash that equals nothing: the one it had covers what was taken out, and with the rest of the row at hand a short value could be
-//! guessed from it.
+//! A rewritten row gets a hash that equals nothing: the one it had covers what was taken out, and
+//! with the rest of the row at hand a short value could be guessed from it.
 
 use std::collections::HashMap;
 
@@ -110,7 +111,8 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The table and the column as SQL has them; none where there is no such column, as before a job has made its table.
+    /// The table and the column as SQL has them; none where there is no such column, as before a
+    /// job has made its table.
     async fn quoted(
         self,
         connection: &mut PgConnection,

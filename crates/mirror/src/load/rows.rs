@@ -1,7 +1,9 @@
-//! Rows of any described table: merged, marked as gone, asked about. Which columns there are is known at run time only, so this SQL is made here and not
-//! checked when it is compiled; names are quoted, and all values are bound.
+//! Rows of any described table: merged, marked as gone, asked about. Which columns there are is
+//! known at run time only, so this SQL is made here and not checked when it is compiled; names are
+//! quoted, and all values are bound.
 //!
-//! One run at a time writes a table (its lease says so), so rows are merged in one statement: those that are equal and alive are left alone.
+//! One run at a time writes a table (its lease says so), so rows are merged in one statement: those
+//! that are equal and alive are left alone.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -23,10 +25,12 @@ fn key_list(table: &Table) -> String {
     names.join(", ")
 }
 
-/// Upserts rows that are new or different. Either all are merged or, on a failure, none: the transaction goes on from before the call.
+/// Upserts rows that are new or different. Either all are merged or, on a failure, none: the
+/// transaction goes on from before the call.
 ///
 /// # Errors
-/// [`Failure::Unstorable`] asks the caller to try with fewer rows until the one is found that cannot be stored.
+/// [`Failure::Unstorable`] asks the caller to try with fewer rows until the one is found that
+/// cannot be stored.
 pub async fn merge(
     connection: &mut PgConnection,
     table: &Table,
@@ -89,7 +93,8 @@ fn column<'r>(
     rows.iter().map(|row| value(row)).collect()
 }
 
-/// `$1` is the run, `$2` the time of the answer; then a list per column, and those of extra, hash and issues.
+/// `$1` is the run, `$2` the time of the answer; then a list per column, and those of extra, hash
+/// and issues.
 fn upsert_sql(table: &Table) -> String {
     let mut names = Vec::new();
     let mut values = Vec::new();
@@ -112,7 +117,8 @@ fn upsert_sql(table: &Table) -> String {
         let _ = write!(changes, "{name} = excluded.{name}, ");
     }
     let name = quoted(&table.name);
-    // Whether a row was there is told by xmax: it is the transaction that locked the row that was updated, and zero for a new one.
+    // Whether a row was there is told by xmax: it is the transaction that locked the row that was
+    // updated, and zero for a new one.
     format!(
         "with merged as (
             insert into {name} as t ({columns}, extra,
@@ -163,7 +169,8 @@ pub async fn living_after(
         .await
 }
 
-/// How the mirror knows some keys: the hash of each row that is there; a tombstone has none, and so equals nothing.
+/// How the mirror knows some keys: the hash of each row that is there; a tombstone has none, and so
+/// equals nothing.
 pub type Known = HashMap<Vec<String>, Option<Vec<u8>>>;
 
 /// The rows with these keys.
@@ -216,7 +223,8 @@ fn prefixed(table: &Table, alias: &str) -> String {
     names.join(", ")
 }
 
-/// The lists of a key's columns as parameters from this number on, and the condition under which they are a row's key.
+/// The lists of a key's columns as parameters from this number on, and the condition under which
+/// they are a row's key.
 fn matched(table: &Table, from: usize) -> (String, String) {
     let (mut lists, mut equal) = (Vec::new(), Vec::new());
     for (column, number) in table.key.iter().zip(from..) {

@@ -1,10 +1,12 @@
-//! A random sample of the living users, drawn where they are: a large table is not read for a small sample.
+//! A random sample of the living users, drawn where they are: a large table is not read for a small
+//! sample.
 
 use sqlx::PgConnection;
 
 use record::Mirrored;
 
-/// So many times the sample is drawn by the page before it is drawn by the row: people on one page arrived together, and few of each page are taken then.
+/// So many times the sample is drawn by the page before it is drawn by the row: people on one page
+/// arrived together, and few of each page are taken then.
 const SPREAD: f64 = 10.0;
 
 /// Draws the keys of so many living users, or of all where there are fewer.
@@ -15,7 +17,8 @@ pub async fn draw(connection: &mut PgConnection, size: i64) -> Result<Vec<String
     .fetch_one(&mut *connection)
     .await?;
     let percent = SPREAD * 100.0 * size as f64 / f64::from(rows);
-    // Without statistics the estimate is -1 or 0. Of a table of which half is read anyway all may be.
+    // Without statistics the estimate is -1 or 0. Of a table of which half is read anyway all may
+    // be.
     if rows > 0.0 && percent < 50.0 {
         let drawn = by_page(connection, percent as f32, size).await?;
         // The estimate may be old, and tombstones are in it.

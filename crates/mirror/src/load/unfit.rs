@@ -1,7 +1,10 @@
-//! Columns of which so many values did not fit that nobody should rely on them. Each row says in `_zephr_issues` what of it did not fit, which nobody reads of a column that
-//! is null for everybody; so they are counted. It is the table that is counted and not what a run changed, so that the figure stays as long as the trouble does.
+//! Columns of which so many values did not fit that nobody should rely on them. Each row says in
+//! `_zephr_issues` what of it did not fit, which nobody reads of a column that is null for
+//! everybody; so they are counted. It is the table that is counted and not what a run changed, so
+//! that the figure stays as long as the trouble does.
 //!
-//! Which columns there are is known at run time only, so this SQL is made here and not checked when it is compiled; names are quoted, and all values are bound.
+//! Which columns there are is known at run time only, so this SQL is made here and not checked when
+//! it is compiled; names are quoted, and all values are bound.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -11,7 +14,8 @@ use record::table::quoted;
 /// Fewer values than this say nothing about a column.
 const LEAST_VALUES: i64 = 10;
 
-/// A column is unfit when this many times as many values did fit as did not, or fewer: a tenth of all did not.
+/// A column is unfit when this many times as many values did fit as did not, or fewer: a tenth of
+/// all did not.
 const FIT_PER_UNFIT: i64 = 9;
 
 /// A column, and where in a record its value comes from.
@@ -23,8 +27,8 @@ pub struct Place {
     pub paths: Vec<String>,
 }
 
-/// The columns of a table of which a tenth or more of the values of living rows did not fit. Reads the rows that have issues, and of a column that has any only as many others
-/// as it takes to know.
+/// The columns of a table of which a tenth or more of the values of living rows did not fit. Reads
+/// the rows that have issues, and of a column that has any only as many others as it takes to know.
 pub async fn columns(
     connection: &mut PgConnection,
     table: &str,

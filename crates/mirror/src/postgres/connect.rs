@@ -74,7 +74,8 @@ impl Schemas {
 /// Waiting for a connection longer than this means that the server is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A session that holds locks and says nothing for this long is ended by Postgres, so that a stalled process cannot outlive its lease.
+/// A session that holds locks and says nothing for this long is ended by Postgres, so that a
+/// stalled process cannot outlive its lease.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(LEASE.as_secs() / 2);
 
 /// The database of the mirror.
@@ -120,7 +121,8 @@ impl Database {
                     "idle_in_transaction_session_timeout",
                     IDLE_IN_TRANSACTION.as_millis().to_string(),
                 ),
-                // A process that was killed in the middle of a statement is noticed within this many milliseconds, not at the statement's end.
+                // A process that was killed in the middle of a statement is noticed within this
+                // many milliseconds, not at the statement's end.
                 ("client_connection_check_interval", "500".into()),
             ]);
         Self { options, schemas }
@@ -172,8 +174,9 @@ impl Database {
             .connect_lazy_with(self.options.clone())
     }
 
-    /// A pool of `size` sessions that will all be needed soon: they are being opened while the caller goes on. (The pool's own least number of sessions is no help:
-    /// it is also kept when Postgres is gone, for minutes, in which nobody else gets a word.)
+    /// A pool of `size` sessions that will all be needed soon: they are being opened while the
+    /// caller goes on. (The pool's own least number of sessions is no help: it is also kept when
+    /// Postgres is gone, for minutes, in which nobody else gets a word.)
     pub fn pool_at_once(&self, size: u32) -> PgPool {
         let pool = self.pool(size);
         for _ in 0..size {
@@ -192,7 +195,8 @@ impl Database {
 )]
 pub struct UrlError;
 
-/// Whether an error says that Postgres cannot be reached at present, so that waiting helps: no network, no server, one that starts or stops, or too many others.
+/// Whether an error says that Postgres cannot be reached at present, so that waiting helps: no
+/// network, no server, one that starts or stops, or too many others.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "not ours, and what is added to it is nothing to wait for until somebody has looked"
@@ -204,7 +208,8 @@ pub fn is_away(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(said) => said.code().is_some_and(|code| {
-            // Connection exceptions but for what a pooler refuses, operator intervention, too many connections.
+            // Connection exceptions but for what a pooler refuses, operator intervention, too many
+            // connections.
             (code.starts_with("08") && code != "08P01")
                 || code.starts_with("57P")
                 || code == "53300"

@@ -48,21 +48,24 @@ pub struct Migrated {
     pub role_sql: Option<String>,
 }
 
-/// Applies what is missing, through a session of a [`Database`](super::connect::Database) with these schemas.
+/// Applies what is missing, through a session of a [`Database`](super::connect::Database) with
+/// these schemas.
 ///
 /// # Errors
 /// See [`Error`]; nothing is half applied.
 pub async fn run(connection: &mut PgConnection, schemas: &Schemas) -> Result<Migrated, Error> {
     require_server(connection).await?;
     let before = applied(connection).await?;
-    // Every command begins here, and asking for each thing on its own takes longer than a small run.
+    // Every command begins here, and asking for each thing on its own takes longer than a small
+    // run.
     let after = if is_as_built(&before) {
         before.clone()
     } else {
         migrate(connection, schemas).await?;
         applied(connection).await?
     };
-    // It is there from the first migration on, whatever was read so far, and a version that builds it otherwise does so now.
+    // It is there from the first migration on, whatever was read so far, and a version that builds
+    // it otherwise does so now.
     let mut transaction = connection.begin().await?;
     let attributes = attributes::refresh(&mut transaction).await?;
     transaction.commit().await?;
@@ -195,8 +198,9 @@ async fn create_schema(connection: &mut PgConnection, schema: &str) -> Result<()
     Ok(())
 }
 
-/// Whether a role ($1) exists, whether we may make it, and whether it may read everything in a schema ($2), what will be made there included. Postgres would ask for
-/// the rights to each function there is before it looks in which schema it is.
+/// Whether a role ($1) exists, whether we may make it, and whether it may read everything in a
+/// schema ($2), what will be made there included. Postgres would ask for the rights to each
+/// function there is before it looks in which schema it is.
 const GRANTED: &str = "
     select r.oid is not null,
            (select rolcreaterole or rolsuper from pg_roles where rolname = current_user),
@@ -224,7 +228,8 @@ async fn grant(
     connection: &mut PgConnection,
     schemas: &Schemas,
 ) -> Result<Option<String>, sqlx::Error> {
-    // Asked first: to grant what is granted writes all of it anew, and makes every session of the server forget what it knew of these tables.
+    // Asked first: to grant what is granted writes all of it anew, and makes every session of the
+    // server forget what it knew of these tables.
     let (exists, may_create, granted): (bool, bool, bool) = sqlx::query_as(GRANTED)
         .bind(schemas.reader())
         .bind(schemas.data())
@@ -258,7 +263,8 @@ async fn grant(
     )
 }
 
-/// The SQL that lets the reader role read the schema for analysts and nothing else; `init` writes it to a file too.
+/// The SQL that lets the reader role read the schema for analysts and nothing else; `init` writes
+/// it to a file too.
 pub fn grants(schemas: &Schemas) -> String {
     let (data, reader) = (schemas.data(), schemas.reader());
     format!(

@@ -1,11 +1,13 @@
-//! Whether what we connect to gives each connection a session of its own. Leases name their holder's session, and a session that is gone sets them free; behind a
-//! pooler that hands sessions from transaction to transaction both would be about anybody's.
+//! Whether what we connect to gives each connection a session of its own. Leases name their
+//! holder's session, and a session that is gone sets them free; behind a pooler that hands sessions
+//! from transaction to transaction both would be about anybody's.
 
 use sqlx::{Connection, Executor, PgConnection, Row};
 
 use super::connect::Database;
 
-/// What Postgres, or a pooler, says to a setting in the startup packet that it does not take (`protocol_violation`).
+/// What Postgres, or a pooler, says to a setting in the startup packet that it does not take
+/// (`protocol_violation`).
 const PROTOCOL_VIOLATION: &str = "08P01";
 
 /// Idle sessions that a pool is likely to have when we come: few, or none.
@@ -50,15 +52,18 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// Looks whether a second connection, in the middle of a transaction, has the session that the first had just before, or drives it to another one. Poolers give out
-/// the session that was used last, or the one that was not used for longest; either shows after as many tries as a pool has idle sessions.
+/// Looks whether a second connection, in the middle of a transaction, has the session that the
+/// first had just before, or drives it to another one. Poolers give out the session that was used
+/// last, or the one that was not used for longest; either shows after as many tries as a pool has
+/// idle sessions.
 ///
 /// # Errors
 /// They cannot be relied on, or Postgres cannot be reached.
 pub async fn are_ours(database: &Database) -> Result<(), Error> {
     let mut first = database.connect().await?;
     let before = backend(&mut first).await?;
-    // In the words of the protocol without prepared statements: poolers trip over those before anything can be seen.
+    // In the words of the protocol without prepared statements: poolers trip over those before
+    // anything can be seen.
     let mut others = Vec::new();
     for _ in 0..TRIES {
         let mut other = database.connect().await?;

@@ -1,8 +1,10 @@
 //! Options of the sockets to Postgres that sqlx 0.9.0 does not set.
 //!
-//! Without `TCP_NODELAY` the small write at the end of each COPY waits for the acknowledgement of the large one before it, which Linux delays by 40 ms: a load over TCP
-//! takes four times as long as over a Unix socket. sqlx sets it again in what follows 0.9.0 (its pull request 4336); with a release that has it, this file can go.
-//! sqlx opens its sockets itself and hands none out, so they are looked for among what this process has open.
+//! Without `TCP_NODELAY` the small write at the end of each COPY waits for the acknowledgement of
+//! the large one before it, which Linux delays by 40 ms: a load over TCP takes four times as long
+//! as over a Unix socket. sqlx sets it again in what follows 0.9.0 (its pull request 4336); with a
+//! release that has it, this file can go. sqlx opens its sockets itself and hands none out, so they
+//! are looked for among what this process has open.
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
@@ -13,14 +15,15 @@ use rustix::net::sockopt;
 /// Where a system lists what a process has open: Linux, and others.
 const OPEN: [&str; 2] = ["/proc/self/fd", "/dev/fd"];
 
-/// A peer that is silent for so long is asked whether it is still there, then so often with so much time between, and then the session is over: sooner than a
-/// firewall forgets a session that is quiet (some after five minutes).
+/// A peer that is silent for so long is asked whether it is still there, then so often with so much
+/// time between, and then the session is over: sooner than a firewall forgets a session that is
+/// quiet (some after five minutes).
 const SILENT: Duration = Duration::from_secs(60);
 const BETWEEN: Duration = Duration::from_secs(15);
 const TIMES: u32 = 4;
 
-/// Has all TCP sockets of this process send what is written at once, and notice a peer that is gone. The other ones that a process has (to the API, and of the page) are
-/// served by this too.
+/// Has all TCP sockets of this process send what is written at once, and notice a peer that is
+/// gone. The other ones that a process has (to the API, and of the page) are served by this too.
 pub(super) fn send_at_once() {
     for socket in open() {
         // Only of TCP sockets can it be asked.
@@ -48,7 +51,8 @@ fn open() -> Vec<OwnedFd> {
         .collect()
 }
 
-/// Files are left alone where the system tells them apart: a second descriptor would keep a lock on one for as long as it is there.
+/// Files are left alone where the system tells them apart: a second descriptor would keep a lock on
+/// one for as long as it is there.
 fn may_be_socket(entry: &Path) -> bool {
     match std::fs::read_link(entry) {
         Ok(target) => target.to_string_lossy().starts_with("socket:"),
@@ -61,8 +65,9 @@ fn may_be_socket(entry: &Path) -> bool {
     reason = "the standard library has no safe way from a number to a descriptor"
 )]
 fn again(number: RawFd) -> Option<OwnedFd> {
-    // SAFETY: the number is used for one call, which copies the descriptor. Another thread may have closed it since it was listed: then the call fails, or copies
-    // another descriptor of this process, which is as good.
+    // SAFETY: the number is used for one call, which copies the descriptor. Another thread may have
+    // closed it since it was listed: then the call fails, or copies another descriptor of this
+    // process, which is as good.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     borrowed.try_clone_to_owned().ok()
 }

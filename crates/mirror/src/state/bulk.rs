@@ -1,5 +1,5 @@
-//! The ledger of bulk updates: what is to be sent, what was sent, what became of it. A push is written down here before it is sent, so that after any
-//! death evidence settles what happened.
+//! The ledger of bulk updates: what is to be sent, what was sent, what became of it. A push is
+//! written down here before it is sent, so that after any death evidence settles what happened.
 
 pub mod chunks;
 pub mod jobs;

@@ -1,14 +1,18 @@
-//! Living rows that the API did not show, of tables whose rows cannot be asked for by their key. One run that misses a row proves nothing; two in a row do, unless so
-//! many are missing that a brake holds them. What is held stays written down, so that it counts as one incident however many runs come.
+//! Living rows that the API did not show, of tables whose rows cannot be asked for by their key.
+//! One run that misses a row proves nothing; two in a row do, unless so many are missing that a
+//! brake holds them. What is held stays written down, so that it counts as one incident however
+//! many runs come.
 //!
-//! Which columns a key has is known at run time only, so this SQL is made here; names are quoted, and all values are bound.
+//! Which columns a key has is known at run time only, so this SQL is made here; names are quoted,
+//! and all values are bound.
 
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use record::table::{Table, quoted};
 
-/// What of a table a run has read, so that what it did not show is missing and what it did show is not.
+/// What of a table a run has read, so that what it did not show is missing and what it did show is
+/// not.
 #[derive(Debug, Clone, Copy)]
 pub enum Among<'a> {
     /// All of it.
@@ -65,7 +69,8 @@ pub async fn miss(
     Ok(())
 }
 
-/// How many rows are missing, over all runs that are not settled; those that are no longer there are forgotten.
+/// How many rows are missing, over all runs that are not settled; those that are no longer there
+/// are forgotten.
 pub async fn count(connection: &mut PgConnection, table: &Table) -> Result<i64, sqlx::Error> {
     let gone = format!(
         "delete from deletion_candidates c where c.table_name = $1

@@ -16,8 +16,9 @@ pub struct Unfinished {
 /// How far a job has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// When the last finished scan began, by the API's clock as far as that can be believed; none if what stands there is still to come, as after Postgres's clock was set
-    /// back: what changes until then would never be asked for.
+    /// When the last finished scan began, by the API's clock as far as that can be believed; none
+    /// if what stands there is still to come, as after Postgres's clock was set back: what changes
+    /// until then would never be asked for.
     pub watermark: Option<DateTime<Utc>>,
     /// When the last full scan finished.
     pub full_finished_at: Option<DateTime<Utc>>,
@@ -54,7 +55,8 @@ pub async fn is_known(executor: impl PgExecutor<'_>, job: &str) -> Result<bool, 
     .await
 }
 
-/// The unfinished full scan of a job, if it is younger than a day: an older one is begun afresh, since what it read first is no longer true.
+/// The unfinished full scan of a job, if it is younger than a day: an older one is begun afresh,
+/// since what it read first is no longer true.
 pub async fn unfinished(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -165,7 +167,8 @@ pub async fn abandon(executor: impl PgExecutor<'_>, job: &str) -> Result<(), sql
     Ok(())
 }
 
-/// Keeps all checkpoints from being moved until the transaction ends. Runs lock theirs before the mark, and so does whoever settles what the mark tells.
+/// Keeps all checkpoints from being moved until the transaction ends. Runs lock theirs before the
+/// mark, and so does whoever settles what the mark tells.
 pub async fn hold(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!("select from checkpoints order by job for update")
         .execute(executor)
@@ -173,7 +176,8 @@ pub async fn hold(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// What is known of the progress of a job, or of all of them, is not believed any more: the next run reads everything, and says why.
+/// What is known of the progress of a job, or of all of them, is not believed any more: the next
+/// run reads everything, and says why.
 pub async fn distrust(
     executor: impl PgExecutor<'_>,
     job: Option<&str>,

@@ -1,12 +1,16 @@
-//! The daemons of a tenant: who is there, and how many of the tenant's requests each may have in flight (design sections 3.9 and 8).
+//! The daemons of a tenant: who is there, and how many of the tenant's requests each may have in
+//! flight (design sections 3.9 and 8).
 //!
-//! Each daemon has a row and beats. A beat says how many places the daemon cannot do without at this moment, and answers how many it may use from now on; all
-//! beats of a tenant are one after the other. The row of a daemon that was not [seen for long](TERM) is void, and its places are
+//! Each daemon has a row and beats. A beat says how many places the daemon cannot do without at
+//! this moment, and answers how many it may use from now on; all beats of a tenant are one after
+//! the other. The row of a daemon that was not [seen for long](TERM) is void, and its places are
 //! free.
 //!
-//! Why the places in use are never more than the ceiling: a daemon uses at most what its row says, because a row grows before its daemon does and falls after it
-//! did; a row grows only by what the ceiling leaves beside all other rows; and a daemon that cannot beat stops sending [well before](USE) its row is void. The one
-//! exception is a request that is on its way longer than the time between the two, from a daemon that has meanwhile lost Postgres.
+//! Why the places in use are never more than the ceiling: a daemon uses at most what its row says,
+//! because a row grows before its daemon does and falls after it did; a row grows only by what the
+//! ceiling leaves beside all other rows; and a daemon that cannot beat stops sending [well
+//! before](USE) its row is void. The one exception is a request that is on its way longer than the
+//! time between the two, from a daemon that has meanwhile lost Postgres.
 
 mod division;
 
@@ -20,10 +24,12 @@ use uuid::Uuid;
 
 pub use division::{Granted, Held, Other, Settled, divide};
 
-/// How long a row lasts after a beat. As long, a daemon that was killed keeps its places: nobody can tell it from one that lost Postgres and still sends.
+/// How long a row lasts after a beat. As long, a daemon that was killed keeps its places: nobody
+/// can tell it from one that lost Postgres and still sends.
 pub const TERM: Duration = Duration::from_secs(12);
 
-/// For how long a daemon uses its places after a beat: less than its row lasts, by the time that requests under way have to come to their end.
+/// For how long a daemon uses its places after a beat: less than its row lasts, by the time that
+/// requests under way have to come to their end.
 pub const USE: Duration = Duration::from_secs(8);
 
 /// A daemon, as it shows itself to others.
@@ -41,7 +47,8 @@ pub struct Daemon {
     pub places: i32,
 }
 
-/// Makes a session one that beats: Postgres ends it when it says nothing for so long in the middle of a beat.
+/// Makes a session one that beats: Postgres ends it when it says nothing for so long in the middle
+/// of a beat.
 pub async fn prepare(session: &mut PgConnection, stall: &str) -> Result<(), sqlx::Error> {
     sqlx::query_scalar!(
         "select set_config('idle_in_transaction_session_timeout', $1, false)",
@@ -52,7 +59,8 @@ pub async fn prepare(session: &mut PgConnection, stall: &str) -> Result<(), sqlx
     .map(drop)
 }
 
-/// Says that the daemon is there, and answers what it may use. A daemon without a row, or whose row is void, is a newcomer.
+/// Says that the daemon is there, and answers what it may use. A daemon without a row, or whose row
+/// is void, is a newcomer.
 pub async fn beat(
     session: &mut PgConnection,
     daemon: Uuid,
@@ -117,7 +125,8 @@ pub async fn leave(executor: impl PgExecutor<'_>, daemon: Uuid) -> Result<(), sq
     Ok(())
 }
 
-/// The daemons that are there: seen a short while ago, their sessions alive. Who came first is first.
+/// The daemons that are there: seen a short while ago, their sessions alive. Who came first is
+/// first.
 pub async fn live(executor: impl PgExecutor<'_>) -> Result<Vec<Daemon>, sqlx::Error> {
     sqlx::query_as!(
         Daemon,

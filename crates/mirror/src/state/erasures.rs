@@ -1,4 +1,5 @@
-//! Who was erased: keyed hashes of identifiers, so that nobody of them comes back, and nothing by which they could be told.
+//! Who was erased: keyed hashes of identifiers, so that nobody of them comes back, and nothing by
+//! which they could be told.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -41,7 +42,8 @@ pub async fn erased(
     Ok(Erased::new(key.cloned(), hashes))
 }
 
-/// Notes that a person was erased. `known` says whether the mirror held them as living; then the API is taken to have them still.
+/// Notes that a person was erased. `known` says whether the mirror held them as living; then the
+/// API is taken to have them still.
 pub async fn add(
     connection: &mut PgConnection,
     keyed_hash: [u8; 32],
@@ -50,7 +52,8 @@ pub async fn add(
     removed: &Removed,
     known: bool,
 ) -> Result<Erasure, sqlx::Error> {
-    // Beside the tables as well: neither a restore of those nor one of the bookkeeping then forgets it.
+    // Beside the tables as well: neither a restore of those nor one of the bookkeeping then forgets
+    // it.
     sqlx::query!(
         "update mirror_mark set erased = array_append(erased, $1) where not $1 = any(erased)",
         keyed_hash.as_slice(),
@@ -141,7 +144,8 @@ pub async fn met(
     Ok(())
 }
 
-/// How many of them the API still had when its users were last read: by the last finished full scan and the runs after it.
+/// How many of them the API still had when its users were last read: by the last finished full scan
+/// and the runs after it.
 pub async fn count_met_lately(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
     sqlx::query_file_scalar!("src/state/erasures/met_lately.sql")
         .fetch_one(executor)

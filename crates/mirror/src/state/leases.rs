@@ -1,10 +1,12 @@
 //! Leases with fencing tokens (design section 3.8).
 //!
-//! A lease names its holder's database session: if that session is gone the lease is free at once, so nobody waits for a process that was killed. A holder
-//! that is merely stuck loses the lease when the time is over; its token is then old, and every writing transaction checks the token.
+//! A lease names its holder's database session: if that session is gone the lease is free at once,
+//! so nobody waits for a process that was killed. A holder that is merely stuck loses the lease
+//! when the time is over; its token is then old, and every writing transaction checks the token.
 //!
-//! The lock modes do the fencing. A writing transaction holds the lease row `for key share`; a renewal changes no key column and passes; a takeover changes
-//! the token, which is part of a key, and so waits until the transactions under the old token have ended.
+//! The lock modes do the fencing. A writing transaction holds the lease row `for key share`; a
+//! renewal changes no key column and passes; a takeover changes the token, which is part of a key,
+//! and so waits until the transactions under the old token have ended.
 
 use std::time::Duration;
 
@@ -16,7 +18,8 @@ use tokio::time::Instant;
 use clock::{Clock, Moment, time};
 use record::Resource;
 
-/// How long a lease lasts without renewal. Long enough for a slow commit, short enough that a stuck holder is not waited for all night.
+/// How long a lease lasts without renewal. Long enough for a slow commit, short enough that a stuck
+/// holder is not waited for all night.
 pub const LEASE: Duration = Duration::from_secs(30);
 
 /// Three renewals fit one lease, so that one lost to a slow moment does not lose the lease.
@@ -106,7 +109,8 @@ enum Loss {
     Unrenewed,
 }
 
-/// Takes the lease on a resource, waiting for a live holder up to the lease time. `waiting` is told, once, for whom.
+/// Takes the lease on a resource, waiting for a live holder up to the lease time. `waiting` is
+/// told, once, for whom.
 ///
 /// The session given is the lease's own: when it ends, the lease is free.
 ///
@@ -231,7 +235,8 @@ async fn take(
 }
 
 impl Token {
-    /// The token of another process, for whom this one works: what that one may write, this one may, and no longer.
+    /// The token of another process, for whom this one works: what that one may write, this one
+    /// may, and no longer.
     pub fn of_leader(subject: impl Into<Subject>, token: i64) -> Self {
         Self {
             subject: subject.into(),
@@ -290,8 +295,9 @@ impl Lease {
         self.token
     }
 
-    /// Whether it is ours at this moment, as far as a process can know that may have been stopped or may have slept just before: what cannot be fenced in the
-    /// database is done right after asking this.
+    /// Whether it is ours at this moment, as far as a process can know that may have been stopped
+    /// or may have slept just before: what cannot be fenced in the database is done right after
+    /// asking this.
     pub fn is_ours(&self, clock: &Clock) -> bool {
         self.lost.borrow().is_none() && self.renewed.borrow().is_within(LEASE, clock)
     }

@@ -1,9 +1,12 @@
-//! The mark that tables and bookkeeping carry of each other: whether one of the two was restored, and whether a table is another one than the last run left.
+//! The mark that tables and bookkeeping carry of each other: whether one of the two was restored,
+//! and whether a table is another one than the last run left.
 //!
-//! The mark itself is a random number in both schemas, renewed in one transaction at the beginning and at the end of each run, so a schema from a backup has an
-//! older one. It is renewed only where both are equal: what has happened stays to be seen until [`settle`] was told of it. A truncation is noted by a trigger,
-//! since a truncated table that was filled again from a file looks like any other; a table that was dropped and made again, or swapped, has another number. A
-//! table that is only rewritten (`vacuum full`, `cluster`, `pg_repack`) keeps that number, and is believed.
+//! The mark itself is a random number in both schemas, renewed in one transaction at the beginning
+//! and at the end of each run, so a schema from a backup has an older one. It is renewed only where
+//! both are equal: what has happened stays to be seen until [`settle`] was told of it. A truncation
+//! is noted by a trigger, since a truncated table that was filled again from a file looks like any
+//! other; a table that was dropped and made again, or swapped, has another number. A table that is
+//! only rewritten (`vacuum full`, `cluster`, `pg_repack`) keeps that number, and is believed.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -101,11 +104,13 @@ async fn is_marked(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 pub struct Seen {
     /// What tells that they are not as the last run left them.
     pub signs: BTreeSet<Sign>,
-    /// Whether all of them were made again, with a mark that fits: the mirror was restored whole, on another server for example, and they are what they were.
+    /// Whether all of them were made again, with a mark that fits: the mirror was restored whole,
+    /// on another server for example, and they are what they were.
     pub made_again: bool,
 }
 
-/// Looks whether the tables are as the last run left them: those of all jobs, and these of a job file.
+/// Looks whether the tables are as the last run left them: those of all jobs, and these of a job
+/// file.
 pub async fn look(connection: &mut PgConnection, own: &[&str]) -> Result<Seen, sqlx::Error> {
     let mut signs = BTreeSet::new();
     let tables: Vec<&str> = BUILT_IN.iter().chain(own).copied().collect();
@@ -234,7 +239,8 @@ pub async fn take_hashes(
     Ok(())
 }
 
-/// Renews the mark on both sides, where they belong together. Last in a transaction: others wait for it.
+/// Renews the mark on both sides, where they belong together. Last in a transaction: others wait
+/// for it.
 pub async fn renew(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "with renewed as (
@@ -247,7 +253,8 @@ pub async fn renew(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Notes the tables that a run leaves behind, these of a job file among them. What is known of one is not changed by it.
+/// Notes the tables that a run leaves behind, these of a job file among them. What is known of one
+/// is not changed by it.
 pub async fn note_tables(connection: &mut PgConnection, own: &[&str]) -> Result<(), sqlx::Error> {
     let tables: Vec<&str> = BUILT_IN.iter().chain(own).copied().collect();
     let unknown = sqlx::query_scalar!(
@@ -287,7 +294,8 @@ pub async fn make(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Tables and bookkeeping belong together again: what is about these tables is settled, or everything is.
+/// Tables and bookkeeping belong together again: what is about these tables is settled, or
+/// everything is.
 pub async fn settle(
     connection: &mut PgConnection,
     tables: Option<&[&str]>,
@@ -319,7 +327,8 @@ pub async fn settle(
     Ok(())
 }
 
-/// The erasures that either side knows are known to both from now on: a restore takes them from one of them at most.
+/// The erasures that either side knows are known to both from now on: a restore takes them from one
+/// of them at most.
 pub async fn share_erasures(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into erasures (keyed_hash, erased_by, reason, removed)

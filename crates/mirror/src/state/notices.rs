@@ -1,4 +1,5 @@
-//! What is to be told to others. It is written down in the transaction that makes it so, and struck out once it is told: whoever dies in between, another tells it.
+//! What is to be told to others. It is written down in the transaction that makes it so, and struck
+//! out once it is told: whoever dies in between, another tells it.
 
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use uuid::Uuid;
 
 use super::daemons::TERM;
 
-/// What is older is no news any more. A daemon that comes back in the morning still tells what went wrong at night.
+/// What is older is no news any more. A daemon that comes back in the morning still tells what went
+/// wrong at night.
 const NEWS: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Something to be told.
@@ -76,8 +78,8 @@ pub async fn add(
     Ok(())
 }
 
-/// Takes what nobody tells at present, the oldest first, and not more than so many. `under_way` is what this daemon tells already. A daemon that is gone tells
-/// nothing.
+/// Takes what nobody tells at present, the oldest first, and not more than so many. `under_way` is
+/// what this daemon tells already. A daemon that is gone tells nothing.
 pub async fn take(
     executor: impl PgExecutor<'_>,
     teller: Uuid,

@@ -7,7 +7,8 @@ use sqlx::PgConnection;
 
 use super::erasures::Removed;
 
-/// The forms in which the text of a record or an answer holds an identifier: as JSON text, and as a number of `user_id` where it is one.
+/// The forms in which the text of a record or an answer holds an identifier: as JSON text, and as a
+/// number of `user_id` where it is one.
 fn forms(user_id: &str) -> Vec<String> {
     let mut forms = vec![serde_json::Value::from(user_id).to_string()];
     if user_id.parse::<f64>().is_ok() {
@@ -54,7 +55,8 @@ pub async fn wanted(
     Ok(wanted)
 }
 
-/// Takes attributes out of the before-images of bulk updates, or all of them. A hash is no value that could be set again, so hashed ones go too.
+/// Takes attributes out of the before-images of bulk updates, or all of them. A hash is no value
+/// that could be set again, so hashed ones go too.
 pub async fn drop_images(
     connection: &mut PgConnection,
     attributes: &[String],

@@ -1,4 +1,5 @@
-//! When the API was last asked about what it tells one parent at a time, and who is to be asked for next.
+//! When the API was last asked about what it tells one parent at a time, and who is to be asked for
+//! next.
 
 use std::collections::HashMap;
 
@@ -48,7 +49,8 @@ impl Round<'_> {
         )
     }
 
-    /// Living parents that are to be asked for and have not been since this run began, and Postgres's clock.
+    /// Living parents that are to be asked for and have not been since this run began, and
+    /// Postgres's clock.
     pub async fn due(
         &self,
         connection: &mut PgConnection,
@@ -129,7 +131,8 @@ pub struct State {
     pub oldest_visit: Option<DateTime<Utc>>,
 }
 
-/// Notes that these parents were asked for, at an instant not later than the request, and how their list showed them then.
+/// Notes that these parents were asked for, at an instant not later than the request, and how their
+/// list showed them then.
 pub async fn note(
     executor: impl PgExecutor<'_>,
     table: &str,

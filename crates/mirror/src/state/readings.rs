@@ -48,7 +48,8 @@ impl Part {
     }
 }
 
-/// Notes what a run reads of the records of a table: these parts, and of all others whose names begin alike none. What was never read is not noted.
+/// Notes what a run reads of the records of a table: these parts, and of all others whose names
+/// begin alike none. What was never read is not noted.
 pub async fn note(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -99,7 +100,8 @@ pub async fn note_left_columns(
     Ok(())
 }
 
-/// Notes what is kept of records of users again, and what was done with it before; of what is kept no longer (`over`) that is forgotten.
+/// Notes what is kept of records of users again, and what was done with it before; of what is kept
+/// no longer (`over`) that is forgotten.
 pub async fn note_kept_again(
     executor: impl PgExecutor<'_>,
     table: &str,

@@ -28,7 +28,8 @@ pub struct Stored {
     pub extracted_at: DateTime<Utc>,
 }
 
-/// Stores rejects; one that is known is counted once more per run. Answers how many this run had not met before.
+/// Stores rejects; one that is known is counted once more per run. Answers how many this run had
+/// not met before.
 pub async fn store(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -125,7 +126,8 @@ pub struct Kept {
     pub extracted_at: DateTime<Utc>,
 }
 
-/// The rejects of a resource, those that the API answered with first before the others, after one already seen (its time and its number).
+/// The rejects of a resource, those that the API answered with first before the others, after one
+/// already seen (its time and its number).
 pub async fn oldest(
     executor: impl PgExecutor<'_>,
     resource: Resource,

@@ -1,7 +1,8 @@
 //! Bookkeeping that is older than the settings keep it, removed (design section 6).
 //!
-//! What something still goes by stays, however old it is: the last full scan of each job and all runs after it, rejects that the API still has, pushes without an
-//! outcome for each row, the last comparison of each job. Who was erased stays for ever, so that nobody comes back.
+//! What something still goes by stays, however old it is: the last full scan of each job and all
+//! runs after it, rejects that the API still has, pushes without an outcome for each row, the last
+//! comparison of each job. Who was erased stays for ever, so that nobody comes back.
 
 use std::fmt;
 use std::time::Duration;

@@ -197,8 +197,8 @@ pub struct Run {
     pub remedy: Option<String>,
 }
 
-/// Begins a run. Whoever holds the lease is alone, so a run of this resource that still says `running` belongs to a process that is gone. False if the slot is
-/// taken: then nothing was begun.
+/// Begins a run. Whoever holds the lease is alone, so a run of this resource that still says
+/// `running` belongs to a process that is gone. False if the slot is taken: then nothing was begun.
 pub async fn begin(
     connection: &mut PgConnection,
     run_id: Uuid,
@@ -257,7 +257,8 @@ pub struct Attempt {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// The last attempt at the latest slot of each of these jobs. Slots of a clock that was years ahead do not count.
+/// The last attempt at the latest slot of each of these jobs. Slots of a clock that was years ahead
+/// do not count.
 pub async fn latest_slots(
     executor: impl PgExecutor<'_>,
     jobs: &[&str],
@@ -296,7 +297,8 @@ pub async fn status_before(
     .await
 }
 
-/// How many rows the runs of a job took in that a brake stopped since its last full run that succeeded: nobody has said yet that they may be there.
+/// How many rows the runs of a job took in that a brake stopped since its last full run that
+/// succeeded: nobody has said yet that they may be there.
 pub async fn inserted_by_braked(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -338,7 +340,8 @@ pub async fn add(
     Ok(())
 }
 
-/// Notes what the API was asked so far, and whether it asked us to wait. Not fenced: it changes nothing but the record of a run that nobody has taken over.
+/// Notes what the API was asked so far, and whether it asked us to wait. Not fenced: it changes
+/// nothing but the record of a run that nobody has taken over.
 pub async fn note_traffic(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
@@ -392,7 +395,8 @@ pub async fn note_unfit(
     Ok(())
 }
 
-/// Of which columns the last run of a job that looked found that too many values did not fit; none where no run has looked.
+/// Of which columns the last run of a job that looked found that too many values did not fit; none
+/// where no run has looked.
 pub async fn unfit(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -407,7 +411,8 @@ pub async fn unfit(
     Ok(unfit.map(|Json(unfit)| unfit))
 }
 
-/// The same as the run before this one left it; none where that run did not look, and may have changed something.
+/// The same as the run before this one left it; none where that run did not look, and may have
+/// changed something.
 pub async fn unfit_before(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -543,7 +548,8 @@ pub async fn latest(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Run
     .await
 }
 
-/// The runs that are under way, the newest first. One whose process is gone says so too, until the next run of its resource begins.
+/// The runs that are under way, the newest first. One whose process is gone says so too, until the
+/// next run of its resource begins.
 pub async fn running(executor: impl PgExecutor<'_>) -> Result<Vec<Run>, sqlx::Error> {
     sqlx::query_as!(
         Run,

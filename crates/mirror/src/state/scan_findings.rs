@@ -125,7 +125,8 @@ pub async fn forget(executor: impl PgExecutor<'_>, scan_id: Uuid) -> Result<(), 
     Ok(())
 }
 
-/// Forgets what the scans of a job noted, once this one is finished. Whom a brake `holds` back is kept: they may be confirmed.
+/// Forgets what the scans of a job noted, once this one is finished. Whom a brake `holds` back is
+/// kept: they may be confirmed.
 pub async fn prune(
     executor: impl PgExecutor<'_>,
     job: &str,

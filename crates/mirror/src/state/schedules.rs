@@ -23,7 +23,8 @@ pub async fn learn(
     .await
 }
 
-/// Notes that the slots of a job up to this one are settled, and why. False if somebody else has said so before.
+/// Notes that the slots of a job up to this one are settled, and why. False if somebody else has
+/// said so before.
 pub async fn settle(
     executor: impl PgExecutor<'_>,
     job: &str,

@@ -1,7 +1,10 @@
-//! Windows of a full scan that its leader offers to others: claimed in short transactions, never held across a request.
+//! Windows of a full scan that its leader offers to others: claimed in short transactions, never
+//! held across a request.
 //!
-//! An offer is removed by the leader, and by nobody else: when it has learned what became of it, when it takes it back, or with the end of its run. Whoever
-//! commits under a claim holds its row locked meanwhile, so a claim that was taken back cannot commit, and one that commits cannot be taken back.
+//! An offer is removed by the leader, and by nobody else: when it has learned what became of it,
+//! when it takes it back, or with the end of its run. Whoever commits under a claim holds its row
+//! locked meanwhile, so a claim that was taken back cannot commit, and one that commits cannot be
+//! taken back.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
@@ -11,7 +14,8 @@ use super::checkpoints::Learned;
 use super::daemons::TERM;
 use super::runs::Counts;
 
-/// How long a claim lasts without renewal, in seconds: longer than a stalled commit, short enough that a scan does not wait long for a claimant that is stuck.
+/// How long a claim lasts without renewal, in seconds: longer than a stalled commit, short enough
+/// that a scan does not wait long for a claimant that is stuck.
 const CLAIM_SECONDS: f64 = 20.0;
 
 /// A scan that is shared.
@@ -134,7 +138,8 @@ pub async fn share(
     Ok(())
 }
 
-/// Removes what the leaders of former runs left: who holds the lease now is alone, and nobody commits for them any more.
+/// Removes what the leaders of former runs left: who holds the lease now is alone, and nobody
+/// commits for them any more.
 pub async fn forget(executor: impl PgExecutor<'_>, resource: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from shared_scans s using runs r where r.run_id = s.run_id and r.resource = $1",
@@ -278,7 +283,8 @@ pub async fn take_back_unclaimed(
         .collect())
 }
 
-/// A scan of somebody else with windows to claim, led under the present lease and with the same settings; none is the common case.
+/// A scan of somebody else with windows to claim, led under the present lease and with the same
+/// settings; none is the common case.
 pub async fn find(
     executor: impl PgExecutor<'_>,
     daemon: Uuid,
@@ -382,7 +388,8 @@ pub async fn stands(connection: &mut PgConnection, claim: Claim) -> Result<bool,
     Ok(standing.is_some())
 }
 
-/// Ends a claim whose window was read whole, in the transaction that writes it. The claim must stand.
+/// Ends a claim whose window was read whole, in the transaction that writes it. The claim must
+/// stand.
 pub async fn whole(
     executor: impl PgExecutor<'_>,
     claim: Claim,

@@ -1,4 +1,5 @@
-//! Whose mirror it is, as it was written down: the tenant's address, and the keys that are known to lead to it.
+//! Whose mirror it is, as it was written down: the tenant's address, and the keys that are known to
+//! lead to it.
 
 use sqlx::{PgConnection, PgExecutor};
 

@@ -38,8 +38,9 @@ pub async fn add(
     Ok(trigger_id)
 }
 
-/// Strikes out what a run of a job answers that begins now, in the transaction that begins it: who asked for everything is answered by a run that reads
-/// everything. Tells which requests these were; of runs that are begun for the same request, only the first finds it.
+/// Strikes out what a run of a job answers that begins now, in the transaction that begins it: who
+/// asked for everything is answered by a run that reads everything. Tells which requests these
+/// were; of runs that are begun for the same request, only the first finds it.
 pub async fn answer(
     executor: impl PgExecutor<'_>,
     job: &str,

@@ -105,7 +105,8 @@ pub async fn last_of(
     .await
 }
 
-/// When the last run of a job that read from the API began: what changed at the tenant later, the mirror may not have.
+/// When the last run of a job that read from the API began: what changed at the tenant later, the
+/// mirror may not have.
 pub async fn last_read(
     executor: impl PgExecutor<'_>,
     job: &str,

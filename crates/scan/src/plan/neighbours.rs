@@ -9,13 +9,15 @@ use super::seconds;
 use crate::window::Window;
 use clock::time;
 
-/// Windows that say how dense the next one will be. Fewer would follow each quiet night; growth is the trend's matter.
+/// Windows that say how dense the next one will be. Fewer would follow each quiet night; growth is
+/// the trend's matter.
 const NEIGHBOURS: usize = 6;
 
 /// So many times its own width away a window is still a neighbour.
 const NEAR: f64 = 16.0;
 
-/// Windows remembered, to find those neighbours among; enough for all stretches that are followed at a time.
+/// Windows remembered, to find those neighbours among; enough for all stretches that are followed
+/// at a time.
 const REMEMBERED: usize = 64;
 
 /// A window that was answered, and how many people it holds.

@@ -1,7 +1,9 @@
 //! How registrations are spread over the hours of a day and the days of a week.
 //!
-//! Of a large tenant a window holds hours or minutes, and the one before it says little about it: a night follows an evening. So windows are measured on a clock
-//! that runs as people register, faster in the evening than at night. It begins like any other clock, and each answer corrects it that tells how many registered in a few days or less.
+//! Of a large tenant a window holds hours or minutes, and the one before it says little about it: a
+//! night follows an evening. So windows are measured on a clock that runs as people register,
+//! faster in the evening than at night. It begins like any other clock, and each answer corrects it
+//! that tells how many registered in a few days or less.
 
 use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 
@@ -15,7 +17,8 @@ const WEEK: usize = HOURS * DAYS;
 /// Seconds of an hour.
 const HOUR: i64 = 3_600;
 
-/// How far one window moves the hours it covers: little, since each is also a draw, and the hours of a week come back hundreds of times.
+/// How far one window moves the hours it covers: little, since each is also a draw, and the hours
+/// of a week come back hundreds of times.
 const LEARNS: f64 = 0.2;
 
 /// Windows longer than this say next to nothing about hours, and little about days.
@@ -24,18 +27,21 @@ const WIDEST: TimeDelta = TimeDelta::days(4);
 /// One window is a campaign, or an outage, where it holds so much less or more than was expected.
 const STEPS: (f64, f64) = (0.6, 1.6);
 
-/// The shares of the quietest hour or day there may be and of the busiest, of an average one: the clock never stops.
+/// The shares of the quietest hour or day there may be and of the busiest, of an average one: the
+/// clock never stops.
 const QUIETEST: f64 = 0.02;
 const BUSIEST: f64 = 20.0;
 
-/// A clock that runs as people register. A second of it is one in which as many register as on average.
+/// A clock that runs as people register. A second of it is one in which as many register as on
+/// average.
 #[derive(Debug)]
 pub(super) struct Rhythm {
     /// How many register in each hour of a day, by UTC, where the mean is one.
     hours: [f64; HOURS],
     /// The same for each day of a week, from Monday.
     days: [f64; DAYS],
-    /// What the clock shows at the end of each hour of a week that begins as the epoch did, on a Thursday.
+    /// What the clock shows at the end of each hour of a week that begins as the epoch did, on a
+    /// Thursday.
     reached: [f64; WEEK],
 }
 
@@ -130,8 +136,9 @@ impl Rhythm {
     }
 }
 
-/// Moves the shares of the hours, or days, that a window covered for so many seconds towards what it held: those most that it covered wholly, or more than once.
-/// `length` is what one of them lasts. Their mean stays one.
+/// Moves the shares of the hours, or days, that a window covered for so many seconds towards what
+/// it held: those most that it covered wholly, or more than once. `length` is what one of them
+/// lasts. Their mean stays one.
 fn correct<const N: usize>(shares: &mut [f64; N], covered: &[f64; N], times: f64, length: f64) {
     let whole = covered.iter().copied().fold(length, f64::max);
     for (share, covered) in shares.iter_mut().zip(covered) {
@@ -154,7 +161,8 @@ mod tests {
     /// A Monday at midnight.
     const MONDAY: i64 = 1_704_067_200;
 
-    /// Ten weeks of hours, of which those before six hold a tenth of the others, and the days of a weekend half of the others.
+    /// Ten weeks of hours, of which those before six hold a tenth of the others, and the days of a
+    /// weekend half of the others.
     fn taught() -> Rhythm {
         let mut rhythm = Rhythm::default();
         for hour in 0..24 * 70 {

@@ -8,7 +8,8 @@ use super::{Overflow, SECOND, seconds};
 use crate::window::Window;
 use clock::time;
 
-/// How full a window should come out whose people were on the page of an answer that was too large: their dates are known.
+/// How full a window should come out whose people were on the page of an answer that was too large:
+/// their dates are known.
 const FILL_SEEN: f64 = 0.985;
 
 /// An overflow by less than this is a matter of how much room was left.
@@ -17,8 +18,9 @@ const MILD: f64 = 1.08;
 /// A window that overflowed is asked again at most this wide, whatever else is known.
 const NARROWER: f64 = 0.9;
 
-/// So many windows in a row may overflow that were cut by what is known or guessed. Each one more is asked again at most half, a quarter, an eighth as wide: what
-/// is guessed is far off, or is not so, and from half a century to a second it is ten answers and not thirty.
+/// So many windows in a row may overflow that were cut by what is known or guessed. Each one more
+/// is asked again at most half, a quarter, an eighth as wide: what is guessed is far off, or is not
+/// so, and from half a century to a second it is ten answers and not thirty.
 const GUESSES: i32 = 2;
 
 /// Where nothing says how many a window holds that overflowed: so many pages.
@@ -33,10 +35,12 @@ const TREND_STEPS: (f64, f64) = (0.7, 1.4);
 /// After an empty window the next one is so many times as wide.
 const STEPS_GROW: f64 = 4.0;
 
-/// So many windows before the end of a stretch they are made equal, so that the last one is not next to empty.
+/// So many windows before the end of a stretch they are made equal, so that the last one is not
+/// next to empty.
 const EVEN: f64 = 3.0;
 
-/// So many windows have to be left for one to be cut off at the far end: the two ends must not meet in one that is next to empty.
+/// So many windows have to be left for one to be cut off at the far end: the two ends must not meet
+/// in one that is next to empty.
 const FAR_LEAST: f64 = 2.0;
 
 /// A window that leaves less than this of its stretch may as well be all of it.
@@ -53,7 +57,8 @@ pub(super) enum Towards {
 }
 
 impl Towards {
-    /// The part of a window before this instant and the part after it, from the end that is followed from; all of it where that does not cut it.
+    /// The part of a window before this instant and the part after it, from the end that is
+    /// followed from; all of it where that does not cut it.
     pub(super) fn split(self, window: Window, at: DateTime<Utc>) -> (Window, Option<Window>) {
         match (self, &window.cut([at])[..]) {
             (Self::Later, [first, second]) => (*first, Some(*second)),
@@ -62,7 +67,8 @@ impl Towards {
         }
     }
 
-    /// So many seconds of the rhythm further along: at least a second by any clock, and no more than a window may have.
+    /// So many seconds of the rhythm further along: at least a second by any clock, and no more
+    /// than a window may have.
     fn onwards(self, at: DateTime<Utc>, seconds: f64, rhythm: &Rhythm) -> DateTime<Utc> {
         let seconds = seconds.min(MOST_SECONDS);
         match self {
@@ -104,11 +110,14 @@ pub(super) struct Stretch {
     next: Option<DateTime<Utc>>,
     /// People per second of the rhythm, until its neighbours tell.
     pace: f64,
-    /// How many people are left in it, where that is known; as they are guessed to be spread while pieces of it are not answered.
+    /// How many people are left in it, where that is known; as they are guessed to be spread while
+    /// pieces of it are not answered.
     left: Option<f64>,
-    /// Pieces that were cut off it and are asked as a whole, and how many people are guessed to be in each.
+    /// Pieces that were cut off it and are asked as a whole, and how many people are guessed to be
+    /// in each.
     pieces: Vec<(Window, f64)>,
-    /// How many people the window that is asked should hold, if that was guessed from its neighbours.
+    /// How many people the window that is asked should hold, if that was guessed from its
+    /// neighbours.
     guessed: Option<f64>,
     /// How many times more its windows held than their neighbours let one guess: growth.
     trend: f64,
@@ -129,8 +138,9 @@ struct TooLarge {
 }
 
 impl Stretch {
-    /// A window of which nothing else is known than what its answer showed: the first of its people, the last, or a sample of all, registered from `first` until
-    /// `last`. Nobody, or next to nobody, registered after the horizon.
+    /// A window of which nothing else is known than what its answer showed: the first of its
+    /// people, the last, or a sample of all, registered from `first` until `last`. Nobody, or next
+    /// to nobody, registered after the horizon.
     pub(super) fn begin(
         window: Window,
         overflow: &Overflow,
@@ -149,7 +159,8 @@ impl Stretch {
         let is_sample = !is_earliest_first(page) && !is_latest_first(page);
         let people_end = time::after(last, SECOND);
         let until = window.until.or(horizon).unwrap_or(people_end);
-        // A page of those who were not updated for long, say, lies in one part of the window: it does not show where the people are.
+        // A page of those who were not updated for long, say, lies in one part of the window: it
+        // does not show where the people are.
         let is_one_part = is_sample
             && seconds(last.signed_duration_since(first)) * 2.0
                 < seconds(until.signed_duration_since(window.from.unwrap_or(first)));
@@ -240,8 +251,9 @@ impl Stretch {
         })
     }
 
-    /// Takes back a window that was too large, with what its answer showed about where to cut it. Says whether room was short: what was far too large was guessed
-    /// wrong, which says nothing about how much room to leave.
+    /// Takes back a window that was too large, with what its answer showed about where to cut it.
+    /// Says whether room was short: what was far too large was guessed wrong, which says nothing
+    /// about how much room to leave.
     pub(super) fn take_back(
         &mut self,
         window: Window,
@@ -252,7 +264,8 @@ impl Stretch {
         self.asked = None;
         let full = overflow.full_page.max(1) as f64;
         if self.rest.is_none() {
-            // All that was left was asked, so this is how many are left; what was guessed before is not to be trusted.
+            // All that was left was asked, so this is how many are left; what was guessed before is
+            // not to be trusted.
             self.left = overflow.count.map(|count| count as f64);
             self.pieces.clear();
         }
@@ -335,7 +348,8 @@ impl Stretch {
             });
         }
         let unseen = overflow.count.map(|count| (count as f64 - shown).max(0.0));
-        // How many of the dates on the page lie before the cut, counted from the end that is followed from.
+        // How many of the dates on the page lie before the cut, counted from the end that is
+        // followed from.
         let before = match (self.towards, sorted) {
             (Towards::Later, (true, _)) | (Towards::Earlier, (_, true)) => shown * FILL_SEEN,
             (Towards::Later, (_, true)) | (Towards::Earlier, (true, _)) => {
@@ -360,7 +374,8 @@ impl Stretch {
         })
     }
 
-    /// Cuts its next window off. `full` is how many people fill a page, `fill` how much of one to aim at, and `nearby` how dense the windows around are.
+    /// Cuts its next window off. `full` is how many people fill a page, `fill` how much of one to
+    /// aim at, and `nearby` how dense the windows around are.
     pub(super) fn follow(
         &mut self,
         full: f64,
@@ -406,7 +421,8 @@ impl Stretch {
         Some(next)
     }
 
-    /// How wide its next window should be, in seconds of the rhythm; none if all that is left should be asked at once.
+    /// How wide its next window should be, in seconds of the rhythm; none if all that is left
+    /// should be asked at once.
     fn width(
         &mut self,
         full: f64,
@@ -426,8 +442,9 @@ impl Stretch {
         self.guessed = Some(people);
         let width = match nearby {
             Some(Pace::People(pace)) => people / (pace * self.trend),
-            // After an empty window nobody knows how far it is to the next people. Where many are left, it is found out in growing steps; otherwise, or when those
-            // who were counted are not there any more, the rest may well be whole.
+            // After an empty window nobody knows how far it is to the next people. Where many are
+            // left, it is found out in growing steps; otherwise, or when those who were counted are
+            // not there any more, the rest may well be whole.
             Some(Pace::Empty(seconds))
                 if self.left.is_some() && seconds * STEPS_GROW < MOST_SECONDS =>
             {
@@ -486,7 +503,8 @@ impl Stretch {
         self.pieces.is_empty()
     }
 
-    /// Into how many pieces it can be divided at once: where its counts and its ends are known, the answers to all of them say at once how many are in each.
+    /// Into how many pieces it can be divided at once: where its counts and its ends are known, the
+    /// answers to all of them say at once how many are in each.
     pub(super) fn divides_into(&self, wanted: usize) -> usize {
         if self.left.is_some() && self.far.is_some() {
             wanted.max(2)
@@ -495,7 +513,8 @@ impl Stretch {
         }
     }
 
-    /// Cuts it into pieces of the same length by the rhythm and keeps the near one; the others, the nearest first. Where counts are known they are asked as a whole.
+    /// Cuts it into pieces of the same length by the rhythm and keeps the near one; the others, the
+    /// nearest first. Where counts are known they are asked as a whole.
     pub(super) fn divide(
         &mut self,
         pieces: usize,
@@ -540,7 +559,8 @@ impl Stretch {
         others
     }
 
-    /// Cuts one window off at its far end, where that is known, to be asked as it is beside the one at its near end. `pace_at` is how dense it is around there.
+    /// Cuts one window off at its far end, where that is known, to be asked as it is beside the one
+    /// at its near end. `pace_at` is how dense it is around there.
     pub(super) fn cut_far(
         &mut self,
         people: f64,
@@ -567,7 +587,8 @@ impl Stretch {
         Some(other)
     }
 
-    /// If this window is one of its pieces: it was answered, and so many people are in it, if that is known.
+    /// If this window is one of its pieces: it was answered, and so many people are in it, if that
+    /// is known.
     pub(super) fn settle(&mut self, window: Window, people: Option<f64>) {
         if let Some(position) = self.pieces.iter().position(|(piece, _)| *piece == window) {
             let (_, guessed) = self.pieces.swap_remove(position);

@@ -124,7 +124,8 @@ const ORDERS: [(&str, Order); 4] = [
 fn answers_are_waited_for_side_by_side_to_the_end() {
     for (name, order) in ORDERS {
         for seed in 1..=3 {
-            // A hundred pages: thirteen rounds if they were known beforehand, and two to find out anything.
+            // A hundred pages: thirteen rounds if they were known beforehand, and two to find out
+            // anything.
             let rounds = run(&grown(50_000, HOURS, seed), 500, order, true).rounds;
             assert!(rounds <= 25, "{name}, seed {seed}: {rounds} rounds");
         }
@@ -155,7 +156,8 @@ fn an_unknown_tenant_is_read_in_little_more_than_its_pages() {
 
 #[test]
 fn a_large_tenant_is_read_by_the_hours_of_its_day() {
-    // Half a day fills a page, as with three million in eight years: without the hours it takes 1.8 requests and more.
+    // Half a day fills a page, as with three million in eight years: without the hours it takes 1.8
+    // requests and more.
     let people = grown(300_000, 7_300, 1);
     for ((name, order), most) in ORDERS.iter().zip([1.45, 1.45, 1.48, 1.48]) {
         let Ran { read, asked, .. } = run(&people, 500, order, true);
@@ -217,7 +219,8 @@ fn nobody_registered_too_early_or_too_late_to_be_asked_for() {
 
 #[test]
 fn a_scan_ends_though_as_many_register_as_are_read() {
-    // Somebody registers every tenth of a second, which is how long an answer takes; ten fill a page, so that a second has to be read by page, and takes a second.
+    // Somebody registers every tenth of a second, which is how long an answer takes; ten fill a
+    // page, so that a second has to be read by page, and takes a second.
     const START: i64 = 10 * NOW;
     for (name, order) in ORDERS {
         for count in [true, false] {
@@ -402,7 +405,8 @@ fn a_window_that_is_always_too_large_is_a_second_after_a_dozen_answers() {
 
 #[test]
 fn a_window_is_cut_off_the_crowd_beside_it_at_once() {
-    // Fifty in one second; a page holds one of those who are in the window or in the second beside it, and of those the crowd comes first.
+    // Fifty in one second; a page holds one of those who are in the window or in the second beside
+    // it, and of those the crowd comes first.
     let crowd = 1_700_000_000;
     let mut plan = Plan::without(&[]);
     let (mut asked, mut in_crowd) = (0, 0);

@@ -3,8 +3,8 @@ use std::collections::HashSet;
 use super::*;
 use crate::Order;
 
-/// Reads everything by page while people change, and says who was there throughout but was not seen, and how many were
-/// seen twice.
+/// Reads everything by page while people change, and says who was there throughout but was not
+/// seen, and how many were seen twice.
 async fn lost_and_doubled(order: Order, drift: Edits) -> (usize, usize) {
     let mut options = small(400);
     options.behaviour.order = order;

@@ -1,4 +1,5 @@
-//! The simulator over real HTTP: that it is the tenant the contract describes, and goes wrong only as told.
+//! The simulator over real HTTP: that it is the tenant the contract describes, and goes wrong only
+//! as told.
 
 #![expect(
     clippy::wildcard_enum_match_arm,

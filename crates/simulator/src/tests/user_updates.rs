@@ -682,7 +682,8 @@ async fn habits_of_a_careless_client_are_counted() {
     assert_eq!((stats.bulk_twice_in_job, stats.bulk_non_ascii), (2, 1));
 }
 
-/// Sends one update after another under faults and answers how each ended and how many times each was carried out.
+/// Sends one update after another under faults and answers how each ended and how many times each
+/// was carried out.
 async fn under(faults: Faults, times: u32) -> (Simulator, Vec<bool>) {
     let mut options = small(100);
     options.behaviour.bulk = plain();

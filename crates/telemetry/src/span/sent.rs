@@ -28,7 +28,8 @@ impl Span {
         })
     }
 
-    /// The span of this work, if it is part of other work. What a person types for one request may name anybody, and belongs to nothing.
+    /// The span of this work, if it is part of other work. What a person types for one request may
+    /// name anybody, and belongs to nothing.
     pub fn within(work: impl FnOnce() -> Work) -> Self {
         if tracing::Span::current().is_none() {
             Self(tracing::Span::none())

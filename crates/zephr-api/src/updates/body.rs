@@ -1,5 +1,5 @@
-//! The body of a request: each user once, their actions, and nothing but ASCII, which removes any doubt about the charset that is signed and sent
-//! (contract section 2).
+//! The body of a request: each user once, their actions, and nothing but ASCII, which removes any
+//! doubt about the charset that is signed and sent (contract section 2).
 
 use std::io::{self, Write};
 

@@ -1,5 +1,6 @@
-//! What a job says about single users. The shape of `details` is not documented (contract section 12.3): an array, a map by identifier, or an object that holds
-//! one of these. So it is searched for the users that were sent, wherever they stand.
+//! What a job says about single users. The shape of `details` is not documented (contract section
+//! 12.3): an array, a map by identifier, or an object that holds one of these. So it is searched
+//! for the users that were sent, wherever they stand.
 
 use std::collections::{BTreeMap, HashSet};
 

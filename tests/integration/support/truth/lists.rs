@@ -9,7 +9,8 @@ use crate::support::Mirror;
 /// Differences told.
 const TOLD: i64 = 10;
 
-/// Where the truth says what a column holds, when not under its name: names of fields from the outside in.
+/// Where the truth says what a column holds, when not under its name: names of fields from the
+/// outside in.
 const ELSEWHERE: [(&str, &str, &str); 9] = [
     ("segments", "segment_id", "id"),
     ("products", "product_id", "id"),

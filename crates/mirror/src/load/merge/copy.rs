@@ -1,6 +1,8 @@
-//! Rows that are new, by COPY in its binary form: what is nowhere yet needs no upsert, and this costs Postgres half as much.
+//! Rows that are new, by COPY in its binary form: what is nowhere yet needs no upsert, and this
+//! costs Postgres half as much.
 //!
-//! The form is Postgres's own ("COPY", binary format): a header, a count of fields before each row, a length before each field, a count of -1 at the end.
+//! The form is Postgres's own ("COPY", binary format): a header, a count of fields before each row,
+//! a length before each field, a count of -1 at the end.
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
@@ -31,7 +33,8 @@ const JSONB_VERSION: &[u8] = &[1];
 /// Seconds from 1970 to 2000, which is where Postgres counts its microseconds from.
 const POSTGRES_EPOCH_SECONDS: i64 = 946_684_800;
 
-/// Bytes that are sent together, about: larger ones are not faster, and both this and sqlx's own buffer keep their size.
+/// Bytes that are sent together, about: larger ones are not faster, and both this and sqlx's own
+/// buffer keep their size.
 const SENT_AT_ONCE: usize = 64 * 1024;
 
 /// Inserts users and their foreign keys.
@@ -164,7 +167,8 @@ impl<'c> Rows<'c> {
             self.out.extend_from_slice(&(-1_i32).to_be_bytes());
             return;
         };
-        // A value beyond 2 GiB: Postgres takes none beyond 1 GiB, and refuses this one for what it claims to be.
+        // A value beyond 2 GiB: Postgres takes none beyond 1 GiB, and refuses this one for what it
+        // claims to be.
         let length = i32::try_from(first.len() + second.len()).unwrap_or(i32::MAX);
         self.out.extend_from_slice(&length.to_be_bytes());
         self.out.extend_from_slice(first);

@@ -1,4 +1,5 @@
-//! The requests of a push. A chunk is written down as `sending` before it is sent; what is found in that state later was sent or not, and nobody knows yet.
+//! The requests of a push. A chunk is written down as `sending` before it is sent; what is found in
+//! that state later was sent or not, and nobody knows yet.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};

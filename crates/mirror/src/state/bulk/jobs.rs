@@ -1,5 +1,5 @@
-//! The jobs of the API that were seen. There is no idempotency key (contract section 12.4): a job that nobody has seen before is what tells whether a request
-//! arrived whose answer was lost.
+//! The jobs of the API that were seen. There is no idempotency key (contract section 12.4): a job
+//! that nobody has seen before is what tells whether a request arrived whose answer was lost.
 
 use sqlx::{PgConnection, PgExecutor};
 
@@ -39,7 +39,8 @@ pub async fn unseen(
     .await
 }
 
-/// Whether the API's list has ever shown a job of ours: then one that it does not show is not there.
+/// Whether the API's list has ever shown a job of ours: then one that it does not show is not
+/// there.
 pub async fn list_is_believed(executor: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from bulk_jobs where ours and listed) as "believed!""#

@@ -1,5 +1,6 @@
-//! Plans that somebody asked the daemons to apply. Postgres is the only coordinator: whoever takes an order holds the lease of pushes while it works on it, and an
-//! order without an end whose holder is gone is taken up by the next.
+//! Plans that somebody asked the daemons to apply. Postgres is the only coordinator: whoever takes
+//! an order holds the lease of pushes while it works on it, and an order without an end whose
+//! holder is gone is taken up by the next.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -39,7 +40,8 @@ pub struct New<'a> {
     pub ordered_by: &'a str,
 }
 
-/// Asks for a plan to be applied. One that was asked for and has ended may be asked for again; answers false while it is under way.
+/// Asks for a plan to be applied. One that was asked for and has ended may be asked for again;
+/// answers false while it is under way.
 ///
 /// # Errors
 /// As sqlx; there is no such plan.
@@ -60,7 +62,8 @@ pub async fn place(executor: impl PgExecutor<'_>, new: &New<'_>) -> Result<bool,
     Ok(placed.rows_affected() == 1)
 }
 
-/// Takes the oldest order that has no end, as this holder. Whether somebody is at work on it is for the lease of pushes to say: look there first.
+/// Takes the oldest order that has no end, as this holder. Whether somebody is at work on it is for
+/// the lease of pushes to say: look there first.
 pub async fn take(
     executor: impl PgExecutor<'_>,
     holder: &str,
@@ -76,8 +79,9 @@ pub async fn take(
     .await
 }
 
-/// Says how an order ended: with an outcome of each row, or with a reason why not and what to do. Answers when, or none if it had an end already, or was placed
-/// anew since it was taken: then what is said here is not about it.
+/// Says how an order ended: with an outcome of each row, or with a reason why not and what to do.
+/// Answers when, or none if it had an end already, or was placed anew since it was taken: then what
+/// is said here is not about it.
 pub async fn end(
     executor: impl PgExecutor<'_>,
     order: &Order,

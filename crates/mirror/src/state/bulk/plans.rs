@@ -8,7 +8,8 @@ use sqlx::{Executor, PgConnection, PgExecutor};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Rows from which on a plan is worth that Postgres looks at it: with fewer, reading all of it for each chunk costs less than the look.
+/// Rows from which on a plan is worth that Postgres looks at it: with fewer, reading all of it for
+/// each chunk costs less than the look.
 const MANY_ROWS: i64 = 1_000;
 
 /// A stored plan.
@@ -127,7 +128,8 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Counts a value that changes: from what it is to what is sent, and whether a number or a boolean goes out as text.
+    /// Counts a value that changes: from what it is to what is sent, and whether a number or a
+    /// boolean goes out as text.
     pub fn count(
         &mut self,
         slug: &str,
@@ -195,8 +197,9 @@ pub async fn sum_up(
     .execute(&mut *connection)
     .await?;
     if sums.rows_read >= MANY_ROWS {
-        // Otherwise Postgres knows of the plans before it and believes that this one has hardly a row: applying it, which often begins before Postgres gets to
-        // look by itself, would read all of it several times for each chunk.
+        // Otherwise Postgres knows of the plans before it and believes that this one has hardly a
+        // row: applying it, which often begins before Postgres gets to look by itself, would read
+        // all of it several times for each chunk.
         connection
             .execute("analyze bulk_rows (plan_id, row_number, chunk, state)")
             .await?;
@@ -251,8 +254,9 @@ pub async fn with_unknown(executor: impl PgExecutor<'_>) -> Result<Vec<Uuid>, sq
     .await
 }
 
-/// Begins to apply a plan: its rows get their chunks, those that set values before those that delete, neighbours by registration together, since they can be
-/// read from the export in one answer.
+/// Begins to apply a plan: its rows get their chunks, those that set values before those that
+/// delete, neighbours by registration together, since they can be read from the export in one
+/// answer.
 pub async fn begin(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -295,8 +299,8 @@ pub async fn finish(connection: &mut PgConnection, plan_id: Uuid) -> Result<(), 
     Ok(())
 }
 
-/// The latest plan that was made of a file in this directory, by the directory's name and that of the one around it: a directory that several machines share has
-/// another path on each.
+/// The latest plan that was made of a file in this directory, by the directory's name and that of
+/// the one around it: a directory that several machines share has another path on each.
 pub async fn made_in(
     executor: impl PgExecutor<'_>,
     around: &str,

@@ -139,7 +139,8 @@ pub async fn lines_of(
     users: &[&str],
 ) -> Result<BTreeMap<String, i64>, sqlx::Error> {
     let found = sqlx::query!(
-        // One look into the index for each: the statistics of a plan in the making would make Postgres believe that reading it whole is cheaper.
+        // One look into the index for each: the statistics of a plan in the making would make
+        // Postgres believe that reading it whole is cheaper.
         r#"select u.user_id as "user_id!", r.line
            from unnest($2::text[]) as u (user_id)
            cross join lateral (select line from bulk_rows where user_id = u.user_id and plan_id = $1 limit 1) r"#,
@@ -267,7 +268,8 @@ pub struct Outcome {
     pub message: Option<String>,
 }
 
-/// Notes outcomes. What was to be said about a row before it had one, as of an undo that leaves a value out, stays.
+/// Notes outcomes. What was to be said about a row before it had one, as of an undo that leaves a
+/// value out, stays.
 pub async fn settle(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -284,8 +286,9 @@ pub async fn settle(
         .collect();
     let plan_ids = vec![plan_id; outcomes.len()];
     sqlx::query!(
-        // The plan stands beside each number, not by itself: of a plan that is younger than the table's statistics Postgres believes that it has hardly a row,
-        // and would read all of it for each chunk.
+        // The plan stands beside each number, not by itself: of a plan that is younger than the
+        // table's statistics Postgres believes that it has hardly a row, and would read all of it
+        // for each chunk.
         "update bulk_rows r set state = o.state,
              message = nullif(concat_ws('; ', case when r.state in ('planned', 'sent') then r.message end, o.message), ''),
              settled_at = case when o.state in ('succeeded', 'failed', 'unknown') then clock_timestamp() end
@@ -301,7 +304,8 @@ pub async fn settle(
     Ok(())
 }
 
-/// Replaces before-images, where a row is sent although the user changed since it was planned: undo then brings back what was there.
+/// Replaces before-images, where a row is sent although the user changed since it was planned: undo
+/// then brings back what was there.
 pub async fn replace_old(
     connection: &mut PgConnection,
     plan_id: Uuid,
@@ -479,8 +483,8 @@ pub struct Unconfirmed {
     pub deleted_later: bool,
 }
 
-/// The rows that were done before this time and that no sync has seen, after one already looked at. Of users whom a run did not write nothing is told, unless that
-/// run saw everybody.
+/// The rows that were done before this time and that no sync has seen, after one already looked at.
+/// Of users whom a run did not write nothing is told, unless that run saw everybody.
 pub async fn unconfirmed(
     executor: impl PgExecutor<'_>,
     before: DateTime<Utc>,
@@ -502,7 +506,8 @@ pub async fn unconfirmed(
     .await
 }
 
-/// Notes what a sync saw of rows: those that arrived, and those that did not, with what is to be said about these.
+/// Notes what a sync saw of rows: those that arrived, and those that did not, with what is to be
+/// said about these.
 pub async fn seen(
     connection: &mut PgConnection,
     arrived: &[(Uuid, i64)],

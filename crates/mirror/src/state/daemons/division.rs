@@ -25,7 +25,8 @@ pub struct Held {
 pub struct Granted {
     /// So many requests in flight at most.
     pub ceiling: usize,
-    /// Whether the others wait for places that it still has: it should beat again as soon as it has no more in flight.
+    /// Whether the others wait for places that it still has: it should beat again as soon as it has
+    /// no more in flight.
     pub is_to_shrink: bool,
 }
 
@@ -38,10 +39,11 @@ pub struct Settled {
     pub granted: Granted,
 }
 
-/// Divides. Each has an equal part, and those who came first what cannot be divided: with more daemons than the ceiling those who came last have nothing, and
-/// wait.
+/// Divides. Each has an equal part, and those who came first what cannot be divided: with more
+/// daemons than the ceiling those who came last have nothing, and wait.
 ///
-/// `is_known` says whether the daemon has a row. One without may begin nothing, whatever it believes: others may have its places.
+/// `is_known` says whether the daemon has a row. One without may begin nothing, whatever it
+/// believes: others may have its places.
 pub fn divide(others: &[Other], is_known: bool, max_in_flight: usize, held: Held) -> Settled {
     let ceilings = others.iter().map(|other| other.max_in_flight);
     let ceiling = ceilings.fold(max_in_flight, usize::min);

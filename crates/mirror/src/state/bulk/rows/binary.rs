@@ -1,4 +1,5 @@
-//! Rows in COPY's binary format: what Postgres takes in with the least work. Columns and their types have to be those of the table, to the letter.
+//! Rows in COPY's binary format: what Postgres takes in with the least work. Columns and their
+//! types have to be those of the table, to the letter.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -76,7 +77,8 @@ impl Rows {
     }
 
     fn value(&mut self, prefix: &[u8], bytes: &[u8]) {
-        // Postgres takes no value above a gigabyte and says so itself; a length that is cut is refused as well.
+        // Postgres takes no value above a gigabyte and says so itself; a length that is cut is
+        // refused as well.
         let length = i32::try_from(prefix.len() + bytes.len()).unwrap_or(i32::MAX);
         self.0.extend_from_slice(&length.to_be_bytes());
         self.0.extend_from_slice(prefix);
@@ -97,7 +99,8 @@ mod tests {
         rows.text(None);
         rows.jsonb(Some("{}"));
         rows.timestamptz("1999-12-31T23:59:59.5Z".parse().ok());
-        // What `copy (select 7::bigint, 'é', null, '{}'::jsonb, '1999-12-31T23:59:59.5Z'::timestamptz) to stdout (format binary)` writes.
+        // What `copy (select 7::bigint, 'é', null, '{}'::jsonb,
+        // '1999-12-31T23:59:59.5Z'::timestamptz) to stdout (format binary)` writes.
         let expected = "5047434f50590aff0d0a00000000000000000000050000000800000000000000070000000\
                         2c3a9ffffffff00000003017b7d00000008fffffffffff85ee0ffff";
         assert_eq!(hex::encode(rows.finish()), expected);
