@@ -271,7 +271,14 @@ impl Run<'_> {
                 Ok(unfinished(scan.walk.parts(), reason, Moves::Nothing))
             }
             (Scope::Sample { .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
-                Ok((Ending::Succeeded, judged(verdict, reason)))
+                let rows = self.env.progress.counts().read.unsigned_abs();
+                match self.of_nobody(rows).await? {
+                    None => Ok((Ending::Succeeded, judged(verdict, reason))),
+                    Some((Verdict::Incomplete, reason)) => {
+                        Ok(unfinished(scan.walk.parts(), reason, Moves::Nothing))
+                    }
+                    Some((weaker, reason)) => Ok((Ending::Succeeded, judged(weaker, reason))),
+                }
             }
             (Scope::Incremental { .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
                 self.confirm_pushes(None).await?;
@@ -325,8 +332,13 @@ impl Run<'_> {
         if let Some(reason) = committed.fault() {
             return Ok(Some((Verdict::Incomplete, reason)));
         }
+        self.of_nobody(committed.rows).await
+    }
+
+    /// An export that shows nobody where users are known proves nothing, whatever was asked for.
+    async fn of_nobody(&self, rows: u64) -> Result<Option<(Verdict, String)>, Error> {
         let living = compare::some_living(&mut *self.pool.acquire().await?, 1).await?;
-        if committed.rows > 0 || living.is_empty() {
+        if rows > 0 || living.is_empty() {
             return Ok(None);
         }
         let again = self.env.reader.export(zephr::read::ONE_RECORD).await?;

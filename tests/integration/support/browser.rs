@@ -174,14 +174,18 @@ impl Browser {
         }
     }
 
-    /// Clicks on the first element that shows.
+    /// Clicks on the first element that shows. The page may draw itself anew between looking and
+    /// clicking; a person would click on what is there then.
     pub async fn click(&self, selector: &str) {
-        let element = self
-            .client
-            .find(Locator::Css(selector))
-            .await
-            .expect(selector);
-        element.click().await.expect(selector);
+        let end = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            let found = self.client.find(Locator::Css(selector)).await;
+            match found.expect(selector).click().await {
+                Err(error)
+                    if error.is_stale_element_reference() && tokio::time::Instant::now() < end => {}
+                clicked => return clicked.expect(selector),
+            }
+        }
     }
 
     /// The text of an element.

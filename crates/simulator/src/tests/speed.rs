@@ -5,7 +5,7 @@ use crate::{Order, Tenant};
 
 /// Prints how long the large tenant takes; nothing is asserted by the clock.
 #[test]
-#[ignore = "prints timings: cargo test --release --lib simulator::tests::speed -- --ignored --nocapture"]
+#[ignore = "prints timings: cargo test --release -p simulator tests::speed -- --ignored --nocapture"]
 fn a_million_people() {
     let shape = Shape {
         people: 1_000_000,
