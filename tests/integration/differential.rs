@@ -26,6 +26,9 @@ use trial::Trial;
 /// Scenarios that run side by side in one test, where there are many.
 const TOGETHER: usize = 4;
 
+/// After so many scenarios it is told how many were played: the long test takes an hour.
+const TELLS: u64 = 100;
+
 /// What the environment asks for, instead of the seeds of the tests.
 fn asked_for() -> Option<Range<u64>> {
     let number = |text: &str| text.trim().parse::<u64>().expect("a seed is a number");
@@ -60,6 +63,7 @@ fn story(seed: u64, trial: &Trial) -> String {
 async fn expect_true(seeds: Range<u64>, together: usize) {
     println!("seeds {seeds:?}");
     let all = seeds.end - seeds.start;
+    let mut done = 0;
     let mut tally = Tally::default();
     let mut kinds: BTreeMap<(Kind, String), Vec<u64>> = BTreeMap::new();
     let mut played = stream::iter(seeds)
@@ -75,6 +79,10 @@ async fn expect_true(seeds: Range<u64>, together: usize) {
             println!("{}", story(seed, &trial));
         }
         trial.remove().await;
+        done += 1;
+        if done % TELLS == 0 {
+            println!("{done} of {all} scenarios played");
+        }
     }
     println!("{tally:#?}");
     let failed: usize = kinds.values().map(Vec::len).sum();

@@ -1,9 +1,10 @@
 //! One at a time works on a resource: others wait for a living holder, take over from a stuck one,
 //! and a stuck one that wakes up changes nothing.
 
+use chrono::{DateTime, Utc};
 use rustix::process::Signal;
 use simulator::{Faults, Options, Shape};
-use sqlx::Row;
+use sqlx::{Connection, Row};
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::{Mirror, Program, tenant};
@@ -70,6 +71,50 @@ async fn a_second_sync_says_that_it_waits_and_goes_on_when_the_first_has_ended()
         mirror.value::<String>(statuses).await,
         "succeeded succeeded"
     );
+}
+
+/// Who waits for another taker looks at who is connected only when it is its turn: what it saw
+/// before does not know a holder that came in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_came_while_another_waited_for_the_row_is_not_robbed() {
+    let simulator = tenant(Options::default()).await;
+    let mirror = Mirror::new().await;
+    let program = Program::between(&simulator, &mirror);
+    program.run(&FULL).await.expect(0);
+    let mut taker = mirror.connect().await;
+    let mut taking = taker.begin().await.unwrap();
+    sqlx::query("select from leases where resource = 'users' for no key update")
+        .execute(&mut *taking)
+        .await
+        .unwrap();
+    let mut second = program.start(&FULL);
+    while mirror
+        .value::<i64>("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+        .await
+        == 0
+    {
+        tokio::task::yield_now().await;
+    }
+    let mut holder = mirror.connect().await;
+    let session =
+        sqlx::query("select pid, backend_start from pg_stat_activity where pid = pg_backend_pid()")
+            .fetch_one(&mut holder)
+            .await
+            .unwrap();
+    sqlx::query(
+        "update leases set token = token + 1, holder = 'who came in between', session_pid = $1, session_started_at = $2,
+             acquired_at = now(), expires_at = now() + interval '30 s'
+         where resource = 'users'",
+    )
+    .bind(session.get::<i32, _>(0))
+    .bind(session.get::<DateTime<Utc>, _>(1))
+    .execute(&mut *taking)
+    .await
+    .unwrap();
+    taking.commit().await.unwrap();
+    assert!(second.until(waits).await, "it took what another holds");
+    holder.close().await.unwrap();
+    second.end().await.expect(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use super::verdict::Growth;
 const MAX_PAGES: u64 = 10_000;
 
 /// So many answers in a row that show mostly what was shown before: the server does not go by the
-/// page number.
+/// page number. One alone may be a last page that holds nothing but an item that is listed twice.
 const STALE_PAGES: u32 = 2;
 
 /// How a list is asked for.
@@ -171,12 +171,9 @@ impl Pass {
                 Manner::ByPage { .. } => End::Reached,
             });
         }
-        if answer.fresh == 0 && self.pages > 0 {
-            return Some(if self.pages == 1 && self.is_all_of_it() {
-                End::OneAnswer
-            } else {
-                End::Stale
-            });
+        let is_again = answer.fresh == 0 && answer.items == self.first;
+        if self.pages == 1 && is_again && self.is_all_of_it() {
+            return Some(End::OneAnswer);
         }
         self.told_alike &= answer.total.is_some() && (self.pages == 0 || answer.total == self.told);
         if self.pages == 0 {
@@ -352,12 +349,25 @@ mod tests {
         assert_eq!(judged(PAGED, &[all, again(all)]), Judgement::Whole);
         // It goes by the size and not by the number: there may be any number more.
         let full = items(10);
-        assert_eq!(judged(PAGED, &[full, again(full)]), Judgement::Stale);
+        assert_eq!(
+            judged(PAGED, &[full, again(full), again(full)]),
+            Judgement::Stale
+        );
         let keyless = Answer {
             keyed: false,
             ..items(1)
         };
-        assert_eq!(judged(PAGED, &[keyless, again(keyless)]), Judgement::Stale);
+        assert_eq!(
+            judged(PAGED, &[keyless, again(keyless), again(keyless)]),
+            Judgement::Stale
+        );
+        // The last page holds one that was shown before, and ends the list all the same.
+        let twice = again(items(1));
+        assert_eq!(judged(PAGED, &[full, twice, items(0)]), Judgement::Unclear);
+        assert_eq!(
+            judged(PAGED, &[items(3), twice, items(0)]),
+            Judgement::Unclear
+        );
         let one_more = Answer {
             items: 40,
             fresh: 1,

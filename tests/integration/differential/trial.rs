@@ -665,9 +665,12 @@ impl Trial {
             () = endless => return None,
         };
         for (code, ended) in &ended {
+            let last: Vec<&str> = ended.stderr.lines().rev().take(3).collect();
+            if *code == Some(1) {
+                self.steps.push(format!("it says: {}", last.join(" | ")));
+            }
             // What it said where it should not have ended so.
             if !matches!(code, None | Some(0 | 1 | 3 | 4)) {
-                let last: Vec<&str> = ended.stderr.lines().rev().take(3).collect();
                 self.wrong.push(Wrong::new(
                     Kind::Ending,
                     "",

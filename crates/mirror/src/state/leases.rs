@@ -190,6 +190,24 @@ async fn take(
     name: &str,
 ) -> Result<Option<i64>, sqlx::Error> {
     let mut transaction = session.begin().await?;
+    // Postgres looks once per transaction at who is connected. Whoever waits here for another taker
+    // would compare that one's session with what was seen before it came, and take it for dead. So
+    // the row is there and locked before anybody looks.
+    sqlx::query!(
+        "insert into leases (resource, token, holder, session_pid, session_started_at, acquired_at, expires_at)
+         values ($1, 0, $2, 0, '-infinity', clock_timestamp(), '-infinity')
+         on conflict (resource) do nothing",
+        subject.name(),
+        name,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query_scalar!(
+        "select token from leases where resource = $1 for no key update",
+        subject.name(),
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
     // A holder whose time is over but whose session lives is stuck; its session must not come back.
     let stuck = sqlx::query!(
         "select s.pid from leases l
@@ -200,21 +218,20 @@ async fn take(
     .fetch_optional(&mut *transaction)
     .await?;
     let token = sqlx::query_scalar!(
-        "insert into leases as held (resource, token, holder, session_pid, session_started_at, acquired_at, expires_at)
-         select $1, 1, $2, pid, backend_start, clock_timestamp(), clock_timestamp() + make_interval(secs => $3)
-         from pg_stat_activity where pid = pg_backend_pid()
-         on conflict (resource) do update set
+        "update leases as held set
              token = held.token + 1,
-             holder = excluded.holder,
-             session_pid = excluded.session_pid,
-             session_started_at = excluded.session_started_at,
+             holder = $2,
+             session_pid = own.pid,
+             session_started_at = own.backend_start,
              acquired_at = clock_timestamp(),
              expires_at = clock_timestamp() + make_interval(secs => $3)
-         where held.expires_at <= clock_timestamp()
-            or not exists (
+         from pg_stat_activity own
+         where own.pid = pg_backend_pid()
+           and held.resource = $1
+           and (held.expires_at <= clock_timestamp() or not exists (
                 select from pg_stat_activity s
                 where s.pid = held.session_pid and coalesce(s.backend_start, held.session_started_at) = held.session_started_at
-            )
+            ))
          returning token",
         subject.name(),
         name,
