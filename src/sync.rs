@@ -48,12 +48,13 @@ use ::scan::walk::Part;
 pub use error::Error;
 use lifecycle::Shutdown;
 use mirror::postgres::connect::Database;
-use mirror::state::leases::Holder;
+use mirror::state::leases::{self, Holder};
 use mirror::state::retention::{self, Removed};
 use mirror::state::runs::{Counts, Ending, Slot, Traffic};
 use mirror::state::windows;
-use progress::Progress;
+use progress::{Phase, Progress};
 use record::Resource;
+use run::Run;
 pub use scope::{Extent, Start};
 pub use share::{Assistant, Assisted, Sharing};
 use telemetry::field;
@@ -204,15 +205,29 @@ pub async fn run(
     trust::settle(&mut connection, env, job).await?;
     connection.close().await?;
     let running = async {
-        match job.resource {
-            Resource::Users => users::run(env, job, extent, waiting).await,
-            Resource::Events => events::run(env, job, extent, waiting).await,
+        let pool = env.database.pool_at_once(run::SESSIONS);
+        let session = env.database.connect().await?;
+        let lease = leases::acquire(session, job.resource, &holder_name(), waiting).await?;
+        env.progress.enter(Phase::Leased);
+        let run = Run {
+            env,
+            job,
+            extent,
+            run_id: Uuid::now_v7(),
+            lease: &lease,
+            pool: &pool,
+        };
+        let ended = match job.resource {
+            Resource::Users => run.users().await,
+            Resource::Events => run.events().await,
             Resource::Schema
             | Resource::Catalog
             | Resource::Accounts
             | Resource::Segments
-            | Resource::List => tables::run(env, job, extent, waiting).await,
-        }
+            | Resource::List => run.steps().await,
+        };
+        tokio::join!(pool.close(), lease.release());
+        ended
     };
     let span = Span::of(|| Work::Run {
         job: job.name.clone(),

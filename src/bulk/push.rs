@@ -458,9 +458,7 @@ impl Push<'_> {
 
     /// A transaction that only the holder of the lease can commit.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        let mut transaction = self.pool.begin().await?;
-        self.lease.token().fence(&mut transaction).await?;
-        Ok(transaction)
+        Ok(self.lease.token().begin(self.pool).await?)
     }
 
     async fn accept(&self, chunk: i32, job_id: &str) -> Result<(), Error> {

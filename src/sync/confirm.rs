@@ -69,8 +69,7 @@ impl Run<'_> {
                     Sight::Missing(said) => refuted.push((row.plan_id, row.row_number, said)),
                 }
             }
-            let mut transaction = self.pool.begin().await?;
-            self.lease.token().fence(&mut transaction).await?;
+            let mut transaction = self.transaction().await?;
             rows::seen(&mut transaction, &arrived, &refuted).await?;
             let counts = (arrived.len() as i64, refuted.len() as i64);
             runs::note_pushes(&mut *transaction, self.run_id, counts.0, counts.1).await?;

@@ -2,16 +2,15 @@
 //! (design section 3.3).
 
 use futures::{StreamExt, TryStreamExt, stream};
-use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::Error;
 use super::progress::Phase;
-use super::{Environment, Error};
+use super::run::Run;
 use ::scan::part::ByPage;
 use ::scan::walk::Part;
 use mirror::load::compare::{self, Range};
 use mirror::load::merge;
-use mirror::state::leases::Lease;
 use mirror::state::runs::{self, Counts};
 use mirror::state::scan_findings::{self, Note};
 use remedy::Remedy;
@@ -43,10 +42,7 @@ pub(super) enum Settled {
 
 /// The deletions of one scan.
 pub(super) struct Deletions<'a> {
-    pub(super) env: &'a Environment,
-    pub(super) pool: &'a PgPool,
-    pub(super) lease: &'a Lease,
-    pub(super) run_id: Uuid,
+    pub(super) run: &'a Run<'a>,
     pub(super) scan_id: Uuid,
 }
 
@@ -64,8 +60,7 @@ impl Deletions<'_> {
             };
             let mut after = String::new();
             loop {
-                let mut transaction = self.pool.begin().await?;
-                self.lease.token().fence(&mut transaction).await?;
+                let mut transaction = self.run.transaction().await?;
                 let living = compare::living(&mut transaction, range, &after, KEYS).await?;
                 let missing: Vec<&str> = living
                     .iter()
@@ -87,11 +82,10 @@ impl Deletions<'_> {
     /// Takes back the notes about people whom another part of the scan showed after all: somebody's
     /// registration date may have changed, or may have become unreadable.
     async fn weed(&self) -> Result<(), Error> {
-        let runs = runs::of_scan(self.pool, self.scan_id).await?;
+        let runs = runs::of_scan(self.run.pool, self.scan_id).await?;
         let mut after = String::new();
         loop {
-            let mut transaction = self.pool.begin().await?;
-            self.lease.token().fence(&mut transaction).await?;
+            let mut transaction = self.run.transaction().await?;
             let (scan, note) = (self.scan_id, Note::Missing);
             let noted = scan_findings::list(&mut *transaction, scan, note, &after, KEYS).await?;
             let Some(last) = noted.last().cloned() else {
@@ -114,9 +108,9 @@ impl Deletions<'_> {
     /// Settles them, unless there are more than the brake allows.
     pub(super) async fn settle(&self) -> Result<Settled, Error> {
         self.weed().await?;
-        let missing = scan_findings::count(self.pool, self.scan_id, Note::Missing).await?;
+        let missing = scan_findings::count(self.run.pool, self.scan_id, Note::Missing).await?;
         if missing > 0 {
-            let allowed = self.env.brakes.deletions(self.before().await?);
+            let allowed = self.run.env.brakes.deletions(self.before().await?);
             if missing > allowed {
                 return Ok(Settled::TooMany { missing, allowed });
             }
@@ -127,8 +121,8 @@ impl Deletions<'_> {
     /// How many were alive before the run. Counted only where somebody is missing: a count reads as
     /// much as a scan compares.
     async fn before(&self) -> Result<i64, Error> {
-        let living = compare::count_living(&mut *self.pool.acquire().await?).await?;
-        let run = runs::get(self.pool, self.run_id).await?;
+        let living = compare::count_living(&mut *self.run.pool.acquire().await?).await?;
+        let run = runs::get(self.run.pool, self.run.run_id).await?;
         Ok(living - run.map_or(0, |run| run.rows_inserted))
     }
 
@@ -143,17 +137,17 @@ impl Deletions<'_> {
         let mut alive = 0;
         let mut after = String::new();
         loop {
-            if self.env.shutdown.is_requested() {
+            if self.run.env.shutdown.is_requested() {
                 return Ok(Settled::Interrupted);
             }
             let (scan, note) = (self.scan_id, Note::Missing);
-            let asked = scan_findings::list(self.pool, scan, note, &after, BATCH).await?;
+            let asked = scan_findings::list(self.run.pool, scan, note, &after, BATCH).await?;
             let Some(last) = asked.last().cloned() else {
                 return Ok(Settled::Done { alive });
             };
             let witnessed: Vec<(&str, bool)> = stream::iter(&asked)
                 .map(|id| async move { Ok::<_, Error>((id.as_str(), self.exists(id).await?)) })
-                .buffer_unordered(self.env.max_in_flight)
+                .buffer_unordered(self.run.env.max_in_flight)
                 .try_collect()
                 .await?;
             let ids = |exists: bool| -> Vec<&str> {
@@ -167,22 +161,21 @@ impl Deletions<'_> {
     }
 
     async fn mark(&self, gone: &[&str]) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        self.lease.token().fence(&mut transaction).await?;
+        let mut transaction = self.run.transaction().await?;
         let counts = Counts {
-            tombstoned: merge::tombstone(&mut transaction, self.run_id, gone).await?,
+            tombstoned: merge::tombstone(&mut transaction, self.run.run_id, gone).await?,
             ..Counts::default()
         };
         scan_findings::strike(&mut *transaction, self.scan_id, Note::Missing, gone).await?;
-        runs::add(&mut *transaction, self.run_id, counts).await?;
+        runs::add(&mut *transaction, self.run.run_id, counts).await?;
         transaction.commit().await?;
-        self.env.progress.tombstoned(counts);
-        self.env.progress.enter(Phase::Tombstoned);
+        self.run.env.progress.tombstoned(counts);
+        self.run.env.progress.enter(Phase::Tombstoned);
         Ok(())
     }
 
     async fn exists(&self, id: &str) -> Result<bool, Error> {
-        match self.env.reader.user(id).await {
+        match self.run.env.reader.user(id).await {
             Ok(found) => Ok(found.is_some()),
             // An id that no path can carry cannot be asked for, so nobody says that its user is
             // gone.
@@ -194,7 +187,7 @@ impl Deletions<'_> {
     /// Whether the API shows single users at all: a 404 for somebody says nothing where people who
     /// exist get one too.
     async fn why_no_witness(&self) -> Result<Option<String>, Error> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.run.pool.acquire().await?;
         let living = compare::some_living(&mut connection, KEYS).await?;
         let ids: Vec<&str> = living.iter().map(String::as_str).collect();
         let missing =
@@ -206,7 +199,7 @@ impl Deletions<'_> {
             .take(CONTROLS)
             .collect();
         for id in &controls {
-            match self.env.reader.user(id).await {
+            match self.run.env.reader.user(id).await {
                 Ok(Some(_)) => return Ok(None),
                 Ok(None) => {}
                 Err(error) if error.is_unsendable() => {}
@@ -220,7 +213,7 @@ impl Deletions<'_> {
             // Everybody is missing, and they are few: there is nobody else to ask for.
             return Ok(None);
         }
-        tracing::warn!({ field::RUN } = %self.run_id, "people who exist are not found by id");
+        tracing::warn!({ field::RUN } = %self.run.run_id, "people who exist are not found by id");
         Ok(Some(
             "GET /v3/users/{user_id}: not found (404), also for people whom this scan has just seen".into(),
         ))

@@ -5,67 +5,26 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
-use uuid::Uuid;
 
 use super::exports::EventExport;
 use super::progress::Phase;
-use super::run::{
-    self, Moves, Outcome, Run, interrupted, judged, nothing_left, too_many_rejects, unfinished,
-};
-use super::scan::{self, Checkpoint, Reached, Scan};
+use super::run::{Moves, Outcome, Run, judged, nothing_left, unfinished};
+use super::scan::{self, Committed, Scan};
 use super::scope::Scope;
 use super::write::{self, Append, Destination};
-use super::{Ended, Environment, Error, Extent, holder_name, privacy, trust};
+use super::{Ended, Environment, Error, Extent, privacy};
 use crate::job::Job;
 use ::scan::part::Asking;
 use ::scan::verdict::Verdict;
 use clock::time;
 use mirror::load::events;
-use mirror::state::leases::{self, Holder};
 use mirror::state::runs::{self, Counts, Ending};
 use mirror::state::{checkpoints, erasures};
-use record::Resource;
 use telemetry::field;
 use zephr::read::Events;
 
 /// Events per page, more than users: an event is a third of a user's size.
 const RPP_FACTOR: u64 = 4;
-
-/// Runs a job that mirrors the events. `waiting` is told when somebody else holds the lease.
-///
-/// # Errors
-/// Only what kept the run from having a record; a run that failed has one, and that says why.
-pub async fn run(
-    env: &Environment,
-    job: &Job,
-    extent: Extent,
-    waiting: impl FnMut(&Holder),
-) -> Result<Ended, Error> {
-    if let Extent::Confirmed(run_id) = extent {
-        let why = "is of events, and events are never marked as deleted";
-        return Err(Error::NothingToConfirm { run_id, why });
-    }
-    let pool = env.database.pool_at_once(run::SESSIONS);
-    let session = env.database.connect().await?;
-    let lease = leases::acquire(session, Resource::Events, &holder_name(), waiting).await?;
-    env.progress.enter(Phase::Leased);
-    let run = Run {
-        env,
-        job: &job.name,
-        resource: Resource::Events,
-        extent,
-        run_id: Uuid::now_v7(),
-        lease: &lease,
-        pool: &pool,
-        own_tables: trust::own_tables(job),
-    };
-    let result = match Scope::decide(extent, job.mode, &pool, &job.name).await {
-        Ok(scope) => run.events(job, scope).await,
-        Err(error) => Err(error),
-    };
-    tokio::join!(pool.close(), lease.release());
-    result
-}
 
 /// Reads and compares, and writes nothing. Counts what a run would have done.
 ///
@@ -136,66 +95,59 @@ async fn known(pool: &PgPool, job: &str) -> Result<i64, Error> {
 }
 
 impl Run<'_> {
-    async fn events(&self, job: &Job, scope: Scope) -> Result<Ended, Error> {
+    /// Mirrors the events.
+    pub(super) async fn events(&self) -> Result<Ended, Error> {
+        if let Extent::Confirmed(run_id) = self.extent {
+            let why = "is of events, and events are never marked as deleted";
+            return Err(Error::NothingToConfirm { run_id, why });
+        }
+        let scope = Scope::decide(self.extent, self.job.mode, self.pool, &self.job.name).await?;
         let writers = self.env.database.pool_at_once(write::WRITERS);
         self.begin(scope.mode(), scope.kept().map(|kept| kept.scan_id))
             .await?;
-        let worked = self.watched(self.read_events(job, scope, &writers)).await;
+        let worked = self.watched(self.read_events(scope, &writers)).await;
         let (ended, ()) = tokio::join!(self.end(worked), writers.close());
         ended
     }
 
+    /// Where events are appended, once what is stored is as the settings want it.
+    async fn append(&self, scope: Scope, writers: &PgPool) -> Result<Append, Error> {
+        let (env, token) = (self.env, self.lease.token());
+        let schema = env.database.schemas().data();
+        privacy::follow(self.pool, token, schema, &env.privacy).await?;
+        Ok(Append {
+            erased: Arc::new(erasures::erased(self.pool, env.privacy.key()).await?),
+            pool: writers.clone(),
+            token,
+            job: self.job.name.as_str().into(),
+            run_id: self.run_id,
+            scan_id: scope.kept().map(|kept| kept.scan_id),
+            progress: Arc::clone(&env.progress),
+        })
+    }
+
     async fn read_events(
         &self,
-        job: &Job,
         scope: Scope,
         writers: &PgPool,
     ) -> Result<(Ending, Outcome), Error> {
         let env = self.env;
-        let keeps_since = keeps_since(job, self.pool).await?;
-        let schema = env.database.schemas().data();
-        privacy::follow(self.pool, self.lease.token(), schema, &env.privacy).await?;
-        let destination = Destination::Append(Append {
-            erased: Arc::new(erasures::erased(self.pool, env.privacy.key()).await?),
-            pool: writers.clone(),
-            token: self.lease.token(),
-            job: self.job.into(),
-            run_id: self.run_id,
-            scan_id: scope.kept().map(|kept| kept.scan_id),
-            progress: Arc::clone(&env.progress),
-        });
-        let known = known(self.pool, self.job).await?;
+        let keeps_since = keeps_since(self.job, self.pool).await?;
+        let destination = Destination::Append(self.append(scope, writers).await?);
+        let known = known(self.pool, &self.job.name).await?;
         let (source, asking) = reading(env, scope, keeps_since, known);
-        let mut scan =
-            Scan::new(env, source, asking, self.job, scope, destination, self.pool).await?;
-        let begin = match scope {
-            Scope::Full {
-                scan_id,
-                resumed: false,
-                ..
-            } => Some(scan_id),
-            Scope::Full { .. } | Scope::Incremental { .. } | Scope::Sample { .. } => None,
-        };
-        let mut checkpoint = Checkpoint {
-            pool: self.pool,
-            lease: self.lease,
-            job: self.job,
-            run: self,
-            begin,
-        };
-        match scan.read(Some(&mut checkpoint)).await? {
-            Reached::End => {}
-            Reached::Limit => return Ok((Ending::Succeeded, Outcome::default())),
-            Reached::Interruption => return Ok(interrupted()),
-            Reached::TooManyRejects => {
-                return Ok(too_many_rejects(env.brakes.max_rejects, Moves::Nothing));
-            }
-            Reached::RejectsAtEnd => {
-                return Ok(too_many_rejects(
-                    env.brakes.max_rejects,
-                    nothing_left(scope),
-                ));
-            }
+        let mut scan = Scan::new(
+            env,
+            source,
+            asking,
+            &self.job.name,
+            scope,
+            destination,
+            self.pool,
+        )
+        .await?;
+        if let Some(broken_off) = self.read_through(&mut scan, scope).await? {
+            return Ok(broken_off);
         }
         env.progress.enter(Phase::ScanRead);
         let (mut verdict, reason) = scan.walk.verdict();
@@ -203,11 +155,8 @@ impl Run<'_> {
         let began = self.began(scan.walk.reader().first_answer()).await?;
         let mut reason = began.explain(reason);
         let moves = match (scope, verdict) {
-            (Scope::Full { .. }, Verdict::Incomplete) => {
-                return Ok(unfinished(parts, reason, Moves::Abandoned));
-            }
-            (Scope::Incremental { .. } | Scope::Sample { .. }, Verdict::Incomplete) => {
-                return Ok(unfinished(parts, reason, Moves::Nothing));
+            (_, Verdict::Incomplete) => {
+                return Ok(unfinished(parts, reason, nothing_left(scope)));
             }
             (Scope::Sample { .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
                 Moves::Nothing
@@ -220,10 +169,8 @@ impl Run<'_> {
                 if let Some(reason) = committed.fault() {
                     return Ok(unfinished(parts, reason, Moves::Abandoned));
                 }
-                if committed.rows == 0 && events::about(&mut *self.pool.acquire().await?).await? > 0
-                {
-                    verdict = Verdict::Agreed;
-                    reason = "GET /v4/user-export shows none, where events are known: such an answer proves nothing by itself".to_owned();
+                if let Some(weaker) = self.of_no_events(committed).await? {
+                    (verdict, reason) = weaker;
                 }
                 Moves::Finished(scan_id, scan::to_remember(scan.walk.reader().learned()))
             }
@@ -238,10 +185,18 @@ impl Run<'_> {
         Ok((Ending::Succeeded, outcome))
     }
 
+    /// An export that shows none where events are known proves nothing.
+    async fn of_no_events(&self, committed: Committed) -> Result<Option<(Verdict, String)>, Error> {
+        if committed.rows > 0 || events::about(&mut *self.pool.acquire().await?).await? == 0 {
+            return Ok(None);
+        }
+        let reason = "GET /v4/user-export shows none, where events are known: such an answer proves nothing by itself";
+        Ok(Some((Verdict::Agreed, reason.to_owned())))
+    }
+
     /// Drops the months that ended before.
     async fn retire(&self, before: DateTime<Utc>) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        self.lease.token().fence(&mut transaction).await?;
+        let mut transaction = self.transaction().await?;
         let dropped = events::drop_before(&mut transaction, before).await?;
         transaction.commit().await?;
         for name in dropped {

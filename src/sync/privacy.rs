@@ -31,8 +31,7 @@ pub(super) async fn follow(
     if privacy::followed(pool).await? == *policy.choices() {
         return Ok(());
     }
-    let mut transaction = pool.begin().await?;
-    token.fence(&mut transaction).await?;
+    let mut transaction = token.begin(pool).await?;
     let followed = privacy::followed_alone(&mut transaction).await?;
     reading::follow(&mut transaction, &followed, policy.choices()).await?;
     let new = policy.with(policy.choices().since(&followed));

@@ -27,8 +27,7 @@ pub(super) async fn begin(
     reader: &Reader,
     policy: &Policy,
 ) -> Result<Arc<Reading>, Error> {
-    let mut transaction = pool.begin().await?;
-    token.fence(&mut transaction).await?;
+    let mut transaction = token.begin(pool).await?;
     let asked = reader.parts();
     let grants = asked.grants.then(|| GRANTS.to_owned());
     let apps = asked.apps.iter().map(|app| format!("{APP_IDS}{app}"));
@@ -149,8 +148,7 @@ pub(super) async fn follow(
 
 /// Notes that a full scan has read everybody this way.
 pub(super) async fn whole(pool: &PgPool, token: Token, scan_id: Uuid) -> Result<(), Error> {
-    let mut transaction = pool.begin().await?;
-    token.fence(&mut transaction).await?;
+    let mut transaction = token.begin(pool).await?;
     readings::note_whole(&mut *transaction, USERS, scan_id).await?;
     transaction.commit().await?;
     Ok(())

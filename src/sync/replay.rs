@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::progress::{Phase, Progress};
@@ -150,8 +150,7 @@ impl Replay<'_> {
     }
 
     async fn begin(&self) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        self.lease.token().fence(&mut transaction).await?;
+        let mut transaction = self.lease.token().begin(self.pool).await?;
         let (resource, mode) = (Resource::Users, Mode::Replay);
         // Without a slot there is none that could be taken.
         runs::begin(
@@ -173,8 +172,7 @@ impl Replay<'_> {
     }
 
     async fn record(&self, ending: Ending, failure: Option<(&str, &str)>) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        self.lease.token().fence(&mut transaction).await?;
+        let mut transaction = self.lease.token().begin(self.pool).await?;
         runs::finish(&mut *transaction, self.run_id, ending, None, failure).await?;
         marks::renew(&mut transaction).await?;
         transaction.commit().await?;
@@ -199,6 +197,31 @@ impl Replay<'_> {
         }
     }
 
+    /// Leaves out of a batch of whom the mirror heard later, and answers the numbers of those
+    /// rejects. Who was erased is not let in by this door either.
+    async fn leave_out_older(
+        &self,
+        connection: &mut PgConnection,
+        batch: &mut Batch,
+        erased: &Erased,
+    ) -> Result<Vec<i64>, Error> {
+        let ids: Vec<&str> = batch
+            .items
+            .iter()
+            .map(|(_, item, _)| item.id.as_str())
+            .collect();
+        let known = freshness::known_at(connection, &ids).await?;
+        let mut settled = Vec::with_capacity(batch.items.len());
+        batch.items.retain(|(reject_id, item, at)| {
+            let newer = known.get(&item.id).is_none_or(|known| known < at) && !erased.is(&item.id);
+            if !newer {
+                settled.push(*reject_id);
+            }
+            newer
+        });
+        Ok(settled)
+    }
+
     /// Settles the next batch, and answers where it ended; none when there was nothing left.
     async fn batch(
         &self,
@@ -206,29 +229,16 @@ impl Replay<'_> {
         tally: &mut Tally,
         erased: &Erased,
     ) -> Result<Option<Place>, Error> {
-        let mut transaction = self.pool.begin().await?;
-        self.lease.token().fence(&mut transaction).await?;
+        let mut transaction = self.lease.token().begin(self.pool).await?;
         let kept = rejects::oldest(&mut *transaction, Resource::Users, after, BATCH).await?;
         let rules = user::rules(self.env.privacy);
         let mut batch = Batch::read(kept, self.env.ignored, &rules);
         let Some(last) = batch.last else {
             return Ok(None);
         };
-        let ids: Vec<&str> = batch
-            .items
-            .iter()
-            .map(|(_, item, _)| item.id.as_str())
-            .collect();
-        let known = freshness::known_at(&mut transaction, &ids).await?;
-        let mut settled = Vec::with_capacity(batch.items.len());
-        batch.items.retain(|(reject_id, item, at)| {
-            // Who was erased is not let in by this door either.
-            let newer = known.get(&item.id).is_none_or(|known| known < at) && !erased.is(&item.id);
-            if !newer {
-                settled.push(*reject_id);
-            }
-            newer
-        });
+        let mut settled = self
+            .leave_out_older(&mut transaction, &mut batch, erased)
+            .await?;
         let superseded = settled.len() as i64;
 
         let mut counts = Counts {

@@ -4,20 +4,20 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::progress::Phase;
 use super::scope::Scope;
 use super::{Cause, Ended, Environment, Error, Extent, RECORD_TIMEOUT, trust};
+use crate::job::Job;
 use ::scan::verdict::{GivenUp, Growth, Parts, Verdict};
 use mirror::state::leases::Lease;
 use mirror::state::notices::{self, About};
 use mirror::state::runs::{self, Ending, Traffic};
 use mirror::state::{checkpoints, marks, scan_findings, shared_windows, triggers};
 use mirror::unfit::Unfit;
-use record::Resource;
 use telemetry::field;
 use telemetry::span::{Note, Span};
 
@@ -32,14 +32,11 @@ pub(super) const SESSIONS: u32 = 1;
 /// A run under its lease.
 pub(super) struct Run<'a> {
     pub(super) env: &'a Environment,
-    pub(super) job: &'a str,
-    pub(super) resource: Resource,
+    pub(super) job: &'a Job,
     pub(super) extent: Extent,
     pub(super) run_id: Uuid,
     pub(super) lease: &'a Lease,
     pub(super) pool: &'a PgPool,
-    /// The tables that only the job's file knows.
-    pub(super) own_tables: Vec<&'a str>,
 }
 
 /// What is to be recorded about the end of a run.
@@ -69,10 +66,14 @@ pub(super) enum Moves {
 }
 
 impl Run<'_> {
+    /// A transaction that commits only while this process holds the lease.
+    pub(super) async fn transaction(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        Ok(self.lease.token().begin(self.pool).await?)
+    }
+
     pub(super) async fn begin(&self, mode: runs::Mode, scan_id: Option<Uuid>) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        self.lease.token().fence(&mut transaction).await?;
-        shared_windows::forget(&mut *transaction, self.resource.name()).await?;
+        let mut transaction = self.transaction().await?;
+        shared_windows::forget(&mut *transaction, self.job.resource.name()).await?;
         let slot = match self.env.cause {
             Cause::Slot(slot) => Some(slot),
             Cause::Command | Cause::Request(_) => None,
@@ -80,8 +81,8 @@ impl Run<'_> {
         let begun = runs::begin(
             &mut transaction,
             self.run_id,
-            self.job,
-            self.resource,
+            &self.job.name,
+            self.job.resource,
             mode,
             scan_id,
             slot,
@@ -89,7 +90,7 @@ impl Run<'_> {
         .await?;
         let answered = match self.extent {
             Extent::AsDue | Extent::Full(_) => {
-                triggers::answer(&mut *transaction, self.job, mode).await?
+                triggers::answer(&mut *transaction, &self.job.name, mode).await?
             }
             // Whoever asked wants more than that.
             Extent::Sample(_) | Extent::Confirmed(_) => Vec::new(),
@@ -199,29 +200,18 @@ impl Run<'_> {
     /// Commits the verdict, the checkpoint and the end of the run together, under the lease: a
     /// process that was too slow leaves the record to whoever took over.
     async fn record(&self, ending: Ending, outcome: Outcome) -> Result<Ended, Error> {
-        let mut transaction = self.pool.begin().await?;
-        self.lease.token().fence(&mut transaction).await?;
+        let mut transaction = self.transaction().await?;
         // Before anything else is locked: whoever reads for this run locks its claim first too.
         shared_windows::end(&mut *transaction, self.run_id).await?;
-        let distrusted = checkpoints::distrusted(&mut *transaction, self.job, self.run_id).await?;
-        match outcome.moves {
-            Moves::Finished(..) | Moves::Advanced(_) if distrusted.is_some() => {
-                checkpoints::trust(&mut *transaction, self.job).await?;
-            }
-            Moves::Finished(..) | Moves::Advanced(_) | Moves::Nothing | Moves::Abandoned => {}
-        }
-        match outcome.moves {
-            Moves::Nothing => {}
-            Moves::Finished(scan_id, learned) => {
-                checkpoints::finish(&mut *transaction, self.job, scan_id, &learned).await?;
-                let holds = ending == Ending::Braked;
-                scan_findings::prune(&mut *transaction, self.job, scan_id, holds).await?;
-            }
-            Moves::Advanced(to) => {
-                checkpoints::advance(&mut *transaction, self.job, to).await?;
-            }
-            Moves::Abandoned => checkpoints::abandon(&mut *transaction, self.job).await?,
-        }
+        let distrusted =
+            checkpoints::distrusted(&mut *transaction, &self.job.name, self.run_id).await?;
+        self.advance(
+            &mut transaction,
+            ending,
+            &outcome.moves,
+            distrusted.is_some(),
+        )
+        .await?;
         runs::note_traffic(&mut *transaction, self.run_id, self.env.traffic()).await?;
         runs::note_missed(&mut *transaction, self.run_id, outcome.missed).await?;
         if let Some(unfit) = &outcome.unfit {
@@ -246,17 +236,10 @@ impl Run<'_> {
             .map(|(error, remedy)| (error.as_str(), remedy.as_str()));
         let ended_at =
             runs::finish(&mut *transaction, self.run_id, ending, verdict, failure).await?;
-        match (self.env.cause, ending) {
-            // Whoever runs a command sees how it ends, and what was interrupted goes on.
-            (Cause::Command, _) | (_, Ending::Interrupted) => {}
-            (
-                Cause::Slot(_) | Cause::Request(_),
-                Ending::Succeeded | Ending::Failed | Ending::Braked,
-            ) => {
-                notices::add(&mut *transaction, ended_at, &About::Run(self.run_id)).await?;
-            }
+        if self.is_to_be_told(ending) {
+            notices::add(&mut *transaction, ended_at, &About::Run(self.run_id)).await?;
         }
-        marks::note_tables(&mut transaction, &self.own_tables).await?;
+        marks::note_tables(&mut transaction, &trust::own_tables(self.job)).await?;
         marks::renew(&mut transaction).await?;
         transaction.commit().await?;
         let span = Span::current();
@@ -270,6 +253,48 @@ impl Run<'_> {
             ending,
             counts: self.env.progress.counts(),
         })
+    }
+
+    /// Whether somebody is to be told how the run ended.
+    fn is_to_be_told(&self, ending: Ending) -> bool {
+        match (self.env.cause, ending) {
+            // Whoever runs a command sees how it ends, and what was interrupted goes on.
+            (Cause::Command, _) | (_, Ending::Interrupted) => false,
+            (
+                Cause::Slot(_) | Cause::Request(_),
+                Ending::Succeeded | Ending::Failed | Ending::Braked,
+            ) => true,
+        }
+    }
+
+    /// Moves the checkpoint with the end of the run.
+    async fn advance(
+        &self,
+        transaction: &mut PgConnection,
+        ending: Ending,
+        moves: &Moves,
+        is_distrusted: bool,
+    ) -> Result<(), Error> {
+        let job = self.job.name.as_str();
+        match moves {
+            Moves::Nothing => {}
+            Moves::Finished(scan_id, learned) => {
+                if is_distrusted {
+                    checkpoints::trust(&mut *transaction, job).await?;
+                }
+                checkpoints::finish(&mut *transaction, job, *scan_id, learned).await?;
+                let holds = ending == Ending::Braked;
+                scan_findings::prune(&mut *transaction, job, *scan_id, holds).await?;
+            }
+            Moves::Advanced(to) => {
+                if is_distrusted {
+                    checkpoints::trust(&mut *transaction, job).await?;
+                }
+                checkpoints::advance(&mut *transaction, job, *to).await?;
+            }
+            Moves::Abandoned => checkpoints::abandon(&mut *transaction, job).await?,
+        }
+        Ok(())
     }
 }
 

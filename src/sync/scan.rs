@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::exports::UserExport;
 use super::pace::{Handed, Pace};
-use super::run::Run;
+use super::run::{Moves, Outcome, Run, interrupted, nothing_left, too_many_rejects};
 use super::scope::Scope;
 use super::share::Lending;
 use super::write::{Destination, Writers};
@@ -20,7 +20,7 @@ use ::scan::walk::{Part, Step, Walk};
 use ::scan::whole::Learned;
 use ::scan::window::Window;
 use mirror::load::compare;
-use mirror::state::leases::Lease;
+use mirror::state::runs::Ending;
 use mirror::state::{checkpoints, windows};
 
 /// Pages that wait for a writer. A few keep both sides busy; each costs a page of memory.
@@ -54,25 +54,34 @@ pub(super) enum Reached {
 /// The checkpoint of a scan, begun with the API's clock at its first answer and before its first
 /// window is committed.
 pub(super) struct Checkpoint<'a> {
-    pub(super) pool: &'a PgPool,
-    pub(super) lease: &'a Lease,
-    pub(super) job: &'a str,
-    /// The run, and so when it began.
-    pub(super) run: &'a Run<'a>,
+    run: &'a Run<'a>,
     /// The scan, as long as it has to be begun.
-    pub(super) begin: Option<Uuid>,
+    begin: Option<Uuid>,
 }
 
-impl Checkpoint<'_> {
+impl<'a> Checkpoint<'a> {
+    /// Of a run that reads this. A scan that is resumed has one.
+    pub(super) fn of(run: &'a Run<'a>, scope: Scope) -> Self {
+        let begin = match scope {
+            Scope::Full {
+                scan_id,
+                resumed: false,
+                ..
+            } => Some(scan_id),
+            Scope::Full { .. } | Scope::Incremental { .. } | Scope::Sample { .. } => None,
+        };
+        Self { run, begin }
+    }
+
     async fn begin(&mut self, at: Option<DateTime<Utc>>) -> Result<(), Error> {
         let Some(scan_id) = self.begin.take() else {
             return Ok(());
         };
         let began = self.run.began(at).await?;
-        let mut transaction = self.pool.begin().await?;
-        self.lease.token().fence(&mut transaction).await?;
-        checkpoints::begin(&mut *transaction, self.job, scan_id, began.at).await?;
-        windows::prune(&mut *transaction, self.job, scan_id).await?;
+        let mut transaction = self.run.transaction().await?;
+        let job = &self.run.job.name;
+        checkpoints::begin(&mut *transaction, job, scan_id, began.at).await?;
+        windows::prune(&mut *transaction, job, scan_id).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -230,33 +239,11 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
                     self.exchange(pages).await?;
                 }
                 Happened::Step(Some(step)) => {
-                    let reader = self.walk.reader();
-                    self.env
-                        .progress
-                        .read_window(reader.total(), self.env.reader.governor());
+                    let at = self.walk.reader().first_answer();
                     if let Some(checkpoint) = &mut checkpoint {
-                        checkpoint
-                            .begin(reader.first_answer())
-                            .await
-                            .map_err(Stopped::Source)?;
+                        checkpoint.begin(at).await.map_err(Stopped::Source)?;
                     }
-                    match step {
-                        Step::Read(mut fetched) => {
-                            // Of an incremental scan a window holds only some of its people, so
-                            // only a full one can be compared as a whole.
-                            if self.scope.since().is_some() {
-                                fetched.completes = None;
-                            }
-                            let free = pages.capacity();
-                            pages.send(fetched).await.map_err(|_| Stopped::Closed)?;
-                            self.pace.hear(Handed {
-                                places: pages.max_capacity(),
-                                free,
-                                in_flight: self.env.reader.governor().in_flight,
-                            });
-                        }
-                        Step::Learned => self.cut_smaller().await.map_err(Stopped::Source)?,
-                    }
+                    self.take(step, pages).await?;
                 }
                 // Nothing is lent before the checkpoint is begun: windows are committed under it.
                 Happened::Exchange
@@ -268,6 +255,35 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
             if let Some(reached) = self.stops_here() {
                 return Ok(reached);
             }
+        }
+    }
+
+    /// Hands on what was read.
+    async fn take(
+        &mut self,
+        step: Step,
+        pages: &mpsc::Sender<Fetched>,
+    ) -> Result<(), Stopped<Error>> {
+        let total = self.walk.reader().total();
+        let governor = self.env.reader.governor();
+        self.env.progress.read_window(total, governor);
+        match step {
+            Step::Read(mut fetched) => {
+                // Of an incremental scan a window holds only some of its people, so only a full one
+                // can be compared as a whole.
+                if self.scope.since().is_some() {
+                    fetched.completes = None;
+                }
+                let free = pages.capacity();
+                pages.send(fetched).await.map_err(|_| Stopped::Closed)?;
+                self.pace.hear(Handed {
+                    places: pages.max_capacity(),
+                    free,
+                    in_flight: self.env.reader.governor().in_flight,
+                });
+                Ok(())
+            }
+            Step::Learned => self.cut_smaller().await.map_err(Stopped::Source),
         }
     }
 
@@ -324,6 +340,23 @@ impl Committed {
 }
 
 impl Run<'_> {
+    /// Reads what is left of a scan; how the run ends if that broke it off.
+    pub(super) async fn read_through<S: Source<Error = zephr::Error>>(
+        &self,
+        scan: &mut Scan<'_, S>,
+        scope: Scope,
+    ) -> Result<Option<(Ending, Outcome)>, Error> {
+        let mut checkpoint = Checkpoint::of(self, scope);
+        let most = self.env.brakes.max_rejects;
+        Ok(match scan.read(Some(&mut checkpoint)).await? {
+            Reached::End => None,
+            Reached::Limit => Some((Ending::Succeeded, Outcome::default())),
+            Reached::Interruption => Some(interrupted()),
+            Reached::TooManyRejects => Some(too_many_rejects(most, Moves::Nothing)),
+            Reached::RejectsAtEnd => Some(too_many_rejects(most, nothing_left(scope))),
+        })
+    }
+
     /// Commits the parts that were read by page, once all of their pages are, and says what of the
     /// scan is committed then. A scan proves nothing about what it read and did not commit.
     pub(super) async fn commit_by_page<S: Source<Error = zephr::Error>>(
@@ -331,8 +364,7 @@ impl Run<'_> {
         scan_id: Uuid,
         scan: &Scan<'_, S>,
     ) -> Result<Committed, Error> {
-        let mut transaction = self.pool.begin().await?;
-        self.lease.token().fence(&mut transaction).await?;
+        let mut transaction = self.transaction().await?;
         let parts = scan.parts_by_page();
         windows::commit(&mut *transaction, scan_id, self.run_id, &parts).await?;
         let all = windows::of_scan(&mut *transaction, scan_id).await?;

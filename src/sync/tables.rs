@@ -18,15 +18,12 @@ use uuid::Uuid;
 use super::progress::Phase;
 use super::run::{Moves, Outcome, Run, growth_remedy, interrupted, judged, too_many_rejects};
 use super::scope::Scope;
-use super::{
-    Ended, Environment, Error, Extent, PAGES_ALLOWED, holder_name, privacy, reading, trust, unfit,
-};
+use super::{Ended, Environment, Error, Extent, PAGES_ALLOWED, privacy, reading, unfit};
 use crate::job::Job;
 use ::privacy::Erased;
 use ::scan::verdict::{Growth, Verdict};
 use mirror::attributes;
 use mirror::load::define;
-use mirror::state::leases::{self, Holder};
 use mirror::state::runs::{self, Counts, Ending, Status};
 use mirror::state::scan_findings::{self, Note};
 use mirror::state::{checkpoints, erasures, marks, readings};
@@ -35,37 +32,6 @@ use remedy::Remedy;
 use resource::{Budgeted, Step};
 use store::Store;
 use telemetry::field;
-
-/// Runs the steps of a job. `waiting` is told when somebody else holds the lease.
-///
-/// # Errors
-/// Only what kept the run from having a record; a run that failed has one, and that says why.
-pub async fn run(
-    env: &Environment,
-    job: &Job,
-    extent: Extent,
-    waiting: impl FnMut(&Holder),
-) -> Result<Ended, Error> {
-    let session = env.database.connect().await?;
-    let lease = leases::acquire(session, job.resource, &holder_name(), waiting).await?;
-    env.progress.enter(Phase::Leased);
-    // One to write, and one for what is said about the run itself.
-    let pool = env.database.pool(2);
-    let run = Run {
-        env,
-        job: &job.name,
-        resource: job.resource,
-        extent,
-        run_id: Uuid::now_v7(),
-        lease: &lease,
-        pool: &pool,
-        own_tables: trust::own_tables(job),
-    };
-    let result = run.steps(job, extent).await;
-    pool.close().await;
-    lease.release().await;
-    result
-}
 
 /// Reads and compares, and writes nothing: its session may only read. Counts what a run would have
 /// done.
@@ -352,22 +318,22 @@ impl Work<'_> {
 }
 
 impl Run<'_> {
-    async fn steps(&self, job: &Job, extent: Extent) -> Result<Ended, Error> {
-        let extent = match extent {
+    /// Goes the steps of a job whose tables are described.
+    pub(super) async fn steps(&self) -> Result<Ended, Error> {
+        let extent = match self.extent {
             Extent::Confirmed(braked) => Extent::Confirmed(self.held_back(braked).await?),
-            Extent::AsDue | Extent::Full(_) | Extent::Sample(_) => extent,
+            Extent::AsDue | Extent::Full(_) | Extent::Sample(_) => self.extent,
         };
-        let plan = Plan::decide(job, extent, self.pool).await?;
+        let plan = Plan::decide(self.job, extent, self.pool).await?;
         self.begin(plan.mode(), Some(plan.scan_id)).await?;
         if let Amount::Everything { since } = plan.extent
             && !plan.resumed
         {
-            let mut transaction = self.pool.begin().await?;
-            self.lease.token().fence(&mut transaction).await?;
-            checkpoints::begin(&mut *transaction, self.job, plan.scan_id, since).await?;
+            let mut transaction = self.transaction().await?;
+            checkpoints::begin(&mut *transaction, &self.job.name, plan.scan_id, since).await?;
             transaction.commit().await?;
         }
-        let worked = self.watched(self.work(job, plan)).await;
+        let worked = self.watched(self.work(plan)).await;
         if let (Ok((Ending::Succeeded, _)), Some(confirmed)) = (&worked, plan.confirmed) {
             scan_findings::forget(self.pool, confirmed).await?;
         }
@@ -383,7 +349,7 @@ impl Run<'_> {
         let run = runs::get(self.pool, braked)
             .await?
             .ok_or(refused("does not exist"))?;
-        if run.job != self.job || run.status != Status::Braked {
+        if run.job != self.job.name || run.status != Status::Braked {
             return Err(refused("is not a run of this job that a brake stopped"));
         }
         let scan_id = run.scan_id.ok_or(refused("read nothing"))?;
@@ -395,10 +361,11 @@ impl Run<'_> {
         Ok(scan_id)
     }
 
-    async fn work(&self, job: &Job, plan: Plan) -> Result<(Ending, Outcome), Error> {
+    async fn work(&self, plan: Plan) -> Result<(Ending, Outcome), Error> {
+        let job = self.job;
         let schema = self.env.database.schemas().data();
         privacy::follow(self.pool, self.lease.token(), schema, &self.env.privacy).await?;
-        if self.resource == Resource::List {
+        if job.resource == Resource::List {
             self.define(job).await?;
         }
         let work = Work {
@@ -424,7 +391,7 @@ impl Run<'_> {
             return Ok((Ending::Succeeded, Outcome::default()));
         }
         self.env.progress.enter(Phase::ScanRead);
-        if self.resource == Resource::Schema {
+        if job.resource == Resource::Schema {
             self.follow_schema().await?;
         }
         let (verdict, reason) = read.verdict();
@@ -438,6 +405,17 @@ impl Run<'_> {
         });
         let tables = tables.map(|table| (table.name.as_ref(), unfit::places(table)));
         outcome.unfit = Some(self.unfit(tables).await?);
+        self.ended(read, plan, outcome).await
+    }
+
+    /// How a run ends of which all steps were gone.
+    async fn ended(
+        &self,
+        read: Read,
+        plan: Plan,
+        mut outcome: Outcome,
+    ) -> Result<(Ending, Outcome), Error> {
+        let (verdict, _) = read.verdict();
         let finished = match plan.extent {
             Amount::Everything { .. } => {
                 Moves::Finished(plan.scan_id, checkpoints::Learned::default())
@@ -471,7 +449,7 @@ impl Run<'_> {
             read.braked.join("; "),
             format!(
                 "Everything else is up to date. Check in the Zephr console, and whether the key pair still sees all of it (its admin user's roles, the tenant). If it was really deleted, run `zephr-sync sync {} --confirm-deletes {}`. If not, do nothing: the next run looks again.",
-                self.job, self.run_id
+                self.job.name, self.run_id
             ),
         ));
         Ok((Ending::Braked, outcome))
@@ -484,8 +462,7 @@ impl Run<'_> {
                 Step::List(list) => (&list.table, &list.path),
                 Step::Below(below) => (&below.table, &below.path),
             };
-            let mut transaction = self.pool.begin().await?;
-            self.lease.token().fence(&mut transaction).await?;
+            let mut transaction = self.transaction().await?;
             let left = define::list(&mut transaction, table, path).await?;
             readings::note_left_columns(&mut *transaction, self.run_id, &table.name, &left).await?;
             // A truncation of it is to be noticed too.
@@ -503,8 +480,7 @@ impl Run<'_> {
 
     /// Lets the typed view of the attributes follow the tenant's schema.
     async fn follow_schema(&self) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        self.lease.token().fence(&mut transaction).await?;
+        let mut transaction = self.transaction().await?;
         let refreshed = attributes::refresh(&mut transaction).await?;
         transaction.commit().await?;
         for note in refreshed.notes {

@@ -16,7 +16,7 @@ impl Run<'_> {
     ) -> Result<Vec<Unfit>, Error> {
         let counts = self.env.progress.counts();
         if counts.inserted + counts.updated + counts.tombstoned == 0
-            && let Some(known) = runs::unfit_before(self.pool, self.job, self.run_id).await?
+            && let Some(known) = runs::unfit_before(self.pool, &self.job.name, self.run_id).await?
         {
             return Ok(known);
         }

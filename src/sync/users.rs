@@ -10,64 +10,22 @@ use uuid::Uuid;
 use super::deletions::{Deletions, Settled};
 use super::exports::UserExport;
 use super::progress::Phase;
-use super::run::{
-    self, Moves, Outcome, Run, interrupted, judged, nothing_left, too_many_rejects, unfinished,
-};
-use super::scan::{self, Checkpoint, Committed, Reached, Scan, asking_for_users};
+use super::run::{Moves, Outcome, Run, interrupted, judged, nothing_left, unfinished};
+use super::scan::{self, Committed, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::share::Lending;
 use super::write::{self, Destination, Merge};
-use super::{Ended, Environment, Error, Extent, holder_name, privacy, reading, tidy, trust, unfit};
+use super::{Ended, Environment, Error, Extent, privacy, reading, tidy, unfit};
 use crate::job::Job;
 use ::privacy::USERS;
 use ::scan::verdict::Verdict;
 use ::scan::whole::Learned;
 use mirror::load::compare;
-use mirror::state::leases::{self, Holder};
 use mirror::state::runs::{self, Counts, Ending, Status};
 use mirror::state::scan_findings::{self, Note};
 use mirror::state::{checkpoints, erasures};
-use record::Resource;
 use resource::grants::USER_GRANTS;
 use telemetry::field;
-
-/// Runs a job that mirrors the users. `waiting` is told when somebody else holds the lease.
-///
-/// # Errors
-/// Only what kept the run from having a record; a run that failed has one, and that says why.
-pub async fn run(
-    env: &Environment,
-    job: &Job,
-    extent: Extent,
-    waiting: impl FnMut(&Holder),
-) -> Result<Ended, Error> {
-    let pool = env.database.pool_at_once(run::SESSIONS);
-    let session = env.database.connect().await?;
-    let lease = leases::acquire(session, Resource::Users, &holder_name(), waiting).await?;
-    env.progress.enter(Phase::Leased);
-    let run = Run {
-        env,
-        job: &job.name,
-        resource: Resource::Users,
-        extent,
-        run_id: Uuid::now_v7(),
-        lease: &lease,
-        pool: &pool,
-        own_tables: trust::own_tables(job),
-    };
-    let result = match extent {
-        Extent::Confirmed(braked) => run.confirm(braked).await,
-        Extent::AsDue | Extent::Full(_) | Extent::Sample(_) => {
-            let scope = Scope::decide(extent, job.mode, &pool, &job.name).await;
-            match scope {
-                Ok(scope) => run.scan(scope).await,
-                Err(error) => Err(error),
-            }
-        }
-    };
-    tokio::join!(pool.close(), lease.release());
-    result
-}
 
 /// Reads and compares, and writes nothing: its session may only read. Counts what a run would have
 /// done.
@@ -117,6 +75,18 @@ async fn known(pool: &PgPool, job: &str) -> Result<i64, Error> {
 }
 
 impl Run<'_> {
+    /// Mirrors the users, or lets deletions through.
+    pub(super) async fn users(&self) -> Result<Ended, Error> {
+        match self.extent {
+            Extent::Confirmed(braked) => self.confirm(braked).await,
+            Extent::AsDue | Extent::Full(_) | Extent::Sample(_) => {
+                let job = self.job;
+                self.scan(Scope::decide(self.extent, job.mode, self.pool, &job.name).await?)
+                    .await
+            }
+        }
+    }
+
     /// Reads what the scope says, into the mirror.
     async fn scan(&self, scope: Scope) -> Result<Ended, Error> {
         let writers = self.env.database.pool_at_once(write::WRITERS);
@@ -138,7 +108,7 @@ impl Run<'_> {
             .await?
             .ok_or(refused("does not exist"))?;
         let scan_id = run.scan_id.ok_or(refused("was not a full scan"))?;
-        if run.job != self.job || run.status != Status::Braked {
+        if run.job != self.job.name || run.status != Status::Braked {
             return Err(refused("is not a run of this job that a brake stopped"));
         }
         let missing = scan_findings::count(self.pool, scan_id, Note::Missing).await?;
@@ -169,76 +139,61 @@ impl Run<'_> {
         self.end(worked).await
     }
 
+    /// Where users are merged, once what is stored is as the settings want it.
+    async fn merge(&self, scope: Scope, writers: &PgPool) -> Result<Merge, Error> {
+        let env = self.env;
+        let token = self.lease.token();
+        let schema = env.database.schemas().data();
+        privacy::follow(self.pool, token, schema, &env.privacy).await?;
+        let erased = erasures::erased(self.pool, env.privacy.key()).await?;
+        let reading =
+            reading::begin(self.pool, token, self.run_id, &env.reader, &env.privacy).await?;
+        let merge = Merge::new(
+            writers.clone(),
+            token,
+            &self.job.name,
+            self.run_id,
+            scope.kept(),
+            Arc::clone(&env.progress),
+        );
+        Ok(merge.without(erased).reading(reading))
+    }
+
     async fn read_and_settle(
         &self,
         scope: Scope,
         writers: &PgPool,
     ) -> Result<(Ending, Outcome), Error> {
         let env = self.env;
-        let schema = env.database.schemas().data();
-        privacy::follow(self.pool, self.lease.token(), schema, &env.privacy).await?;
-        let erased = erasures::erased(self.pool, env.privacy.key()).await?;
-        let token = self.lease.token();
-        let reading =
-            reading::begin(self.pool, token, self.run_id, &env.reader, &env.privacy).await?;
-        let merge = Merge::new(
-            writers.clone(),
-            self.lease.token(),
-            self.job,
-            self.run_id,
-            scope.kept(),
-            Arc::clone(&env.progress),
-        );
-        let destination = Destination::Merge(merge.without(erased).reading(reading));
-        let known = known(self.pool, self.job).await?;
+        let destination = Destination::Merge(self.merge(scope, writers).await?);
+        let known = known(self.pool, &self.job.name).await?;
         let asking = asking_for_users(env, scope.since(), known);
         let mut scan = Scan::new(
             env,
             UserExport(env.reader.clone()),
             asking,
-            self.job,
+            &self.job.name,
             scope,
             destination,
             self.pool,
         )
         .await?;
-        let mut checkpoint = Checkpoint {
-            pool: self.pool,
-            lease: self.lease,
-            job: self.job,
-            run: self,
-            begin: None,
-        };
-        if let Scope::Full {
-            scan_id, resumed, ..
-        } = scope
-        {
-            checkpoint.begin = (!resumed).then_some(scan_id);
+        if let (Scope::Full { .. }, Some(kept)) = (scope, scope.kept()) {
             scan.cut_by_mirror(self.pool).await?;
-            if let (Some(sharing), Some(kept)) = (&env.sharing, scope.kept()) {
-                scan.lend(Lending::new(
+            if let Some(sharing) = &env.sharing {
+                let lending = Lending::new(
                     env,
                     sharing,
                     self.pool,
                     self.lease.token(),
                     self.run_id,
                     kept,
-                ));
+                );
+                scan.lend(lending);
             }
         }
-        match scan.read(Some(&mut checkpoint)).await? {
-            Reached::End => {}
-            Reached::Limit => return Ok((Ending::Succeeded, Outcome::default())),
-            Reached::Interruption => return Ok(interrupted()),
-            Reached::TooManyRejects => {
-                return Ok(too_many_rejects(env.brakes.max_rejects, Moves::Nothing));
-            }
-            Reached::RejectsAtEnd => {
-                return Ok(too_many_rejects(
-                    env.brakes.max_rejects,
-                    nothing_left(scope),
-                ));
-            }
+        if let Some(broken_off) = self.read_through(&mut scan, scope).await? {
+            return Ok(broken_off);
         }
         env.progress.enter(Phase::ScanRead);
         let (verdict, reason) = scan.walk.verdict();
@@ -264,11 +219,8 @@ impl Run<'_> {
         reason: String,
     ) -> Result<(Ending, Outcome), Error> {
         match (scope, verdict) {
-            (Scope::Full { .. }, Verdict::Incomplete) => {
-                Ok(unfinished(scan.walk.parts(), reason, Moves::Abandoned))
-            }
-            (Scope::Incremental { .. } | Scope::Sample { .. }, Verdict::Incomplete) => {
-                Ok(unfinished(scan.walk.parts(), reason, Moves::Nothing))
+            (_, Verdict::Incomplete) => {
+                Ok(unfinished(scan.walk.parts(), reason, nothing_left(scope)))
             }
             (Scope::Sample { .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
                 let rows = self.env.progress.counts().read.unsigned_abs();
@@ -296,33 +248,46 @@ impl Run<'_> {
                 },
                 Verdict::Proven | Verdict::Agreed | Verdict::Partial,
             ) => {
-                let deletions = self.deletions(scan_id);
-                deletions.note_missing(scan.walk.by_page()).await?;
-                let learned = scan.walk.reader().learned();
-                let committed = self.commit_by_page(scan_id, scan).await?;
-                let (verdict, reason) = match self.of_committed(committed).await? {
-                    None => (verdict, reason),
-                    Some((Verdict::Incomplete, reason)) => {
-                        return Ok(unfinished(scan.walk.parts(), reason, Moves::Abandoned));
-                    }
-                    Some(weaker) => weaker,
-                };
-                reading::whole(self.pool, self.lease.token(), scan_id).await?;
-                let settled = deletions.settle().await?;
-                if settled == Settled::Interrupted {
-                    return Ok(interrupted());
-                }
-                // After the deletions, since a push may have deleted users.
-                self.confirm_pushes(Some(scan_id)).await?;
-                let (ending, mut outcome) = self.settled(settled, verdict, reason).await?;
-                outcome.missed = match seen_since {
-                    Some(since) => self.missed(scan_id, since, learned).await?,
-                    None => None,
-                };
-                outcome.moves = Moves::Finished(scan_id, scan::to_remember(learned));
-                Ok((ending, outcome))
+                self.settle_full((scan_id, seen_since), scan, verdict, reason)
+                    .await
             }
         }
+    }
+
+    /// The same for a full scan of which all was read: who is missing, and what incremental runs
+    /// have not seen.
+    async fn settle_full(
+        &self,
+        (scan_id, seen_since): (Uuid, Option<DateTime<Utc>>),
+        scan: &Scan<'_, UserExport>,
+        verdict: Verdict,
+        reason: String,
+    ) -> Result<(Ending, Outcome), Error> {
+        let deletions = self.deletions(scan_id);
+        deletions.note_missing(scan.walk.by_page()).await?;
+        let learned = scan.walk.reader().learned();
+        let committed = self.commit_by_page(scan_id, scan).await?;
+        let (verdict, reason) = match self.of_committed(committed).await? {
+            None => (verdict, reason),
+            Some((Verdict::Incomplete, reason)) => {
+                return Ok(unfinished(scan.walk.parts(), reason, Moves::Abandoned));
+            }
+            Some(weaker) => weaker,
+        };
+        reading::whole(self.pool, self.lease.token(), scan_id).await?;
+        let settled = deletions.settle().await?;
+        if settled == Settled::Interrupted {
+            return Ok(interrupted());
+        }
+        // After the deletions, since a push may have deleted users.
+        self.confirm_pushes(Some(scan_id)).await?;
+        let (ending, mut outcome) = self.settled(settled, verdict, reason).await?;
+        outcome.missed = match seen_since {
+            Some(since) => self.missed(scan_id, since, learned).await?,
+            None => None,
+        };
+        outcome.moves = Moves::Finished(scan_id, scan::to_remember(learned));
+        Ok((ending, outcome))
     }
 
     /// What is committed of a scan may weaken what its answers said: nothing is proven about a
@@ -352,13 +317,7 @@ impl Run<'_> {
     }
 
     fn deletions(&self, scan_id: Uuid) -> Deletions<'_> {
-        Deletions {
-            env: self.env,
-            pool: self.pool,
-            lease: self.lease,
-            run_id: self.run_id,
-            scan_id,
-        }
+        Deletions { run: self, scan_id }
     }
 
     /// What is to be said about the missing.
@@ -371,7 +330,7 @@ impl Run<'_> {
         let run_id = self.run_id;
         let confirm = format!(
             "If they were really deleted, run `zephr-sync sync {} --confirm-deletes {run_id}`: each is asked for by id before it is marked.",
-            self.job
+            self.job.name
         );
         let braked = |error: String, remedy: String| Outcome {
             verdict: Some((verdict, reason.clone())),

@@ -37,10 +37,6 @@ pub const WRITERS: u32 = 2;
 /// small enough that a batch in memory does not either.
 const BATCH: usize = 500;
 
-/// Records per statement. Rows are made and encoded for one statement at a time, which is what
-/// memory is spent on; larger ones are not faster.
-const STATEMENT: usize = 500;
-
 /// Where batches go.
 #[derive(Debug, Clone)]
 pub enum Destination {

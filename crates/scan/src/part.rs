@@ -424,8 +424,7 @@ impl<S: Source> PartReader<S> {
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<Pass, Stopped<S::Error>> {
         let mut pass = Pass::default();
-        let (mut first, mut previous) = (Sightings::default(), Sightings::default());
-        let mut same = 1;
+        let mut before = Before::default();
         for number in 1..=MAX_PAGES {
             let mut page = self.ask(window, self.asking.rpp, number).await?;
             if page.is_empty() {
@@ -439,24 +438,13 @@ impl<S: Source> PartReader<S> {
                 break;
             }
             let here = Sightings::on(&page);
-            // Who is on a page a second time was moved there by somebody who came; but where most
-            // of a page was shown before, the server ignores the number.
-            let shown = here.shared_with([&first, &previous]);
-            let is_known = shown * 4 >= here.len() * 3;
-            same = if is_known { same + 1 } else { 1 };
-            let is_same = here == previous || (number > 2 && here == first);
-            if same == SAME_PAGES {
-                pass.end = if is_same {
-                    PassEnd::SamePages
-                } else {
-                    PassEnd::BrokenOff
-                };
-                break;
-            }
-            if number == 1 {
-                first.clone_from(&here);
-            }
-            previous = here;
+            let shown = match before.shown(here, number) {
+                Ok(shown) => shown,
+                Err(end) => {
+                    pass.end = end;
+                    break;
+                }
+            };
             pass.received += (page.len() - shown.min(page.len())) as u64;
             pass.usable |= !page.items.is_empty();
             pass.unusable |= page.rejects.iter().any(|reject| reject.id.is_none());
@@ -528,6 +516,39 @@ enum PassEnd {
     /// Neither: pages showed mostly what others had shown, or they had no end.
     #[default]
     BrokenOff,
+}
+
+/// What the pages of a pass showed so far.
+#[derive(Debug, Default)]
+struct Before {
+    first: Sightings,
+    previous: Sightings,
+    /// Pages in a row that showed mostly what others had shown, after the one that began it.
+    again: usize,
+}
+
+impl Before {
+    /// How many of this page were shown before, or how the pass ends with it. Who is on a page a
+    /// second time was moved there by somebody who came; but where most of a page was shown before,
+    /// the server ignores the number.
+    fn shown(&mut self, here: Sightings, number: u64) -> Result<usize, PassEnd> {
+        let shown = here.shared_with([&self.first, &self.previous]);
+        let is_known = shown * 4 >= here.len() * 3;
+        self.again = if is_known { self.again + 1 } else { 0 };
+        if self.again + 1 == SAME_PAGES {
+            let is_same = here == self.previous || (number > 2 && here == self.first);
+            return Err(if is_same {
+                PassEnd::SamePages
+            } else {
+                PassEnd::BrokenOff
+            });
+        }
+        if number == 1 {
+            self.first.clone_from(&here);
+        }
+        self.previous = here;
+        Ok(shown)
+    }
 }
 
 impl Pass {

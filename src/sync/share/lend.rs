@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use uuid::Uuid;
@@ -98,9 +98,9 @@ impl<'a> Lending<'a> {
         if !self.is_begun && self.capacity == 0 {
             return Ok(());
         }
-        let mut transaction = self.pool.begin().await?;
         // A leader that was too slow has nothing to say any more.
-        self.token.fence(&mut transaction).await?;
+        // A leader that was too slow has nothing to say any more.
+        let mut transaction = self.token.begin(self.pool).await?;
         if self.is_begun {
             for heard in shared_windows::hear(&mut *transaction, self.run_id).await? {
                 self.sharing.add(heard.asked);
@@ -130,6 +130,16 @@ impl<'a> Lending<'a> {
                 }
             }
         }
+        self.offer(&mut transaction, walk).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Offers as much as others can use soon.
+    async fn offer<S: Source>(
+        &mut self,
+        connection: &mut PgConnection,
+        walk: &mut Walk<S>,
+    ) -> Result<(), Error> {
         let mut lent = Vec::new();
         while let Some(window) = walk.lend(self.capacity, self.capacity * AHEAD) {
             lent.push(bounds(window));
@@ -144,12 +154,12 @@ impl<'a> Lending<'a> {
                     notes_changes: self.kept.notes_changes,
                     learned: to_remember(walk.reader().learned()),
                 };
-                shared_windows::share(&mut *transaction, self.run_id, terms).await?;
+                shared_windows::share(&mut *connection, self.run_id, terms).await?;
                 self.is_begun = true;
             }
-            shared_windows::offer(&mut *transaction, self.run_id, &lent).await?;
+            shared_windows::offer(&mut *connection, self.run_id, &lent).await?;
         }
-        Ok(transaction.commit().await?)
+        Ok(())
     }
 
     async fn capacity_of_others(&self) -> Result<usize, Error> {

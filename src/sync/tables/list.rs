@@ -53,6 +53,9 @@ impl Pass {
     }
 }
 
+/// An item as the list shows it, and the row it makes.
+type Shown = (Box<RawValue>, Row);
+
 /// What is believed about a list: how far, and why.
 type Judged = (Verdict, String);
 
@@ -62,61 +65,7 @@ impl Work<'_> {
             let mut connection = self.store.pool().acquire().await?;
             rows::count_living(&mut connection, &list.table).await?
         };
-        let mut manner = match list.paging {
-            Paging::Unpaged => Manner::Once,
-            Paging::A | Paging::B => self.by_page(list.paging),
-        };
-        let mut before: Option<(Pass, Judgement)> = None;
-        let mut passes = 0;
-        let (pass, last, judged) = loop {
-            let (pass, judgement) = self.pass(list, manner, living).await?;
-            passes += 1;
-            if let Some(judged) = judged(list, &pass, judgement, living) {
-                break (pass, judgement, judged);
-            }
-            let agrees = before
-                .as_ref()
-                .is_some_and(|(before, last)| *last == judgement && pass.equals(before));
-            match judgement {
-                // It says so itself, so it is asked for by page from now on.
-                Judgement::SaysMore => manner = self.by_page(Paging::B),
-                Judgement::Unclear if agrees => {
-                    let words = format!(
-                        "{}: two passes over {} pages agreed",
-                        list.table.name, pass.pages
-                    );
-                    break (pass, judgement, (Verdict::Agreed, words));
-                }
-                Judgement::Contradicts { told } if agrees || passes >= MAX_PASSES => {
-                    let more = told.map_or("more, by its link to a next page".to_owned(), |told| {
-                        format!("{told}")
-                    });
-                    let words = format!(
-                        "{}: GET {} says that there are {more}, and showed {} however it was asked",
-                        list.table.name,
-                        list.path,
-                        pass.seen()
-                    );
-                    break (pass, judgement, (Verdict::Incomplete, words));
-                }
-                Judgement::Whole
-                | Judgement::AsTold
-                | Judgement::Unclear
-                | Judgement::NotFound
-                | Judgement::Contradicts { .. }
-                | Judgement::Stale
-                | Judgement::Grown(_)
-                | Judgement::Endless => {}
-            }
-            if passes >= MAX_PASSES {
-                let words = format!(
-                    "{}: GET {} was different in each of {passes} passes",
-                    list.table.name, list.path
-                );
-                break (pass, judgement, (Verdict::Incomplete, words));
-            }
-            before = Some((pass, judgement));
-        };
+        let (pass, last, manner, judged) = self.passes(list, living).await?;
         let judged = match self
             .contradicted_details(list, &pass, manner, living)
             .await?
@@ -133,6 +82,62 @@ impl Work<'_> {
         match self.store {
             Store::Merge(_) => self.missing(list, &pass, living, read).await,
             Store::Compare { .. } => Ok(()),
+        }
+    }
+
+    /// Reads the list until a pass may be believed, or none can be: the last pass, what is made of
+    /// it, how it was asked for, and how far that may be believed.
+    async fn passes(
+        &self,
+        list: &List,
+        living: i64,
+    ) -> Result<(Pass, Judgement, Manner, Judged), Stop> {
+        let mut manner = match list.paging {
+            Paging::Unpaged => Manner::Once,
+            Paging::A | Paging::B => self.by_page(list.paging),
+        };
+        let mut before: Option<(Pass, Judgement)> = None;
+        let mut passes = 0;
+        loop {
+            let (pass, judgement) = self.pass(list, manner, living).await?;
+            passes += 1;
+            if let Some(judged) = judged(list, &pass, judgement, living) {
+                return Ok((pass, judgement, manner, judged));
+            }
+            let agrees = before
+                .as_ref()
+                .is_some_and(|(before, last)| *last == judgement && pass.equals(before));
+            match judgement {
+                // It says so itself, so it is asked for by page from now on.
+                Judgement::SaysMore => manner = self.by_page(Paging::B),
+                Judgement::Unclear if agrees => {
+                    let words = format!(
+                        "{}: two passes over {} pages agreed",
+                        list.table.name, pass.pages
+                    );
+                    return Ok((pass, judgement, manner, (Verdict::Agreed, words)));
+                }
+                Judgement::Contradicts { told } if agrees || passes >= MAX_PASSES => {
+                    let words = contradicts(list, told, pass.seen());
+                    return Ok((pass, judgement, manner, (Verdict::Incomplete, words)));
+                }
+                Judgement::Whole
+                | Judgement::AsTold
+                | Judgement::Unclear
+                | Judgement::NotFound
+                | Judgement::Contradicts { .. }
+                | Judgement::Stale
+                | Judgement::Grown(_)
+                | Judgement::Endless => {}
+            }
+            if passes >= MAX_PASSES {
+                let words = format!(
+                    "{}: GET {} was different in each of {passes} passes",
+                    list.table.name, list.path
+                );
+                return Ok((pass, judgement, manner, (Verdict::Incomplete, words)));
+            }
+            before = Some((pass, judgement));
         }
     }
 
@@ -221,7 +226,7 @@ impl Work<'_> {
             ..Batch::default()
         };
         let maker = Rows::new(&list.table, self.env.reader.ignored(), &self.env.privacy);
-        let mut shown: Vec<(Box<RawValue>, Row)> = Vec::new();
+        let mut shown: Vec<Shown> = Vec::new();
         for raw in listed.items {
             match maker.read(&raw, None) {
                 Ok(row) => {
@@ -250,25 +255,15 @@ impl Work<'_> {
         Ok(self.store.commit(&list.table, batch, &self.erased).await?)
     }
 
-    /// Asks for the detail of those that are new or shown differently than when they were last
-    /// asked for; on a full run, of all.
-    async fn details(
-        &self,
-        list: &List,
-        path: &str,
-        shown: Vec<(Box<RawValue>, Row)>,
-        maker: &Rows<'_>,
-        batch: &mut Batch,
-        pass: &mut Pass,
-    ) -> Result<(), Stop> {
+    /// Those whose detail is to be asked for, and the others.
+    async fn due(&self, list: &List, shown: Vec<Shown>) -> Result<(Vec<Shown>, Vec<Shown>), Stop> {
         let ids: Vec<&str> = shown
             .iter()
             .filter_map(|(_, row)| row.key.first())
             .map(String::as_str)
             .collect();
         let known = poll_schedule::shown(self.store.pool(), &list.table.name, &ids).await?;
-        let at = now(self.store.pool()).await?;
-        let (due, same): (Vec<_>, Vec<_>) = shown.into_iter().partition(|(_, row)| {
+        Ok(shown.into_iter().partition(|(_, row)| {
             let visit = row.key.first().and_then(|id| known.get(id));
             visit.is_none_or(|visit| {
                 visit.hash.as_deref() != Some(row.hash.as_slice())
@@ -277,7 +272,22 @@ impl Work<'_> {
                         Amount::Due | Amount::Sample(_) => false,
                     }
             })
-        });
+        }))
+    }
+
+    /// Asks for the detail of those that are new or shown differently than when they were last
+    /// asked for; on a full run, of all.
+    async fn details(
+        &self,
+        list: &List,
+        path: &str,
+        shown: Vec<Shown>,
+        maker: &Rows<'_>,
+        batch: &mut Batch,
+        pass: &mut Pass,
+    ) -> Result<(), Stop> {
+        let at = now(self.store.pool()).await?;
+        let (due, same) = self.due(list, shown).await?;
         batch.unchanged += same.len() as i64;
         let asked: Vec<(Box<RawValue>, Row, Option<Box<RawValue>>)> = stream::iter(due)
             .map(|(raw, row)| async move {
@@ -428,6 +438,15 @@ impl Work<'_> {
         Ok((asked > 0)
             .then(|| format!("GET {path} does not find those that the list has just shown")))
     }
+}
+
+/// A list that says of itself that there is more than it shows.
+fn contradicts(list: &List, told: Option<u64>, seen: u64) -> String {
+    let more = told.map_or("more, by its link to a next page".to_owned(), |told| {
+        told.to_string()
+    });
+    let (name, path) = (&list.table.name, &list.path);
+    format!("{name}: GET {path} says that there are {more}, and showed {seen} however it was asked")
 }
 
 /// What is to be believed of a pass by itself, if it is.

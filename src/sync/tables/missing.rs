@@ -4,7 +4,6 @@
 
 use super::store::{self, Store};
 use super::{Read, Stop, Work};
-use crate::sync::Error;
 use ::scan::verdict::Verdict;
 use mirror::state::candidates::{self, Among};
 use mirror::state::scan_findings::{self, Note};
@@ -16,9 +15,7 @@ impl Work<'_> {
         let Store::Merge(run) = &self.store else {
             return Ok(());
         };
-        let mut transaction = run.pool.begin().await?;
-        let fenced = run.lease.token().fence(&mut transaction).await;
-        fenced.map_err(Error::from)?;
+        let mut transaction = run.transaction().await?;
         let keys: Vec<Vec<String>> = gone.iter().map(|key| vec![key.clone()]).collect();
         let among = Among::Everything;
         candidates::miss(&mut transaction, table, run.run_id, among, &keys).await?;
@@ -37,9 +34,7 @@ impl Work<'_> {
         let Store::Merge(run) = &self.store else {
             return Ok(());
         };
-        let mut transaction = run.pool.begin().await?;
-        let fenced = run.lease.token().fence(&mut transaction).await;
-        fenced.map_err(Error::from)?;
+        let mut transaction = run.transaction().await?;
         let missing = candidates::count(&mut transaction, table).await?;
         if missing == 0 {
             return Ok(transaction.commit().await?);

@@ -2,13 +2,15 @@
 //! tombstones in one transaction; or only compared.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
 
 use super::super::progress::Phase;
 use super::super::run::Run;
 use super::super::{Environment, Error};
 use ::privacy::Erased;
 use mirror::load::merge::Failure;
+use mirror::load::pieces::Pieces;
 use mirror::load::rows::{self, Known};
 use mirror::state::candidates::{self, Among};
 use mirror::state::runs::{self, Counts};
@@ -17,9 +19,6 @@ use record::Reject;
 use record::table::{Row, Table};
 use resource::Below;
 use telemetry::span::{Span, Work};
-
-/// Rows per statement.
-const STATEMENT: usize = 500;
 
 /// Where what was read goes.
 pub(super) enum Store<'a> {
@@ -140,64 +139,28 @@ async fn merge(run: &Run<'_>, table: &Table, batch: Batch) -> Result<(), Error> 
         times_from_numbers: from_numbers.sum(),
         ..Counts::default()
     };
-    let mut transaction = run.pool.begin().await?;
-    run.lease.token().fence(&mut transaction).await?;
+    let mut transaction = run.transaction().await?;
     let known = lookup(&mut transaction, table, &batch.rows).await?;
     run.env.progress.enter(Phase::BatchCompared);
-    let changed: Vec<&Row> = batch
-        .rows
-        .iter()
-        .filter(|row| known.get(&row.key).and_then(Option::as_deref) != Some(row.hash.as_slice()))
-        .collect();
-    let mut unstorable = batch.rejects;
-    let mut pending: Vec<&[&Row]> = changed.chunks(STATEMENT).rev().collect();
-    while let Some(rows) = pending.pop() {
-        match rows::merge(&mut transaction, table, run.run_id, batch.answered_at, rows).await {
-            Ok(merged) => {
-                counts.inserted += merged.inserted;
-                counts.updated += merged.updated;
-            }
-            Err(Failure::Database(error)) => return Err(error.into()),
-            Err(Failure::Unstorable(reason)) => match rows {
-                [row] => unstorable.push(Reject {
-                    id: Some(row.key.join(" ")),
-                    reason,
-                    text: row.text.clone(),
-                    content_hash: row.hash,
-                    answered_at: batch.answered_at,
-                }),
-                several => {
-                    let (first, second) = several.split_at(several.len() / 2);
-                    pending.push(second);
-                    pending.push(first);
-                }
-            },
-        }
-    }
-    if let Some(missed) = &batch.missed {
-        let parents: Vec<&str> = missed.parents.iter().map(String::as_str).collect();
-        let among = Among::Below {
-            position: missed.position,
-            parents: &parents,
-        };
-        candidates::miss(&mut transaction, table, run.run_id, among, &missed.keys).await?;
-    }
-    if let Some(visited) = &batch.visits {
-        let parents: Vec<(&str, Option<&[u8]>)> = visited
-            .parents
-            .iter()
-            .map(|(id, hash)| (id.as_str(), hash.as_deref()))
-            .collect();
-        poll_schedule::note(&mut *transaction, &table.name, visited.at, &parents).await?;
-    }
+    let mut unstorable =
+        merge_changed(&mut transaction, run, table, &batch, &known, &mut counts).await?;
+    unstorable.extend(batch.rejects);
+    note(
+        &mut transaction,
+        run.run_id,
+        table,
+        batch.missed.as_ref(),
+        batch.visits.as_ref(),
+    )
+    .await?;
     run.env.progress.enter(Phase::BatchMerged);
     let others = unstorable.len() as i64 + batch.left_out;
     counts.unchanged = read - counts.inserted - counts.updated - others;
     if !unstorable.is_empty() {
         let met = rejects::store(
             &mut *transaction,
-            run.job,
-            run.resource,
+            &run.job.name,
+            run.job.resource,
             run.run_id,
             &unstorable,
         )
@@ -207,6 +170,71 @@ async fn merge(run: &Run<'_>, table: &Table, batch: Batch) -> Result<(), Error> 
     runs::add(&mut *transaction, run.run_id, counts).await?;
     transaction.commit().await?;
     run.env.progress.committed(counts);
+    Ok(())
+}
+
+/// Merges what is new or different, and answers what Postgres cannot hold of it.
+async fn merge_changed(
+    connection: &mut PgConnection,
+    run: &Run<'_>,
+    table: &Table,
+    batch: &Batch,
+    known: &Known,
+    counts: &mut Counts,
+) -> Result<Vec<Reject>, Error> {
+    let is_new =
+        |row: &&Row| known.get(&row.key).and_then(Option::as_deref) != Some(row.hash.as_slice());
+    let changed: Vec<&Row> = batch.rows.iter().filter(is_new).collect();
+    let (run_id, at) = (run.run_id, batch.answered_at);
+    let mut unstorable = Vec::new();
+    let mut pieces = Pieces::of(&changed);
+    while let Some(piece) = pieces.next() {
+        match rows::merge(connection, table, run_id, at, piece).await {
+            Ok(merged) => {
+                counts.inserted += merged.inserted;
+                counts.updated += merged.updated;
+            }
+            Err(Failure::Database(error)) => return Err(error.into()),
+            Err(Failure::Unstorable(reason)) => {
+                if let Some(row) = pieces.refused(piece) {
+                    unstorable.push(Reject {
+                        id: Some(row.key.join(" ")),
+                        reason,
+                        text: row.text.clone(),
+                        content_hash: row.hash,
+                        answered_at: at,
+                    });
+                }
+            }
+        }
+    }
+    Ok(unstorable)
+}
+
+/// Notes what is missing below the parents that were asked for, and that they were asked for.
+async fn note(
+    connection: &mut PgConnection,
+    run_id: Uuid,
+    table: &Table,
+    missed: Option<&Missed>,
+    visits: Option<&Visits>,
+) -> Result<(), Error> {
+    if let Some(missed) = missed {
+        let parents: Vec<&str> = missed.parents.iter().map(String::as_str).collect();
+        let among = Among::Below {
+            position: missed.position,
+            parents: &parents,
+        };
+        candidates::miss(connection, table, run_id, among, &missed.keys).await?;
+    }
+    if let Some(visited) = visits {
+        let parents: Vec<(&str, Option<&[u8]>)> = visited
+            .parents
+            .iter()
+            .map(|(id, hash)| (id.as_str(), hash.as_deref()))
+            .collect();
+        poll_schedule::note(&mut *connection, &table.name, visited.at, &parents).await?;
+    }
     Ok(())
 }
 
@@ -238,59 +266,46 @@ async fn compare(
 
 /// Marks rows as gone that two runs in a row have missed; answers how many.
 pub(super) async fn tombstone_missed(run: &Run<'_>, table: &Table) -> Result<i64, Error> {
-    let mut transaction = run.pool.begin().await?;
-    run.lease.token().fence(&mut transaction).await?;
-    let counts = Counts {
-        tombstoned: candidates::tombstone(&mut transaction, table, run.run_id).await?,
-        ..Counts::default()
-    };
-    runs::add(&mut *transaction, run.run_id, counts).await?;
-    transaction.commit().await?;
-    tombstoned(run, counts);
-    Ok(counts.tombstoned)
+    let mut transaction = run.transaction().await?;
+    let marked = candidates::tombstone(&mut transaction, table, run.run_id).await?;
+    tombstoned(run, transaction, marked).await?;
+    Ok(marked)
 }
 
 /// Marks rows as gone, and forgets the visits to them.
 pub(super) async fn tombstone(run: &Run<'_>, table: &Table, keys: &[String]) -> Result<(), Error> {
-    let mut transaction = run.pool.begin().await?;
-    run.lease.token().fence(&mut transaction).await?;
+    let mut transaction = run.transaction().await?;
     let ids: Vec<&str> = keys.iter().map(String::as_str).collect();
     let gone: Vec<Vec<String>> = keys.iter().map(|key| vec![key.clone()]).collect();
-    let counts = Counts {
-        tombstoned: rows::tombstone(&mut transaction, table, run.run_id, &gone).await?,
-        ..Counts::default()
-    };
+    let marked = rows::tombstone(&mut transaction, table, run.run_id, &gone).await?;
     poll_schedule::forget(&mut *transaction, &table.name, &ids).await?;
-    runs::add(&mut *transaction, run.run_id, counts).await?;
-    transaction.commit().await?;
-    tombstoned(run, counts);
-    Ok(())
+    tombstoned(run, transaction, marked).await
 }
 
 /// Marks what is below parents that are gone as gone with them.
 pub(super) async fn tombstone_orphans(run: &Run<'_>, below: &Below) -> Result<(), Error> {
-    let mut transaction = run.pool.begin().await?;
-    run.lease.token().fence(&mut transaction).await?;
+    let mut transaction = run.transaction().await?;
+    let (parents, key) = (&below.parents, &below.parent_key);
+    let marked =
+        rows::tombstone_orphans(&mut transaction, &below.table, parents, key, run.run_id).await?;
+    tombstoned(run, transaction, marked).await
+}
+
+/// Counts what was marked, and commits.
+async fn tombstoned(
+    run: &Run<'_>,
+    mut transaction: Transaction<'_, Postgres>,
+    marked: i64,
+) -> Result<(), Error> {
     let counts = Counts {
-        tombstoned: rows::tombstone_orphans(
-            &mut transaction,
-            &below.table,
-            &below.parents,
-            &below.parent_key,
-            run.run_id,
-        )
-        .await?,
+        tombstoned: marked,
         ..Counts::default()
     };
     runs::add(&mut *transaction, run.run_id, counts).await?;
     transaction.commit().await?;
-    tombstoned(run, counts);
-    Ok(())
-}
-
-fn tombstoned(run: &Run<'_>, counts: Counts) {
-    if counts.tombstoned > 0 {
+    if marked > 0 {
         run.env.progress.tombstoned(counts);
         run.env.progress.enter(Phase::Tombstoned);
     }
+    Ok(())
 }

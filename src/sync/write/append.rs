@@ -4,19 +4,20 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::super::Error;
 use super::super::progress::{Phase, Progress};
-use super::{Answered, Batch, STATEMENT, once_each};
+use super::{Answered, Batch, once_each};
 use ::privacy::Erased;
 use mirror::load::events;
 use mirror::load::merge::Failure;
+use mirror::load::pieces::Pieces;
 use mirror::state::leases::Token;
 use mirror::state::runs::{self, Counts};
 use mirror::state::{rejects, windows};
-use record::{Event, Resource};
+use record::{Event, Reject, Resource};
 use zephr::{event, user};
 
 /// What an appending writer needs.
@@ -45,41 +46,14 @@ impl Append {
             times_from_numbers: batch.times_from_numbers,
             ..Counts::default()
         };
-        let mut transaction = self.pool.begin().await?;
-        self.token.fence(&mut transaction).await?;
+        let mut transaction = self.token.begin(&self.pool).await?;
         let mut unstorable = std::mem::take(&mut batch.rejects);
         let done = std::mem::take(&mut batch.done);
         let items = once_each(batch.items());
-        let answered_at = items.iter().filter_map(|(_, at)| *at).min();
         self.progress.enter(Phase::BatchCompared);
-        let mut left_out = 0;
-        let mut pending: Vec<&[Answered]> = items.chunks(STATEMENT).rev().collect();
-        while let Some(items) = pending.pop() {
-            let mut rows: Vec<Event> = items
-                .iter()
-                .filter_map(|(item, _)| Some(event::row(item, item.registered_at?)))
-                .collect();
-            let before = rows.len();
-            rows.retain(|event| {
-                !event
-                    .user_id
-                    .as_deref()
-                    .is_some_and(|user| self.erased.is(user))
-            });
-            left_out += (before - rows.len()) as i64;
-            match events::append(&mut transaction, self.run_id, answered_at, &rows).await {
-                Ok(inserted) => counts.inserted += inserted,
-                Err(Failure::Database(error)) => return Err(error.into()),
-                Err(Failure::Unstorable(reason)) => match items {
-                    [(item, at)] => unstorable.push(user::reject(item, *at, reason)),
-                    several => {
-                        let (first, second) = several.split_at(several.len() / 2);
-                        pending.push(second);
-                        pending.push(first);
-                    }
-                },
-            }
-        }
+        let left_out = self
+            .append(&mut transaction, &items, &mut counts, &mut unstorable)
+            .await?;
         self.progress.enter(Phase::BatchMerged);
         counts.unchanged = counts.read - counts.inserted - unstorable.len() as i64 - left_out;
         if !unstorable.is_empty() {
@@ -102,6 +76,45 @@ impl Append {
         transaction.commit().await?;
         self.progress.committed(counts);
         Ok(())
+    }
+
+    /// Appends, halving what Postgres cannot hold until the events are found that it refuses.
+    /// Answers how many were left out, since they are about people who were erased.
+    async fn append(
+        &self,
+        connection: &mut PgConnection,
+        items: &[Answered],
+        counts: &mut Counts,
+        unstorable: &mut Vec<Reject>,
+    ) -> Result<i64, Error> {
+        let answered_at = items.iter().filter_map(|(_, at)| *at).min();
+        let mut left_out = 0;
+        let mut pieces = Pieces::of(items);
+        while let Some(piece) = pieces.next() {
+            let mut rows: Vec<Event> = piece
+                .iter()
+                .filter_map(|(item, _)| Some(event::row(item, item.registered_at?)))
+                .collect();
+            let before = rows.len();
+            rows.retain(|event| {
+                let user = event.user_id.as_deref();
+                !user.is_some_and(|user| self.erased.is(user))
+            });
+            let left = (before - rows.len()) as i64;
+            match events::append(connection, self.run_id, answered_at, &rows).await {
+                Ok(inserted) => {
+                    counts.inserted += inserted;
+                    left_out += left;
+                }
+                Err(Failure::Database(error)) => return Err(error.into()),
+                Err(Failure::Unstorable(reason)) => {
+                    if let Some((item, at)) = pieces.refused(piece) {
+                        unstorable.push(user::reject(item, *at, reason));
+                    }
+                }
+            }
+        }
+        Ok(left_out)
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Answered, Batch, STATEMENT, next_batch, once_each};
+use super::{Answered, Batch, next_batch, once_each};
 use crate::sync::Error;
 use crate::sync::progress::{Phase, Progress};
 use ::privacy::Erased;
@@ -17,6 +17,7 @@ use ::scan::together::{self, Batch as _, Together};
 use clock::time;
 use mirror::load::compare;
 use mirror::load::merge::{self, Extracted, Failure};
+use mirror::load::pieces::Pieces;
 use mirror::state::leases::Token;
 use mirror::state::runs::{self, Counts};
 use mirror::state::scan_findings::{self, Note};
@@ -210,8 +211,7 @@ impl Merge {
     }
 
     async fn commit(&self, compared: Compared) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        self.token.fence(&mut transaction).await?;
+        let mut transaction = self.token.begin(&self.pool).await?;
         let counts = self.merge_compared(&mut transaction, compared).await?;
         // Last, since the other writers wait for this row until the commit.
         runs::add(&mut *transaction, self.run_id, counts).await?;
@@ -230,8 +230,7 @@ impl Merge {
     ) -> Result<bool, Error> {
         let mut batch = Batch::default();
         batch.push(fetched);
-        let mut transaction = self.pool.begin().await?;
-        self.token.fence(&mut transaction).await?;
+        let mut transaction = self.token.begin(&self.pool).await?;
         if !shared_windows::stands(&mut transaction, claim).await? {
             return Ok(false);
         }
@@ -290,18 +289,8 @@ impl Merge {
             ..Counts::default()
         };
         if let Some(scan) = self.scan {
-            scan.note(
-                transaction,
-                Note::Undated,
-                undated.iter().map(String::as_str),
-            )
-            .await?;
-            scan.note(
-                transaction,
-                Note::Missing,
-                missing.iter().map(String::as_str),
-            )
-            .await?;
+            scan.note(transaction, Note::Undated, &undated).await?;
+            scan.note(transaction, Note::Missing, &missing).await?;
         }
         let (run_id, unstored) = (self.run_id, &mut unstorable);
         let items = once_each(items);
@@ -309,12 +298,7 @@ impl Merge {
         let changed =
             Self::merge(transaction, run_id, reading, items, &mut counts, unstored).await?;
         if let Some(scan) = self.scan.filter(|scan| scan.notes_changes) {
-            scan.note(
-                transaction,
-                Note::Changed,
-                changed.iter().map(String::as_str),
-            )
-            .await?;
+            scan.note(transaction, Note::Changed, &changed).await?;
         }
         self.progress.enter(Phase::BatchMerged);
         let left_out = (unstorable.len() + erased.len()) as i64;
@@ -353,12 +337,9 @@ impl Merge {
         unstorable: &mut Vec<Reject>,
     ) -> Result<Vec<String>, Error> {
         let mut changed = Vec::new();
-        let mut pending: Vec<_> = items.chunks(STATEMENT).rev().collect();
-        while let Some(items) = pending.pop() {
-            if items.is_empty() {
-                continue;
-            }
-            let mut rows = items
+        let mut pieces = Pieces::of(&items);
+        while let Some(piece) = pieces.next() {
+            let mut rows = piece
                 .iter()
                 .map(|(item, at)| (user::row(item), *at))
                 .collect();
@@ -372,14 +353,11 @@ impl Merge {
                     changed.extend(merged);
                 }
                 Err(Failure::Database(error)) => return Err(error.into()),
-                Err(Failure::Unstorable(reason)) => match items {
-                    [(item, at)] => unstorable.push(user::reject(item, *at, reason)),
-                    several => {
-                        let (first, second) = several.split_at(several.len() / 2);
-                        pending.push(second);
-                        pending.push(first);
+                Err(Failure::Unstorable(reason)) => {
+                    if let Some((item, at)) = pieces.refused(piece) {
+                        unstorable.push(user::reject(item, *at, reason));
                     }
-                },
+                }
             }
         }
         Ok(changed)
@@ -391,9 +369,9 @@ impl Kept {
         self,
         connection: &mut PgConnection,
         note: Note,
-        ids: impl Iterator<Item = &str>,
+        ids: &[String],
     ) -> Result<(), Error> {
-        let ids: Vec<&str> = ids.collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         Ok(scan_findings::add(connection, self.scan_id, note, &ids).await?)
     }
 }

@@ -3,7 +3,8 @@
 //! [`compare`] asks the mirror whether anything is new: by hashes, before any document is sent.
 //! [`merge`] writes what is, with its foreign keys, inside the caller's transaction; [`rows`] does
 //! both for every table that is described and not programmed, [`define`] makes those that only a
-//! job file knows, and [`events`] appends. [`freshness`] tells how late something was heard of,
+//! job file knows, and [`events`] appends; what Postgres refuses is found with [`pieces`].
+//! [`freshness`] tells how late something was heard of,
 //! [`unfit`] which columns are not to be relied on, and [`sample`] draws some of what is there, to
 //! be compared with the API. [`redact`] rewrites what is stored for new privacy settings, and
 //! [`erase`] removes a person.
@@ -15,6 +16,7 @@ pub mod events;
 pub mod freshness;
 pub mod merge;
 pub mod people;
+pub mod pieces;
 pub mod redact;
 pub mod rows;
 pub mod sample;

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection, PgExecutor, Postgres, Transaction};
+use sqlx::{Connection, PgConnection, PgExecutor, PgPool, Postgres, Transaction};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -190,24 +190,7 @@ async fn take(
     name: &str,
 ) -> Result<Option<i64>, sqlx::Error> {
     let mut transaction = session.begin().await?;
-    // Postgres looks once per transaction at who is connected. Whoever waits here for another taker
-    // would compare that one's session with what was seen before it came, and take it for dead. So
-    // the row is there and locked before anybody looks.
-    sqlx::query!(
-        "insert into leases (resource, token, holder, session_pid, session_started_at, acquired_at, expires_at)
-         values ($1, 0, $2, 0, '-infinity', clock_timestamp(), '-infinity')
-         on conflict (resource) do nothing",
-        subject.name(),
-        name,
-    )
-    .execute(&mut *transaction)
-    .await?;
-    sqlx::query_scalar!(
-        "select token from leases where resource = $1 for no key update",
-        subject.name(),
-    )
-    .fetch_one(&mut *transaction)
-    .await?;
+    lock(&mut transaction, subject, name).await?;
     // A holder whose time is over but whose session lives is stuck; its session must not come back.
     let stuck = sqlx::query!(
         "select s.pid from leases l
@@ -251,6 +234,32 @@ async fn take(
     Ok(token)
 }
 
+/// Makes sure that the row is there, and locks it. Postgres looks once per transaction at who is
+/// connected: whoever waited here for another taker would compare that one's session with what was
+/// seen before it came, and take it for dead. So the row is locked before anybody looks.
+async fn lock(
+    connection: &mut PgConnection,
+    subject: Subject,
+    name: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into leases (resource, token, holder, session_pid, session_started_at, acquired_at, expires_at)
+         values ($1, 0, $2, 0, '-infinity', clock_timestamp(), '-infinity')
+         on conflict (resource) do nothing",
+        subject.name(),
+        name,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query_scalar!(
+        "select token from leases where resource = $1 for no key update",
+        subject.name(),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(())
+}
+
 impl Token {
     /// The token of another process, for whom this one works: what that one may write, this one
     /// may, and no longer.
@@ -264,6 +273,16 @@ impl Token {
     /// Its number, for those who work for its holder.
     pub fn number(self) -> i64 {
         self.token
+    }
+
+    /// A transaction that only this holder can commit.
+    ///
+    /// # Errors
+    /// [`Error::Lost`] when another process has taken over.
+    pub async fn begin(self, pool: &PgPool) -> Result<Transaction<'static, Postgres>, Error> {
+        let mut transaction = pool.begin().await?;
+        self.fence(&mut transaction).await?;
+        Ok(transaction)
     }
 
     /// Makes a transaction one that only this holder can commit.

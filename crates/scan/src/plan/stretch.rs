@@ -270,17 +270,7 @@ impl Stretch {
             self.pieces.clear();
         }
         self.learn_trend(overflow.count.map_or(full * MILD, |count| count as f64));
-        self.rest = Some(match (self.towards, self.rest) {
-            (_, None) => window,
-            (Towards::Later, Some(rest)) => Window {
-                from: window.from,
-                until: rest.until,
-            },
-            (Towards::Earlier, Some(rest)) => Window {
-                from: rest.from,
-                until: window.until,
-            },
-        });
+        self.rest = Some(self.with_rest(window));
         let dates = overflow.dates.iter().copied();
         let (far, shown) = match self.towards {
             Towards::Later => (window.until, dates.min().map(|at| at.min(self.origin))),
@@ -318,6 +308,21 @@ impl Stretch {
         overflow
             .count
             .is_none_or(|count| (count as f64) < full * MILD)
+    }
+
+    /// A window at the near end, and what is left behind it.
+    fn with_rest(&self, window: Window) -> Window {
+        match (self.towards, self.rest) {
+            (_, None) => window,
+            (Towards::Later, Some(rest)) => Window {
+                from: window.from,
+                until: rest.until,
+            },
+            (Towards::Earlier, Some(rest)) => Window {
+                from: rest.from,
+                until: window.until,
+            },
+        }
     }
 
     /// How dense the near end is, if the page begins with the people there.
