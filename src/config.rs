@@ -458,22 +458,8 @@ impl Settings {
         let schema = sources.text(&keys::SCHEMA, flags.schema.clone(), file.schema.clone());
         let schemas = Schemas::named(schema.as_ref().map_or("zephr", |set| &set.value))?;
         let mirror = mirror(&sources, &file, &schemas)?;
-        let data_dir = sources
-            .text(
-                &keys::DATA_DIR,
-                flags.data_dir.clone(),
-                file.data_dir.clone(),
-            )
-            .map_or_else(|| place.beside(".zephr-sync"), |set| set.value);
-        let jobs_dir = sources.text(
-            &keys::JOBS_DIR,
-            flags.jobs_dir.clone(),
-            file.jobs_dir.clone(),
-        );
-        let jobs_dir = match jobs_dir {
-            Some(set) => Named::from(set).there()?,
-            None => place.beside("jobs"),
-        };
+        let data_dir = data_dir(&sources, &flags, &file, place);
+        let jobs_dir = jobs_dir(&sources, &flags, &file, place)?;
         let named_inbox = sources.text(&keys::INBOX, None, file.inbox.clone());
         let named_inbox = named_inbox.map(Named::from);
         let inbox = inbox(named_inbox.as_ref(), name.as_deref(), place);
@@ -559,6 +545,27 @@ fn key_pair(sources: &Sources<'_>, file: &File) -> Result<Option<KeyPair>, Error
     )?;
     let pair = access.or_else(|| file.access_key.clone()).zip(secret);
     Ok(pair.map(|(access, secret)| KeyPair::new(access, secret.value)))
+}
+
+/// Where a private Postgres and what else is ours is kept.
+fn data_dir(sources: &Sources<'_>, flags: &Flags, file: &File, place: &Place) -> PathBuf {
+    let (flag, in_file) = (flags.data_dir.clone(), file.data_dir.clone());
+    let set = sources.text(&keys::DATA_DIR, flag, in_file);
+    set.map_or_else(|| place.beside(".zephr-sync"), |set| set.value)
+}
+
+/// Where job files are; one that is named has to be there.
+fn jobs_dir(
+    sources: &Sources<'_>,
+    flags: &Flags,
+    file: &File,
+    place: &Place,
+) -> Result<PathBuf, Error> {
+    let (flag, in_file) = (flags.jobs_dir.clone(), file.jobs_dir.clone());
+    match sources.text(&keys::JOBS_DIR, flag, in_file) {
+        Some(set) => Named::from(set).there(),
+        None => Ok(place.beside("jobs")),
+    }
 }
 
 /// Where people drop CSV files: where somebody says, and otherwise where such a directory is.

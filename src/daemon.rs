@@ -164,6 +164,56 @@ pub async fn keep(
     Ok(())
 }
 
+/// Notes that slots of a job are not run, and says why if nobody has.
+async fn settle(
+    session: &mut PgConnection,
+    job: &str,
+    settled: Settled,
+) -> Result<(), sqlx::Error> {
+    match settled {
+        Settled::Passed { to, slots } => {
+            let why = "no daemon was there, or it was busy";
+            if schedules::settle(&mut *session, job, to, why).await? {
+                tracing::warn!(
+                    { field::JOB } = job,
+                    { field::SLOTS } = slots,
+                    "missed slots skipped"
+                );
+            }
+        }
+        Settled::Skipped { to, after } => {
+            let why = format!("failed before it: {after}");
+            if schedules::settle(&mut *session, job, to, &why).await? {
+                tracing::warn!(
+                    { field::JOB } = job,
+                    { field::NOTE } = after,
+                    "skipped, since jobs it comes after have failed"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Puts down for the receivers that a slot is late, once.
+async fn tell_late(
+    session: &mut PgConnection,
+    job: &str,
+    late: Late,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let mut transaction = session.begin().await?;
+    if schedules::tell_late(&mut *transaction, job, late.scheduled_at).await? {
+        let late = About::Late {
+            job: job.to_owned(),
+            scheduled_at: late.scheduled_at,
+            since: late.since,
+        };
+        notices::add(&mut *transaction, now, &late).await?;
+    }
+    transaction.commit().await
+}
+
 struct Keeper {
     tenant: Arc<Tenant>,
     /// This process on the list of daemons.
@@ -273,28 +323,7 @@ impl Keeper {
         let tenant = Arc::clone(&self.tenant);
         let job = tenant.jobs[at].name.as_str();
         for settled in decision.settled {
-            match settled {
-                Settled::Passed { to, slots } => {
-                    let why = "no daemon was there, or it was busy";
-                    if schedules::settle(&mut *session, job, to, why).await? {
-                        tracing::warn!(
-                            { field::JOB } = job,
-                            { field::SLOTS } = slots,
-                            "missed slots skipped"
-                        );
-                    }
-                }
-                Settled::Skipped { to, after } => {
-                    let why = format!("failed before it: {after}");
-                    if schedules::settle(&mut *session, job, to, &why).await? {
-                        tracing::warn!(
-                            { field::JOB } = job,
-                            { field::NOTE } = after,
-                            "skipped, since jobs it comes after have failed"
-                        );
-                    }
-                }
-            }
+            settle(&mut *session, job, settled).await?;
         }
         if decision.waits.is_empty() {
             self.waits.remove(&at);
@@ -307,21 +336,8 @@ impl Keeper {
             );
             self.waits.insert(at, decision.waits);
         }
-        if let Some(Late {
-            scheduled_at,
-            since,
-        }) = decision.late
-        {
-            let mut transaction = session.begin().await?;
-            if schedules::tell_late(&mut *transaction, job, scheduled_at).await? {
-                let late = About::Late {
-                    job: job.to_owned(),
-                    scheduled_at,
-                    since,
-                };
-                notices::add(&mut *transaction, now, &late).await?;
-            }
-            transaction.commit().await?;
+        if let Some(late) = decision.late {
+            tell_late(&mut *session, job, late, now).await?;
         }
         if let Some(slot) = decision.begin {
             let cause = Cause::Slot(slot);

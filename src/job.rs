@@ -158,6 +158,52 @@ struct File {
     list: resource::list::Settings,
 }
 
+impl File {
+    /// How much the job reads, with what is not said.
+    fn mode(&self) -> Result<Mode, String> {
+        let given = |key, text: &Option<String>, default| {
+            Ok::<_, String>(duration(key, text.as_deref())?.unwrap_or(default))
+        };
+        Ok(match self.mode {
+            ModeName::Full => Mode::Full,
+            ModeName::Incremental => Mode::Incremental {
+                overlap: given("overlap", &self.overlap, DEFAULT_OVERLAP)?,
+                full_every: match self.full_every.as_deref() {
+                    Some(NEVER) => Duration::MAX,
+                    Some(_) | None => given("full_every", &self.full_every, DEFAULT_FULL_EVERY)?,
+                },
+            },
+        })
+    }
+
+    /// What the job does: built in, or described by the file where it is a list.
+    fn steps(&self) -> Result<Vec<Step>, String> {
+        let steps = match self.resource {
+            Resource::Users | Resource::Events => Vec::new(),
+            Resource::Accounts => resource::accounts::steps(),
+            Resource::Segments => resource::segments::steps(),
+            Resource::Schema => resource::schema::steps(),
+            Resource::Catalog => resource::catalog::steps(),
+            Resource::List => self.list.steps()?,
+        };
+        if let Some(key) = self.list.said() {
+            self.only(key, Resource::List)?;
+        }
+        Ok(steps)
+    }
+
+    /// Refuses a key that means something for another resource alone.
+    fn only(&self, key: &str, of: Resource) -> Result<(), String> {
+        if self.resource == of {
+            return Ok(());
+        }
+        Err(format!(
+            "{key} belongs to jobs with resource = \"{}\"",
+            of.name()
+        ))
+    }
+}
+
 #[derive(Debug, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 enum ModeName {
@@ -334,6 +380,7 @@ pub(crate) fn is_built_in(name: &str) -> bool {
     BUILT_IN.iter().any(|(known, _)| *known == name)
 }
 
+/// Reads and checks a job file.
 fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
     let file: File = toml_file::parse(path, text, &KEYS)?;
     // Read by itself and not flattened: flattened, a complaint could not say its line.
@@ -342,20 +389,7 @@ fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
         path: path.to_owned(),
         message,
     };
-    let duration = |key, text: &Option<String>, default| {
-        let given = duration(key, text.as_deref()).map_err(wrong)?;
-        Ok::<_, Error>(given.unwrap_or(default))
-    };
-    let mode = match file.mode {
-        ModeName::Full => Mode::Full,
-        ModeName::Incremental => Mode::Incremental {
-            overlap: duration("overlap", &file.overlap, DEFAULT_OVERLAP)?,
-            full_every: match file.full_every.as_deref() {
-                Some(NEVER) => Duration::MAX,
-                Some(_) | None => duration("full_every", &file.full_every, DEFAULT_FULL_EVERY)?,
-            },
-        },
-    };
+    let mode = file.mode().map_err(wrong)?;
     if let Some(share) = file
         .max_delete_fraction
         .filter(|share| !(0.0..=1.0).contains(share))
@@ -364,35 +398,17 @@ fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
             "max_delete_fraction = {share} is not a share; write a number from 0 to 1"
         )));
     }
-    let resource = file.resource;
-    let only = |key: &str, of: Resource, said: bool| {
-        if said && resource != of {
-            Err(wrong(format!(
-                "{key} belongs to jobs with resource = \"{}\"",
-                of.name()
-            )))
-        } else {
-            Ok(())
+    for (key, of, said) in [
+        ("grants", Resource::Users, file.grants.is_some()),
+        ("app_ids", Resource::Users, file.app_ids.is_some()),
+        ("retention", Resource::Events, file.retention.is_some()),
+    ] {
+        if said {
+            file.only(key, of).map_err(wrong)?;
         }
-    };
-    only("grants", Resource::Users, file.grants.is_some())?;
-    only("app_ids", Resource::Users, file.app_ids.is_some())?;
-    only("retention", Resource::Events, file.retention.is_some())?;
-    let retention = match &file.retention {
-        None => None,
-        Some(_) => Some(duration("retention", &file.retention, Duration::ZERO)?),
-    };
-    let steps = match resource {
-        Resource::Users | Resource::Events => Vec::new(),
-        Resource::Accounts => resource::accounts::steps(),
-        Resource::Segments => resource::segments::steps(),
-        Resource::Schema => resource::schema::steps(),
-        Resource::Catalog => resource::catalog::steps(),
-        Resource::List => file.list.steps().map_err(wrong)?,
-    };
-    if let Some(key) = file.list.said() {
-        only(key, Resource::List, true)?;
     }
+    let retention = duration("retention", file.retention.as_deref()).map_err(wrong)?;
+    let steps = file.steps().map_err(wrong)?;
     Ok(Job {
         steps,
         budget: i64::from(file.budget.unwrap_or(DEFAULT_BUDGET)),
@@ -403,7 +419,7 @@ fn parse(name: &str, path: &Path, text: &str) -> Result<Job, Error> {
         max_rejects: file.max_rejects,
         name: name.to_owned(),
         file: None,
-        resource,
+        resource: file.resource,
         enabled: file.enabled,
         timing: timing.timing().map_err(wrong)?,
         mode,

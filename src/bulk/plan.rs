@@ -99,6 +99,28 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// How the file is called, and where it can be found again.
+    fn of<'a>(&'a self, path: &'a Path) -> (Option<&'a str>, Option<&'a str>) {
+        match self {
+            Self::Stays => (
+                path.file_name().and_then(|name| name.to_str()),
+                path.to_str(),
+            ),
+            Self::Sent { name } => (name.as_deref(), None),
+        }
+    }
+
+    /// Where people find the rows that were left out.
+    fn shows<'a>(&self, rejects: Option<&'a Path>) -> Option<&'a str> {
+        match self {
+            Self::Stays => rejects.and_then(Path::to_str),
+            // Where they are now is nobody else's business, and not for long.
+            Self::Sent { .. } => None,
+        }
+    }
+}
+
 /// How a file is planned.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -147,34 +169,20 @@ pub async fn plan(env: &Environment, path: &Path, options: &Options) -> Result<P
     let items = schema(&env.reader).await?;
     let fields = Fields::parse(&items);
     let warnings = fields.warnings().to_vec();
-    let reading = options.reading.clone();
-    let owned = path.to_owned();
-    let intake = blocking(move || Ok(Intake::open(&owned, &reading)?)).await?;
-    let header = intake.header().clone();
-    let complaints = complaints_about(&header, &fields, &env.policy);
-    if !complaints.is_empty() {
-        let path = path.to_owned();
-        return Err(Error::Header { path, complaints });
-    }
+    let intake = open(path, options, &fields, &env.policy).await?;
     let plan_id = Uuid::now_v7();
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let (file_name, file_path) = match &options.origin {
-        Origin::Stays => (
-            absolute.file_name().and_then(|name| name.to_str()),
-            absolute.to_str(),
-        ),
-        Origin::Sent { name } => (name.as_deref(), None),
-    };
+    let (file_name, file_path) = options.origin.of(&absolute);
     let named = NewPlan {
         plan_id,
         file_name,
         file_path,
         // Known when it was read; the constraint wants something until then.
         file_hash: Some(&[]),
-        identifier: &header.identifier.by.to_string(),
+        identifier: &intake.header().identifier.by.to_string(),
         created_by: &env.operator,
         undo_of: None,
-        fields: &used(&items, &header),
+        fields: &used(&items, intake.header()),
         synced_at,
     };
     let mut transaction = connection.begin().await?;
@@ -196,11 +204,7 @@ pub async fn plan(env: &Environment, path: &Path, options: &Options) -> Result<P
     if only_rejects {
         transaction.rollback().await?;
     } else {
-        let shown = match options.origin {
-            Origin::Stays => rejects_path.as_ref().and_then(|path| path.to_str()),
-            // Where they are now is nobody else's business, and not for long.
-            Origin::Sent { .. } => None,
-        };
+        let shown = options.origin.shows(rejects_path.as_deref());
         plans::sum_up(&mut transaction, plan_id, &sums, Some(&digest), shown).await?;
         transaction.commit().await?;
     }
@@ -212,6 +216,24 @@ pub async fn plan(env: &Environment, path: &Path, options: &Options) -> Result<P
         warnings,
         synced_at,
     })
+}
+
+/// Opens a file whose columns can all be planned.
+async fn open(
+    path: &Path,
+    options: &Options,
+    fields: &Fields,
+    policy: &Policy,
+) -> Result<Intake, Error> {
+    let reading = options.reading.clone();
+    let owned = path.to_owned();
+    let intake = blocking(move || Ok(Intake::open(&owned, &reading)?)).await?;
+    let complaints = complaints_about(intake.header(), fields, policy);
+    if complaints.is_empty() {
+        return Ok(intake);
+    }
+    let path = path.to_owned();
+    Err(Error::Header { path, complaints })
 }
 
 /// The tenant's schema as it is now: the mirror's may be a night old.

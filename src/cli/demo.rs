@@ -59,15 +59,13 @@ from zephr.users_current group by 1 order by 1 desc limit 6";
 /// Postgres is not installed, or something that should not fail did.
 pub async fn run(settings: &Settings, args: Args, output: Output) -> Result<Exit, Failure> {
     let shutdown = Shutdown::on_signals()?;
-    let say = |text: String| {
-        if !output.is_json() {
-            output.note(&text)
-        }
-    };
-    say(format!(
-        "Starting a simulated Zephr tenant with {} users and a private Postgres …",
-        thousands(args.users.into())
-    ));
+    say(
+        output,
+        &format!(
+            "Starting a simulated Zephr tenant with {} users and a private Postgres …",
+            thousands(args.users.into())
+        ),
+    );
     let shape = Shape {
         people: args.users,
         ..Shape::default()
@@ -88,6 +86,7 @@ pub async fn run(settings: &Settings, args: Args, output: Output) -> Result<Exit
     shown
 }
 
+/// Shows what a mirror is for, run after run, and what a push is.
 async fn show(
     settings: &Settings,
     args: &Args,
@@ -96,21 +95,11 @@ async fn show(
     shutdown: &Shutdown,
     output: Output,
 ) -> Result<Exit, Failure> {
-    let say = |text: &str| {
-        if !output.is_json() {
-            output.note(text)
-        }
-    };
     let mut connection = mirror.database.connect().await?;
     empty(&mut connection, mirror.database.schemas()).await?;
     mirror.migrate(output).await?;
-    let mut done = Vec::new();
 
-    let keys = simulator.keys();
-    let keys = KeyPair::new(keys.access.clone().into(), keys.secret.clone().into());
-    let base = BaseUrl::parse(&simulator.base_url())
-        .map_err(|error| Failure::new(error.to_string(), ""))?;
-    let client = client(settings, (base, keys))?.until(shutdown.clone());
+    let client = client(settings, api(simulator)?)?.until(shutdown.clone());
     let reader = Reader::new(client.clone(), settings.ignored.clone());
     let night = Night {
         settings,
@@ -120,55 +109,16 @@ async fn show(
         output,
         among: None,
     };
-
-    say("\nFirst run: everything is new.");
-    done.push(sync(night, Extent::AsDue, &mut connection).await?);
-    say(&summary(&done[0]));
-    if shutdown.is_requested() {
+    let Some(runs) = three_runs(night, simulator, &mut connection).await? else {
         return Ok(Exit::Interrupted);
-    }
-
-    let edited = simulator.tenant().edit(CHANGES);
-    say(&format!(
-        "Meanwhile at the tenant: {} users change, {} register. Second run: only what changed is read and written.",
-        edited.updated.len(),
-        edited.created.len()
-    ));
-    done.push(sync(night, Extent::AsDue, &mut connection).await?);
-    say(&summary(&done[1]));
-    if shutdown.is_requested() {
-        return Ok(Exit::Interrupted);
-    }
-
-    let edited = simulator.tenant().edit(DELETIONS);
-    say(&format!(
-        "Now {} users are deleted. Third run, in full: whoever is missing is asked for by id, and kept as a tombstone.",
-        edited.deleted.len()
-    ));
-    done.push(sync(night, Extent::Full(Start::Resume), &mut connection).await?);
-    say(&summary(&done[2]));
-    if shutdown.is_requested() {
-        return Ok(Exit::Interrupted);
-    }
-
-    say(
-        "And back: a CSV with new cities is checked whole, and nothing is sent before somebody says so.",
-    );
+    };
     let push = Push {
         settings,
         client: &client,
         mirror,
         shutdown,
     };
-    let mut pushes = vec![push.plan(simulator).await?];
-    say(&pushes[0].preview());
-    if let Some(plan_id) = pushes[0].plan_id() {
-        say("Applied, and then taken back:");
-        for pushed in [push.apply(plan_id).await?, push.undo(plan_id).await?] {
-            say(&pushed.report());
-            pushes.push(pushed);
-        }
-    }
+    let pushes = there_and_back(&push, simulator, output).await?;
     if shutdown.is_requested() {
         return Ok(Exit::Interrupted);
     }
@@ -176,19 +126,106 @@ async fn show(
     let text = if output.is_json() {
         String::new()
     } else {
-        look(&mut connection, &done[1]).await?
+        look(&mut connection, &runs[1]).await?
     };
     drop(connection);
-    output.result(&Shown { runs: done, pushes }, |_| text)?;
+    output.result(&Shown { runs, pushes }, |_| text)?;
     if args.keep {
         keep(simulator, mirror, shutdown, output).await;
     } else {
-        say("Everything is stopped again; `zephr-sync demo --keep` leaves it running for psql.");
+        say(
+            output,
+            "Everything is stopped again; `zephr-sync demo --keep` leaves it running for psql.",
+        );
     }
     say(
+        output,
         "Next: `zephr-sync init` writes a settings file for your tenant, and `zephr-sync check` tests it.",
     );
     Ok(Exit::Done)
+}
+
+/// Tells people what happens; a program that reads along gets the document alone.
+fn say(output: Output, text: &str) {
+    if !output.is_json() {
+        output.note(text);
+    }
+}
+
+/// Where the simulated tenant is, and its keys.
+fn api(simulator: &Simulator) -> Result<(BaseUrl, KeyPair), Failure> {
+    let keys = simulator.keys();
+    let keys = KeyPair::new(keys.access.clone().into(), keys.secret.clone().into());
+    let base = BaseUrl::parse(&simulator.base_url())
+        .map_err(|error| Failure::new(error.to_string(), ""))?;
+    Ok((base, keys))
+}
+
+/// A first run, one after changes and one after deletions; none when it was interrupted.
+async fn three_runs(
+    night: Night<'_>,
+    simulator: &Simulator,
+    connection: &mut PgConnection,
+) -> Result<Option<Vec<Run>>, Failure> {
+    let (shutdown, output) = (night.shutdown, night.output);
+    say(output, "\nFirst run: everything is new.");
+    let first = sync(night, Extent::AsDue, connection).await?;
+    say(output, &summary(&first));
+    if shutdown.is_requested() {
+        return Ok(None);
+    }
+
+    let edited = simulator.tenant().edit(CHANGES);
+    say(
+        output,
+        &format!(
+            "Meanwhile at the tenant: {} users change, {} register. Second run: only what changed is read and written.",
+            edited.updated.len(),
+            edited.created.len()
+        ),
+    );
+    let second = sync(night, Extent::AsDue, connection).await?;
+    say(output, &summary(&second));
+    if shutdown.is_requested() {
+        return Ok(None);
+    }
+
+    let edited = simulator.tenant().edit(DELETIONS);
+    say(
+        output,
+        &format!(
+            "Now {} users are deleted. Third run, in full: whoever is missing is asked for by id, and kept as a tombstone.",
+            edited.deleted.len()
+        ),
+    );
+    let third = sync(night, Extent::Full(Start::Resume), connection).await?;
+    say(output, &summary(&third));
+    let done = vec![first, second, third];
+    Ok((!shutdown.is_requested()).then_some(done))
+}
+
+/// A push that is planned, applied and taken back.
+async fn there_and_back(
+    push: &Push<'_>,
+    simulator: &Simulator,
+    output: Output,
+) -> Result<Vec<Document>, Failure> {
+    say(
+        output,
+        "And back: a CSV with new cities is checked whole, and nothing is sent before somebody says so.",
+    );
+    let planned = push.plan(simulator).await?;
+    say(output, &planned.preview());
+    let plan_id = planned.plan_id();
+    let mut pushes = vec![planned];
+    if let Some(plan_id) = plan_id {
+        say(output, "Applied, and then taken back:");
+        for pushed in [push.apply(plan_id).await?, push.undo(plan_id).await?] {
+            say(output, &pushed.report());
+            pushes.push(pushed);
+        }
+    }
+    Ok(pushes)
 }
 
 /// Everything that was done, as one document.

@@ -56,6 +56,28 @@ pub(super) struct Late {
 }
 
 impl Decision {
+    /// The slot that is due by the job's own schedule; notes those that passed, and whether this
+    /// one is late.
+    fn take_due(&mut self, due: Due, job: &Job, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let (Due::Wait { passed, .. } | Due::Run { passed, .. }) = due;
+        self.settled.extend(passed.map(|passed| Settled::Passed {
+            to: passed.last,
+            slots: passed.count,
+        }));
+        match due {
+            Due::Wait { .. } => None,
+            Due::Run { slot, .. } => {
+                let scheduled_at = slot.scheduled_at;
+                let late = job.timing.late_at(slot.start_at);
+                self.late = late.filter(|late| *late <= now).map(|since| Late {
+                    scheduled_at,
+                    since,
+                });
+                Some(scheduled_at)
+            }
+        }
+    }
+
     /// The slot whose turn it is, or why it is nobody's.
     fn pass(&mut self, gate: Gate<'_>, job: &Job) -> Option<DateTime<Utc>> {
         match gate {
@@ -115,25 +137,8 @@ pub(super) fn decide(
                 watched_since,
             };
             let due = timetable.due(&history, seen.now);
-            let (Due::Wait { passed, .. } | Due::Run { passed, .. }) = due;
-            decision
-                .settled
-                .extend(passed.map(|passed| Settled::Passed {
-                    to: passed.last,
-                    slots: passed.count,
-                }));
-            match due {
-                Due::Wait { .. } => None,
-                Due::Run { slot, .. } => {
-                    let scheduled_at = slot.scheduled_at;
-                    let late = job.timing.late_at(slot.start_at);
-                    decision.late = late.filter(|late| *late <= seen.now).map(|since| Late {
-                        scheduled_at,
-                        since,
-                    });
-                    Some(wait_for(scheduled_at, last, &upstream))
-                }
-            }
+            let slot = decision.take_due(due, job, seen.now);
+            slot.map(|slot| wait_for(slot, last, &upstream))
         }
     };
     let slot = gate.and_then(|gate| decision.pass(gate, job));

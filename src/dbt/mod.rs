@@ -244,40 +244,43 @@ fn described(yaml: &mut Yaml, relation: &Relation) {
         2,
         relation.own_columns(),
         relation.quoted,
-        |yaml, column| {
-            let references = RELATIONSHIPS
-                .iter()
-                .filter(|r| r.from == (relation.name.as_str(), column.name.as_str()));
-            let values = VALUES.iter().filter(|(table, name, _)| {
-                (*table, *name) == (relation.name.as_str(), column.name.as_str())
-            });
-            let is_key = relation.key.contains(&column.name);
-            let (references, values): (Vec<_>, Vec<_>) = (references.collect(), values.collect());
-            if !is_key && references.is_empty() && values.is_empty() {
-                return;
-            }
-            yaml.line(4, "data_tests:");
-            if is_key {
-                yaml.line(5, "- not_null");
-            }
-            if is_key && relation.key.len() == 1 {
-                yaml.line(5, "- unique");
-            }
-            for reference in references {
-                relationship(yaml, reference);
-            }
-            for (_, _, accepted) in values {
-                let accepted: Vec<String> = accepted.iter().map(|value| text(value)).collect();
-                let arguments = format!("arguments: {{values: [{}]}}", accepted.join(", "));
-                yaml.line(5, "- accepted_values:");
-                yaml.line(7, arguments);
-                yaml.line(
-                    7,
-                    format!("config: {{severity: {}}}", Severity::Warn.name()),
-                );
-            }
-        },
+        |yaml, column| data_tests(yaml, relation, column),
     );
+}
+
+/// The tests of a column, if it has any.
+fn data_tests(yaml: &mut Yaml, relation: &Relation, column: &Column) {
+    let references = RELATIONSHIPS
+        .iter()
+        .filter(|r| r.from == (relation.name.as_str(), column.name.as_str()));
+    let values = VALUES.iter().filter(|(table, name, _)| {
+        (*table, *name) == (relation.name.as_str(), column.name.as_str())
+    });
+    let is_key = relation.key.contains(&column.name);
+    let (references, values): (Vec<_>, Vec<_>) = (references.collect(), values.collect());
+    if !is_key && references.is_empty() && values.is_empty() {
+        return;
+    }
+    yaml.line(4, "data_tests:");
+    if is_key {
+        yaml.line(5, "- not_null");
+    }
+    if is_key && relation.key.len() == 1 {
+        yaml.line(5, "- unique");
+    }
+    for reference in references {
+        relationship(yaml, reference);
+    }
+    for (_, _, accepted) in values {
+        let accepted: Vec<String> = accepted.iter().map(|value| text(value)).collect();
+        let arguments = format!("arguments: {{values: [{}]}}", accepted.join(", "));
+        yaml.line(5, "- accepted_values:");
+        yaml.line(7, arguments);
+        yaml.line(
+            7,
+            format!("config: {{severity: {}}}", Severity::Warn.name()),
+        );
+    }
 }
 
 fn relationship(yaml: &mut Yaml, reference: &Relationship) {

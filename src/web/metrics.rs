@@ -27,6 +27,96 @@ use mirror::state::{rejects, runs, schedules};
 /// What Prometheus expects of this form.
 const FORM: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// All metrics: what each is called, its kind, and what it says.
+const METRICS: [(&str, MetricType, &str); 18] = [
+    ("zephr_sync_build_info", MetricType::Gauge, "Always 1"),
+    (
+        "zephr_sync_runs",
+        MetricType::Counter,
+        "Runs that ended here",
+    ),
+    (
+        "zephr_sync_run_duration_seconds",
+        MetricType::Histogram,
+        "How long runs took",
+    ),
+    (
+        "zephr_sync_last_success_timestamp_seconds",
+        MetricType::Gauge,
+        "When the last run that succeeded ended",
+    ),
+    (
+        "zephr_sync_rows",
+        MetricType::Counter,
+        "Rows of runs that ended here",
+    ),
+    (
+        "zephr_sync_requests",
+        MetricType::Counter,
+        "Requests to the API, repeated ones included",
+    ),
+    (
+        "zephr_sync_request_retries",
+        MetricType::Counter,
+        "Requests that were repeated",
+    ),
+    (
+        "zephr_sync_throttled_seconds",
+        MetricType::Counter,
+        "Time for which the API made us wait",
+    ),
+    (
+        "zephr_sync_requests_in_flight",
+        MetricType::Gauge,
+        "Requests under way",
+    ),
+    (
+        "zephr_sync_requests_allowed",
+        MetricType::Gauge,
+        "Requests that the governor allows at the moment",
+    ),
+    (
+        "zephr_sync_job_late_seconds",
+        MetricType::Gauge,
+        "For how long a run has been due that nobody has begun",
+    ),
+    (
+        "zephr_sync_runs_running",
+        MetricType::Gauge,
+        "Runs under way here",
+    ),
+    (
+        "zephr_sync_bulk_rows",
+        MetricType::Counter,
+        "Rows of pushes by outcome",
+    ),
+    (
+        "zephr_sync_bulk_plans_unfinished",
+        MetricType::Gauge,
+        "Pushes that were begun and have rows without an outcome",
+    ),
+    (
+        "zephr_sync_rejects",
+        MetricType::Gauge,
+        "Records that could not be stored",
+    ),
+    (
+        "zephr_sync_postgres_up",
+        MetricType::Gauge,
+        "1 when the mirror answers, else 0",
+    ),
+    (
+        "process_resident_memory_bytes",
+        MetricType::Gauge,
+        "Memory of the process",
+    ),
+    (
+        "process_open_fds",
+        MetricType::Gauge,
+        "Open files and connections of the process",
+    ),
+];
+
 type Labels = Vec<(&'static str, String)>;
 
 #[derive(Debug)]
@@ -132,97 +222,7 @@ fn described() -> Vec<Metric> {
         kind,
         samples: Vec::new(),
     };
-    [
-        ("zephr_sync_build_info", MetricType::Gauge, "Always 1"),
-        (
-            "zephr_sync_runs",
-            MetricType::Counter,
-            "Runs that ended here",
-        ),
-        (
-            "zephr_sync_run_duration_seconds",
-            MetricType::Histogram,
-            "How long runs took",
-        ),
-        (
-            "zephr_sync_last_success_timestamp_seconds",
-            MetricType::Gauge,
-            "When the last run that succeeded ended",
-        ),
-        (
-            "zephr_sync_rows",
-            MetricType::Counter,
-            "Rows of runs that ended here",
-        ),
-        (
-            "zephr_sync_requests",
-            MetricType::Counter,
-            "Requests to the API, repeated ones included",
-        ),
-        (
-            "zephr_sync_request_retries",
-            MetricType::Counter,
-            "Requests that were repeated",
-        ),
-        (
-            "zephr_sync_throttled_seconds",
-            MetricType::Counter,
-            "Time for which the API made us wait",
-        ),
-        (
-            "zephr_sync_requests_in_flight",
-            MetricType::Gauge,
-            "Requests under way",
-        ),
-        (
-            "zephr_sync_requests_allowed",
-            MetricType::Gauge,
-            "Requests that the governor allows at the moment",
-        ),
-        (
-            "zephr_sync_job_late_seconds",
-            MetricType::Gauge,
-            "For how long a run has been due that nobody has begun",
-        ),
-        (
-            "zephr_sync_runs_running",
-            MetricType::Gauge,
-            "Runs under way here",
-        ),
-        (
-            "zephr_sync_bulk_rows",
-            MetricType::Counter,
-            "Rows of pushes by outcome",
-        ),
-        (
-            "zephr_sync_bulk_plans_unfinished",
-            MetricType::Gauge,
-            "Pushes that were begun and have rows without an outcome",
-        ),
-        (
-            "zephr_sync_rejects",
-            MetricType::Gauge,
-            "Records that could not be stored",
-        ),
-        (
-            "zephr_sync_postgres_up",
-            MetricType::Gauge,
-            "1 when the mirror answers, else 0",
-        ),
-        (
-            "process_resident_memory_bytes",
-            MetricType::Gauge,
-            "Memory of the process",
-        ),
-        (
-            "process_open_fds",
-            MetricType::Gauge,
-            "Open files and connections of the process",
-        ),
-    ]
-    .into_iter()
-    .map(metric)
-    .collect()
+    METRICS.into_iter().map(metric).collect()
 }
 
 fn tenant(seat: &Seat) -> Labels {

@@ -187,24 +187,50 @@ impl<R: Read> Intake<R> {
         if !row.faults.is_empty() {
             return;
         }
-        let header = &self.header;
-        let (cells, columns) = (row.ends.len(), header.names.len());
-        if cells > columns || cells < header.fewest() {
-            let ours = if header.returned { OURS.len() } else { 0 };
-            let reason = format!(
-                "has {}, and the header has {}; {}",
-                counted(cells + ours),
-                columns + ours,
-                if cells > columns {
-                    "a text with the delimiter in it has to stand in quotes"
-                } else {
-                    "empty cells at the end need their delimiters too"
-                }
-            );
-            row.faults.push(Complaint::about_row(row.line, reason));
+        if let Some(fault) = self.miscount(row) {
+            row.faults.push(fault);
             return;
         }
-        let mut faults = std::mem::take(&mut row.faults);
+        let mut faults = self.unusable_cells(row);
+        if let Some(column) = self.header.action {
+            match action(row.cell(column)) {
+                Some(action) => row.action = action,
+                None => {
+                    let reason = "is no action; write `set`, `delete`, or nothing for `set`";
+                    let name = self.header.name(column);
+                    let cell = row.cell(column);
+                    faults.push(Complaint::about_cell(row.line, &name, cell, reason));
+                }
+            }
+        }
+        row.faults = faults;
+    }
+
+    /// What is wrong where a row has more cells than the header, or too few.
+    fn miscount(&self, row: &Row) -> Option<Complaint> {
+        let header = &self.header;
+        let (cells, columns) = (row.ends.len(), header.names.len());
+        if (header.fewest()..=columns).contains(&cells) {
+            return None;
+        }
+        let ours = if header.returned { OURS.len() } else { 0 };
+        let reason = format!(
+            "has {}, and the header has {}; {}",
+            counted(cells + ours),
+            columns + ours,
+            if cells > columns {
+                "a text with the delimiter in it has to stand in quotes"
+            } else {
+                "empty cells at the end need their delimiters too"
+            }
+        );
+        Some(Complaint::about_row(row.line, reason))
+    }
+
+    /// What is wrong with cells whatever their attribute may hold.
+    fn unusable_cells(&self, row: &Row) -> Vec<Complaint> {
+        let header = &self.header;
+        let mut faults = Vec::new();
         if row.text.as_bytes().contains(&0) {
             for (column, cell) in row
                 .cells()
@@ -230,18 +256,7 @@ impl<R: Read> Intake<R> {
             let reason = "is empty, so the row names no user";
             faults.push(Complaint::about_cell(row.line, &name, "", reason));
         }
-        if let Some(column) = header.action {
-            match action(row.cell(column)) {
-                Some(action) => row.action = action,
-                None => {
-                    let reason = "is no action; write `set`, `delete`, or nothing for `set`";
-                    let name = header.name(column);
-                    let cell = row.cell(column);
-                    faults.push(Complaint::about_cell(row.line, &name, cell, reason));
-                }
-            }
-        }
-        row.faults = faults;
+        faults
     }
 }
 

@@ -160,6 +160,7 @@ fn target(name: &str) -> Option<Target> {
     })
 }
 
+/// Whether there is such a column, and whether this may be done with it.
 fn check(name: &str, action: Action, defined: &[&str]) -> Result<(), Error> {
     let Some(target) = target(name) else {
         return Err(Error(format!(
@@ -195,7 +196,13 @@ fn check(name: &str, action: Action, defined: &[&str]) -> Result<(), Error> {
     if action == Action::Keep {
         return Ok(());
     }
-    let refused = |why: &str| Err(Error(format!("`{name}` {why}")));
+    may(&target, kind, action).map_err(|why| Error(format!("`{name}` {why}")))
+}
+
+/// Whether a column of this kind, or a part of it, may be hashed or dropped.
+fn may(target: &Target, kind: Kind, action: Action) -> Result<(), String> {
+    let (table, column) = (target.table.as_str(), target.column.as_str());
+    let refused = |why: &str| Err(why.to_owned());
     match (kind, target.inside.is_empty()) {
         (Kind::Key, true) => refused(
             "can only be kept: rows are found, joined and compared by it, and without it the mirror could not tell who is who",

@@ -75,17 +75,41 @@ const TAKEN: [&str; 25] = [
     "extra",
 ];
 
-/// Tables whose rows can be asked below of, with their key and the path of a single one.
-const PARENTS: [(&str, &str, Option<&str>); 8] = [
-    ("users", "user_id", Some("/v3/users/{}")),
-    ("accounts", "account_id", Some("/v3/accounts/{}")),
-    ("segments", "segment_id", None),
-    ("companies", "company_id", None),
-    ("products", "product_id", None),
-    ("bundles", "bundle_id", None),
-    ("entitlements", "entitlement_id", None),
-    ("user_grants", "grant_id", None),
+/// A table whose rows can be asked below of.
+#[derive(Clone, Copy)]
+struct Parent {
+    table: &'static str,
+    key: &'static str,
+    /// Where a single one is.
+    path: Option<&'static str>,
+}
+
+const fn parent(table: &'static str, key: &'static str, path: Option<&'static str>) -> Parent {
+    Parent { table, key, path }
+}
+
+/// All of them.
+const PARENTS: [Parent; 8] = [
+    parent("users", "user_id", Some("/v3/users/{}")),
+    parent("accounts", "account_id", Some("/v3/accounts/{}")),
+    parent("segments", "segment_id", None),
+    parent("companies", "company_id", None),
+    parent("products", "product_id", None),
+    parent("bundles", "bundle_id", None),
+    parent("entitlements", "entitlement_id", None),
+    parent("user_grants", "grant_id", None),
 ];
+
+impl Parent {
+    /// The one that a file names.
+    fn named(name: &str) -> Result<Self, String> {
+        let parent = PARENTS.iter().find(|parent| parent.table == name).copied();
+        parent.ok_or_else(|| {
+            let known = PARENTS.map(|parent| parent.table);
+            format!("for_each = \"{name}\" is none of {}", known.join(", "))
+        })
+    }
+}
 
 impl Settings {
     /// The first of these keys that is there.
@@ -134,57 +158,55 @@ impl Settings {
                 "table = \"{name}\" belongs to the mirror itself; choose another name"
             ));
         }
-        let parent = match self.for_each.as_deref() {
-            None => None,
-            Some(parents) => Some(
-                *PARENTS
-                    .iter()
-                    .find(|(table, _, _)| *table == parents)
-                    .ok_or_else(|| {
-                        let known: Vec<&str> = PARENTS.iter().map(|(table, _, _)| *table).collect();
-                        format!("for_each = \"{parents}\" is none of {}", known.join(", "))
-                    })?,
-            ),
-        };
-        let table = self.table(name, parent.map(|(_, key, _)| key))?;
-        let paging = self.paging.unwrap_or(Paging::Unpaged);
-        let step = match parent {
-            None if path.contains(['{', '}']) => {
-                return Err(format!(
-                    "path = \"{path}\" names a parent; say which with for_each = \"users\""
-                ));
-            }
-            None => Step::List(List {
-                table: Cow::Owned(table),
-                path: Cow::Owned(path.to_owned()),
-                items: self.items.clone(),
-                paging,
-                detail: None,
-                not_found: NotFound::on(path),
-            }),
-            Some((parents, parent_key, parent_path)) => {
-                let place = format!("{{{parent_key}}}");
-                if path.matches('{').count() != 1 || !path.contains(&place) {
-                    return Err(format!(
-                        "path = \"{path}\" must hold {place} once, where the key of the row in {parents} goes"
-                    ));
-                }
-                Step::Below(Below {
-                    table: Cow::Owned(table),
-                    parents: Cow::Borrowed(parents),
-                    parent_key: Cow::Borrowed(parent_key),
-                    not_found: NotFound::on(&path.replace(&place, "{}")),
-                    path: Cow::Owned(path.replace(&place, "{}")),
-                    items: self.items.clone(),
-                    paging,
-                    parent_path: parent_path.map(Cow::Borrowed),
-                    budget: Budgeted::All,
-                })
-            }
-        };
-        Ok(vec![step])
+        let parent = self.for_each.as_deref().map(Parent::named).transpose()?;
+        let table = self.table(name, parent.map(|parent| parent.key))?;
+        Ok(vec![match parent {
+            None => self.whole(table, path)?,
+            Some(parent) => self.below(table, path, parent)?,
+        }])
     }
 
+    /// The step of a list that is there once.
+    fn whole(&self, table: Table, path: &str) -> Result<Step, String> {
+        if path.contains(['{', '}']) {
+            return Err(format!(
+                "path = \"{path}\" names a parent; say which with for_each = \"users\""
+            ));
+        }
+        Ok(Step::List(List {
+            table: Cow::Owned(table),
+            path: Cow::Owned(path.to_owned()),
+            items: self.items.clone(),
+            paging: self.paging.unwrap_or(Paging::Unpaged),
+            detail: None,
+            not_found: NotFound::on(path),
+        }))
+    }
+
+    /// The step of a list that each row of another table has.
+    fn below(&self, table: Table, path: &str, parent: Parent) -> Result<Step, String> {
+        let place = format!("{{{}}}", parent.key);
+        if path.matches('{').count() != 1 || !path.contains(&place) {
+            return Err(format!(
+                "path = \"{path}\" must hold {place} once, where the key of the row in {} goes",
+                parent.table
+            ));
+        }
+        let path = path.replace(&place, "{}");
+        Ok(Step::Below(Below {
+            table: Cow::Owned(table),
+            parents: Cow::Borrowed(parent.table),
+            parent_key: Cow::Borrowed(parent.key),
+            not_found: NotFound::on(&path),
+            path: Cow::Owned(path),
+            items: self.items.clone(),
+            paging: self.paging.unwrap_or(Paging::Unpaged),
+            parent_path: parent.path.map(Cow::Borrowed),
+            budget: Budgeted::All,
+        }))
+    }
+
+    /// The table that the items come into, with its key and columns.
     fn table(&self, name: &str, parent: Option<&str>) -> Result<Table, String> {
         let fields = match &self.key {
             None => {

@@ -5,6 +5,7 @@ use super::calendar;
 use super::edits::Change;
 use super::identity::{self, PLANTED_PHONES};
 use super::json;
+use super::mix::Choices;
 use super::names;
 use super::population::Population;
 
@@ -88,6 +89,90 @@ impl Writer<'_> {
     fn text(&mut self, slug: &str, text: &str) {
         self.field(slug, |out| json::string(out, text));
     }
+
+    fn flag(&mut self, slug: &str, value: bool) {
+        self.field(slug, |out| {
+            json::raw(out, if value { "true" } else { "false" });
+        });
+    }
+
+    fn date(&mut self, slug: &str, second: u32) {
+        self.field(slug, |out| {
+            out.push(b'"');
+            calendar::date(out, second);
+            out.push(b'"');
+        });
+    }
+
+    /// Where a person is and can be called.
+    fn contact(&mut self, index: u32, choices: &mut Choices) {
+        let number = choices.below(1000);
+        self.field("telephone", |out| {
+            out.push(b'"');
+            match PLANTED_PHONES.get(index as usize) {
+                Some(planted) => json::raw(out, planted),
+                None => {
+                    json::raw(out, "+44 1632 960");
+                    json::padded(out, number, 3);
+                }
+            }
+            out.push(b'"');
+        });
+        self.text("city", choices.pick(names::CITIES));
+        self.text("country", choices.pick(names::COUNTRIES));
+    }
+
+    /// What a person agreed to.
+    fn consents(&mut self, choices: &mut Choices) {
+        let flags = choices.next();
+        self.flag("newsletter", flags & 1 == 0);
+        self.flag("marketing-consent", flags & 2 == 0);
+    }
+
+    /// The numbers, whole and not.
+    fn scores(&mut self, choices: &mut Choices) {
+        // The value an edit changes: a step per revision, so that no two revisions look alike.
+        let revision = self.change.map_or(0, |change| change.revision);
+        let points = choices.below(5000) + u64::from(revision) * 5000;
+        self.field(POINTS, |out| json::number(out, points));
+        let score = choices.below(10_000);
+        self.field("reader_score", |out| {
+            json::number(out, score / 100);
+            out.push(b'.');
+            json::padded(out, score % 100, 2);
+        });
+    }
+
+    /// The days of a person's life and of their subscription.
+    fn dates(&mut self, registered: u32, choices: &mut Choices) {
+        let born = choices.below(1_100_000_000) as u32;
+        self.date("date-of-birth", born);
+        let subscribed = registered.saturating_add(choices.below(40 * 86_400) as u32);
+        self.date("subscribed-on", subscribed);
+    }
+
+    /// What a publisher notes about a member.
+    fn membership(&mut self, index: u32, choices: &mut Choices) {
+        self.field("membership-number", |out| {
+            json::raw(out, "\"M-");
+            json::padded(out, u64::from(index), 9);
+            out.push(b'"');
+        });
+        self.text("source-code", choices.pick(names::SOURCES));
+        let (one, two) = (choices.pick(names::TOPICS), choices.pick(names::TOPICS));
+        self.field("favourite-topics", |out| {
+            out.push(b'"');
+            json::raw(out, one);
+            out.push(b',');
+            json::raw(out, two);
+            out.push(b'"');
+        });
+        if choices.chance(60) {
+            self.text("notes", choices.pick(names::NOTES));
+        } else {
+            self.edited("notes");
+        }
+    }
 }
 
 /// Appends the `attributes` value of a person.
@@ -118,67 +203,11 @@ pub(super) fn of_person(
     let mut to = Writer { out, change };
     to.text("first-name", first);
     to.text("last-name", last);
-    let number = choices.below(1000);
-    to.field("telephone", |out| {
-        out.push(b'"');
-        match PLANTED_PHONES.get(index as usize) {
-            Some(planted) => json::raw(out, planted),
-            None => {
-                json::raw(out, "+44 1632 960");
-                json::padded(out, number, 3);
-            }
-        }
-        out.push(b'"');
-    });
-    to.text("city", choices.pick(names::CITIES));
-    to.text("country", choices.pick(names::COUNTRIES));
-    let flags = choices.next();
-    to.field("newsletter", |out| {
-        json::raw(out, if flags & 1 == 0 { "true" } else { "false" })
-    });
-    to.field("marketing-consent", |out| {
-        json::raw(out, if flags & 2 == 0 { "true" } else { "false" });
-    });
-    // The value an edit changes: a step per revision, so that no two revisions look alike.
-    let points = choices.below(5000) + u64::from(change.map_or(0, |change| change.revision)) * 5000;
-    to.field(POINTS, |out| json::number(out, points));
-    let score = choices.below(10_000);
-    to.field("reader_score", |out| {
-        json::number(out, score / 100);
-        out.push(b'.');
-        json::padded(out, score % 100, 2);
-    });
-    let born = choices.below(1_100_000_000) as u32;
-    to.field("date-of-birth", |out| {
-        out.push(b'"');
-        calendar::date(out, born);
-        out.push(b'"');
-    });
-    let subscribed = registered.saturating_add(choices.below(40 * 86_400) as u32);
-    to.field("subscribed-on", |out| {
-        out.push(b'"');
-        calendar::date(out, subscribed);
-        out.push(b'"');
-    });
-    to.field("membership-number", |out| {
-        json::raw(out, "\"M-");
-        json::padded(out, u64::from(index), 9);
-        out.push(b'"');
-    });
-    to.text("source-code", choices.pick(names::SOURCES));
-    let (one, two) = (choices.pick(names::TOPICS), choices.pick(names::TOPICS));
-    to.field("favourite-topics", |out| {
-        out.push(b'"');
-        json::raw(out, one);
-        out.push(b',');
-        json::raw(out, two);
-        out.push(b'"');
-    });
-    if choices.chance(60) {
-        to.text("notes", choices.pick(names::NOTES));
-    } else {
-        to.edited("notes");
-    }
+    to.contact(index, &mut choices);
+    to.consents(&mut choices);
+    to.scores(&mut choices);
+    to.dates(registered, &mut choices);
+    to.membership(index, &mut choices);
     if let Some(change) = change {
         others(to.out, change, |slug| {
             FIELDS.iter().all(|field| field.0 != slug)

@@ -116,71 +116,90 @@ fn company(seed: u64, index: u64) -> Record {
         .text("account_manager", choices.pick(names::FIRST))
 }
 
+/// What is sold; a grant of it is one of its bundle.
+fn product(id: &str, label: &str, bundle: &str) -> Record {
+    let entitlement = format!(r#"{{"id":"{bundle}","type":"bundle","entitlementTenant":"demo"}}"#);
+    tenanted(id)
+        .text("label", label)
+        .text("description", &format!("{label} subscription"))
+        .raw("entitlement", &entitlement)
+        .raw("mapping", r#"{"billing":"plan"}"#)
+        .raw("sharingLimit", "3")
+}
+
+/// What a product opens.
+fn bundle(id: &str, label: &str, includes: &[&str], is_described: bool) -> Record {
+    let includes = format!(
+        r#"{{"entitlements":{},"meters":["free-articles"],"credits":[],"bundles":[]}}"#,
+        array_of(includes)
+    );
+    let record = tenanted(id).text("type", "bundle").text("label", label);
+    // The description is returned only when it is not null (contract section 3).
+    let record = if is_described {
+        record.text("description", &format!("What {label} opens"))
+    } else {
+        record
+    };
+    record
+        .raw("includes", &includes)
+        .text("auto_assign", "none")
+}
+
+/// What readers are let in to.
+fn entitlement(id: &str, label: &str) -> Record {
+    Record::new(id)
+        .text("label", label)
+        .text("description", &format!("{label}, on every device"))
+        .text("auto_assign", "authenticated")
+}
+
+/// What is free up to a limit.
+fn meter(id: &str, limit: u32) -> Record {
+    Record::new(id)
+        .text("label", id)
+        .text("description", "A month's worth")
+        .text("auto_assign", "all")
+        .text("unit", "articles")
+        .raw("limit", &limit.to_string())
+        .text("cycle", "calendar")
+        .text("period", "month")
+        .text("timezone", "Europe/London")
+}
+
+/// What may be opened so many times.
+fn credit(id: &str, quantity: u32) -> Record {
+    Record::new(id)
+        .text("label", id)
+        .text("description", "To give away")
+        .text("auto_assign", "none")
+        .raw("delivers", r#"["news"]"#)
+        .text("unit", "articles")
+        .raw("quantity", &quantity.to_string())
+}
+
 /// All short lists as they are at the start.
 pub(super) fn records(population: &Population, scale: Scale) -> BTreeMap<List, Vec<Record>> {
     let seed = population.seed;
     let companies = (0..u64::from(scale.companies)).map(|index| company(seed, index));
-    let products = PRODUCTS.iter().map(|(id, label, bundle, _)| {
-        let entitlement =
-            format!(r#"{{"id":"{bundle}","type":"bundle","entitlementTenant":"demo"}}"#);
-        tenanted(id)
-            .text("label", label)
-            .text("description", &format!("{label} subscription"))
-            .raw("entitlement", &entitlement)
-            .raw("mapping", r#"{"billing":"plan"}"#)
-            .raw("sharingLimit", "3")
-    });
-    let bundles = PRODUCTS
-        .iter()
-        .enumerate()
-        .map(|(at, (_, label, bundle, includes))| {
-            let includes = format!(
-                r#"{{"entitlements":{},"meters":["free-articles"],"credits":[],"bundles":[]}}"#,
-                array_of(includes)
-            );
-            let record = tenanted(bundle).text("type", "bundle").text("label", label);
-            // The description is returned only when it is not null (contract section 3).
-            let record = match at {
-                0 => record,
-                _ => record.text("description", &format!("What {label} opens")),
-            };
-            record
-                .raw("includes", &includes)
-                .text("auto_assign", "none")
-        });
-    let entitlements = ENTITLEMENTS.iter().map(|(id, label)| {
-        Record::new(*id)
-            .text("label", label)
-            .text("description", &format!("{label}, on every device"))
-            .text("auto_assign", "authenticated")
-    });
-    let meters = [("free-articles", 5), ("free-videos", 2)].map(|(id, limit)| {
-        Record::new(id)
-            .text("label", id)
-            .text("description", "A month's worth")
-            .text("auto_assign", "all")
-            .text("unit", "articles")
-            .raw("limit", &limit.to_string())
-            .text("cycle", "calendar")
-            .text("period", "month")
-            .text("timezone", "Europe/London")
-    });
-    let credits = [("gift-articles", 10), ("archive-pages", 50)].map(|(id, quantity)| {
-        Record::new(id)
-            .text("label", id)
-            .text("description", "To give away")
-            .text("auto_assign", "none")
-            .raw("delivers", r#"["news"]"#)
-            .text("unit", "articles")
-            .raw("quantity", &quantity.to_string())
-    });
+    let products = PRODUCTS.iter();
+    let products = products.map(|(id, label, bundle, _)| product(id, label, bundle));
+    let bundles = PRODUCTS.iter().enumerate();
+    let bundles = bundles.map(|(at, (_, label, id, includes))| bundle(id, label, includes, at > 0));
+    let entitlements = ENTITLEMENTS.iter();
+    let entitlements = entitlements.map(|(id, label)| entitlement(id, label));
     let mut lists = BTreeMap::from([
         (List::Companies, companies.collect()),
         (List::Products, products.collect()),
         (List::Bundles, bundles.collect()),
         (List::Entitlements, entitlements.collect()),
-        (List::Meters, meters.to_vec()),
-        (List::Credits, credits.to_vec()),
+        (
+            List::Meters,
+            vec![meter("free-articles", 5), meter("free-videos", 2)],
+        ),
+        (
+            List::Credits,
+            vec![credit("gift-articles", 10), credit("archive-pages", 50)],
+        ),
         (List::Segments, segments::generated(seed, scale.segments)),
         (List::Webhooks, lists::webhooks(seed)),
         (List::RequestRules, lists::request_rules(seed)),

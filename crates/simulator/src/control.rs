@@ -35,13 +35,7 @@ pub(super) fn respond(
                 Err(unknown) => Answer::error(404, &format!("{unknown}: {name}")),
             }
         }
-        ("POST", "schema") => match std::str::from_utf8(body) {
-            Ok(text) => match server.tenant.set_schema(text) {
-                Ok(()) => Answer::message(200, "replaced"),
-                Err(error) => Answer::error(400, &error.to_string()),
-            },
-            Err(error) => Answer::error(400, &error.to_string()),
-        },
+        ("POST", "schema") => set_schema(server, body),
         ("POST", "hide") => with(body, |lists: Vec<List>| {
             server.tenant.hide_only(&lists);
             json(&lists)
@@ -60,15 +54,7 @@ pub(super) fn respond(
             answer
         }),
         ("POST", "set") => with(body, |set| set_attributes(server, set)),
-        ("POST", "recreate") => with(body, |Somebody { user_id }| {
-            let tenant = &server.tenant;
-            let index = identity::index_of_user_id(tenant.seed(), &user_id);
-            if index.is_some_and(|index| tenant.recreate(index)) {
-                Answer::message(200, "recreated")
-            } else {
-                Answer::error(404, "nobody deleted had this user id")
-            }
-        }),
+        ("POST", "recreate") => with(body, |somebody| recreate(server, &somebody)),
         ("POST", "finish-jobs") => {
             server.tenant.finish_jobs();
             Answer::message(200, "finished")
@@ -98,6 +84,29 @@ struct Set {
     attributes: BTreeMap<String, Box<RawValue>>,
     #[serde(default)]
     clear: Vec<String>,
+}
+
+/// Replaces the tenant's user schema.
+fn set_schema(server: &Server, body: &[u8]) -> Answer {
+    let replaced = match std::str::from_utf8(body) {
+        Ok(text) => server.tenant.set_schema(text),
+        Err(error) => return Answer::error(400, &error.to_string()),
+    };
+    match replaced {
+        Ok(()) => Answer::message(200, "replaced"),
+        Err(error) => Answer::error(400, &error.to_string()),
+    }
+}
+
+/// Has another person come under the user id of one who was deleted.
+fn recreate(server: &Server, somebody: &Somebody) -> Answer {
+    let tenant = &server.tenant;
+    let index = identity::index_of_user_id(tenant.seed(), &somebody.user_id);
+    if index.is_some_and(|index| tenant.recreate(index)) {
+        Answer::message(200, "recreated")
+    } else {
+        Answer::error(404, "nobody deleted had this user id")
+    }
 }
 
 fn set_attributes(server: &Server, set: Set) -> Answer {

@@ -1,6 +1,8 @@
 //! One person as the API shows them (contract 5.1 and 6), about 780 bytes, and the facts lists are
 //! ordered by.
 
+use std::ops::Range;
+
 use super::attributes;
 use super::awkward::{self, Awkward, LONG_ID_FILLER, LONG_ID_PREFIX, NUMERIC_ID_BASE};
 use super::behaviour::{Behaviour, ForeignKeys};
@@ -186,28 +188,7 @@ impl People<'_> {
         json::raw(out, ",\"tracking_id\":\"");
         identity::uuid(out, high & !0xF000 | 0x4000, high.rotate_left(29));
         out.push(b'"');
-        let registration = self.registration(index);
-        match awkward {
-            _ if self.overlay.redated.contains_key(&index) => {
-                if let Some(second) = self.registered(index) {
-                    json::raw(out, ",\"registered\":\"");
-                    calendar::instant(out, second);
-                    out.push(b'"');
-                }
-            }
-            _ if self.population.lacks_registered(index) => {}
-            Some(Awkward::RegisteredAbsent) => {}
-            Some(Awkward::RegisteredNumber) => {
-                json::key(out, "registered");
-                json::number(out, u64::from(registration) * 1000);
-            }
-            Some(Awkward::RegisteredWord) => json::text_field(out, "registered", "yesterday"),
-            _ => {
-                json::raw(out, ",\"registered\":\"");
-                calendar::instant(out, registration);
-                out.push(b'"');
-            }
-        }
+        self.write_registered(out, index);
         json::text_field(out, "registration_tenant", "demo|demo");
         json::raw(out, ",\"last_login\":\"");
         calendar::instant(out, self.updated(index));
@@ -223,10 +204,36 @@ impl People<'_> {
         if with_attributes {
             json::key(out, "attributes");
             let change = self.overlay.changes.get(&index);
-            attributes::of_person(out, self.population, index, registration, change);
+            let registered = self.registration(index);
+            attributes::of_person(out, self.population, index, registered, change);
         }
         out[start] = b'{';
         out.push(b'}');
+    }
+
+    /// Appends the date of registration, in whatever form a person has it, if they have one.
+    fn write_registered(&self, out: &mut Vec<u8>, index: u32) {
+        let moved = self.overlay.redated.contains_key(&index);
+        if !moved && self.population.lacks_registered(index) {
+            return;
+        }
+        let second = match self.population.awkward(index) {
+            _ if moved => self.registered(index),
+            Some(Awkward::RegisteredAbsent) => None,
+            Some(Awkward::RegisteredNumber) => {
+                json::key(out, "registered");
+                return json::number(out, u64::from(self.registration(index)) * 1000);
+            }
+            Some(Awkward::RegisteredWord) => {
+                return json::text_field(out, "registered", "yesterday");
+            }
+            _ => Some(self.registration(index)),
+        };
+        if let Some(second) = second {
+            json::raw(out, ",\"registered\":\"");
+            calendar::instant(out, second);
+            out.push(b'"');
+        }
     }
 
     fn write_user_id(&self, out: &mut Vec<u8>, index: u32) {
@@ -328,51 +335,14 @@ impl People<'_> {
         };
         let start = out.len();
         let mut one = |system: &str, number: u64, count: u64| {
+            let numbers = number..number + count;
             match form {
-                ForeignKeys::Map => {
-                    json::key(out, system);
-                    let list = array || count > 1;
-                    for at in 0..count {
-                        out.push(if at > 0 {
-                            b','
-                        } else if list {
-                            b'['
-                        } else {
-                            b' '
-                        });
-                        out.push(b'"');
-                        json::number(out, number + at);
-                        out.push(b'"');
-                    }
-                    if list {
-                        out.push(b']');
-                    }
+                ForeignKeys::Map => map_entry(out, system, numbers, array || count > 1),
+                ForeignKeys::SystemKey => list_entries(out, ("system", "key"), system, numbers),
+                ForeignKeys::ForeignSystemKey => {
+                    list_entries(out, ("foreign_system", "foreign_key"), system, numbers);
                 }
-                ForeignKeys::SystemKey | ForeignKeys::ForeignSystemKey => {
-                    let foreign = form == ForeignKeys::ForeignSystemKey;
-                    for at in 0..count {
-                        json::raw(
-                            out,
-                            if foreign {
-                                ",{\"foreign_system\":\""
-                            } else {
-                                ",{\"system\":\""
-                            },
-                        );
-                        json::raw(out, system);
-                        json::raw(
-                            out,
-                            if foreign {
-                                "\",\"foreign_key\":\""
-                            } else {
-                                "\",\"key\":\""
-                            },
-                        );
-                        json::number(out, number + at);
-                        json::raw(out, "\"}");
-                    }
-                }
-            };
+            }
         };
         if let Some(crm) = keys.crm {
             one("crm", crm, 1);
@@ -392,5 +362,49 @@ impl People<'_> {
             out[start] = open;
         }
         out.push(close);
+    }
+}
+
+/// Appends the keys of a system to a map of them: in a list, or the only one by itself.
+fn map_entry(out: &mut Vec<u8>, system: &str, numbers: Range<u64>, in_list: bool) {
+    json::key(out, system);
+    for (at, number) in numbers.enumerate() {
+        out.push(if at > 0 {
+            b','
+        } else if in_list {
+            b'['
+        } else {
+            b' '
+        });
+        out.push(b'"');
+        json::number(out, number);
+        out.push(b'"');
+    }
+    if in_list {
+        out.push(b']');
+    }
+}
+
+/// Appends an object for each key of a system, with its two parts under these names.
+fn list_entries(
+    out: &mut Vec<u8>,
+    (system_name, key_name): (&str, &str),
+    system: &str,
+    numbers: Range<u64>,
+) {
+    for number in numbers {
+        for text in [
+            ",{\"",
+            system_name,
+            "\":\"",
+            system,
+            "\",\"",
+            key_name,
+            "\":\"",
+        ] {
+            json::raw(out, text);
+        }
+        json::number(out, number);
+        json::raw(out, "\"}");
     }
 }

@@ -242,35 +242,8 @@ impl Rankings {
                 .filter(|row| filter.takes_registered(people, person(*row)))
                 .collect(),
         };
-        let mut keyed: Vec<Key> = matching.iter().map(|row| key(people, by, *row)).collect();
-        let total = keyed.len();
-        let from = if backwards {
-            total.saturating_sub(offset + limit)
-        } else {
-            offset.min(total)
-        };
-        let to = if backwards {
-            total.saturating_sub(offset)
-        } else {
-            (offset + limit).min(total)
-        };
-        // Only the page is sorted: everything before it and after it is merely put on its side.
-        if to < total {
-            keyed.select_nth_unstable(to);
-        }
-        let keyed = &mut keyed[..to];
-        if from > 0 && from < to {
-            keyed.select_nth_unstable(from);
-        }
-        let keyed = &mut keyed[from.min(to)..];
-        keyed.sort_unstable();
-        if backwards {
-            keyed.reverse();
-        }
-        Selected {
-            rows: keyed.iter().map(|key| key.1.rotate_right(1)).collect(),
-            total,
-        }
+        let keyed = matching.iter().map(|row| key(people, by, *row)).collect();
+        page_by_key(keyed, backwards, offset, limit)
     }
 
     fn window(&self, people: People<'_>, filter: Filter) -> &[u32] {
@@ -287,6 +260,39 @@ impl Rankings {
     }
 }
 
+/// The page of rows that are in no order yet.
+fn page_by_key(mut keyed: Vec<Key>, backwards: bool, offset: usize, limit: usize) -> Selected {
+    let total = keyed.len();
+    let from = if backwards {
+        total.saturating_sub(offset + limit)
+    } else {
+        offset.min(total)
+    };
+    let to = if backwards {
+        total.saturating_sub(offset)
+    } else {
+        (offset + limit).min(total)
+    };
+    // Only the page is sorted: everything before it and after it is merely put on its side.
+    if to < total {
+        keyed.select_nth_unstable(to);
+    }
+    let keyed = &mut keyed[..to];
+    if from > 0 && from < to {
+        keyed.select_nth_unstable(from);
+    }
+    let keyed = &mut keyed[from.min(to)..];
+    keyed.sort_unstable();
+    if backwards {
+        keyed.reverse();
+    }
+    Selected {
+        rows: keyed.iter().map(|key| key.1.rotate_right(1)).collect(),
+        total,
+    }
+}
+
+/// The page of rows that are in their order already.
 fn page(rows: &[u32], backwards: bool, offset: usize, limit: usize) -> Selected {
     let total = rows.len();
     let rows = if backwards {

@@ -18,14 +18,14 @@ use tokio::task::JoinSet;
 
 use super::accounts;
 use super::answer::Answer;
-use super::auth::{Gate, Signed};
+use super::auth::{Gate, Refusal, Signed};
 use super::control;
 use super::edits::Edits;
 use super::export;
 use super::faults::{self, CLOUDFLARE_PAGE, Fate, Fault, Faults};
 use super::query::Query;
 use super::routes;
-use super::stats::{Counter, Stats};
+use super::stats::{Counter, ExportRequest, Stats};
 use super::tenant::{Clock, Tenant};
 use super::wire::{Cut, Wire};
 
@@ -109,6 +109,7 @@ async fn connection(stream: TcpStream, server: Arc<Server>) {
     }
 }
 
+/// Checks a request, has it treated, and counts and sends what came of it.
 async fn respond(
     server: &Arc<Server>,
     request: Request<Incoming>,
@@ -140,89 +141,28 @@ async fn respond(
         query,
         body: &body,
     };
-    let writes = method != "GET";
     let verdict = lock(&server.gate).check((server.clock.0)(), header, signed);
-    let mut log = (path == export::PATH).then(|| export::request(&Query::parse(query)));
-    let mut struck = None;
-    let mut form = 0;
-    let answer = if let Err(refusal) = verdict {
-        let mut stats = server.stats.lock();
-        stats.unauthorised += 1;
-        *stats.refusals.entry(refusal.to_string()).or_default() += 1;
-        Some(Answer::error(401, &refusal.to_string()))
-    } else if server
-        .max_in_flight
-        .is_some_and(|most| present.present > most)
-    {
-        struck = Some(Fault::Crowded);
-        Some(Answer::error(429, "too many requests at once"))
-    } else {
-        let Fate {
-            fault,
-            form: drawn,
-            delay,
-        } = server.next_fate(writes);
-        (struck, form) = (fault, drawn);
-        if !delay.is_zero() {
-            tokio::time::sleep(delay).await;
-        }
-        server.answer_under(fault, form, || {
-            server.tenant.run_due_jobs();
-            if writes && handled {
-                server.stats.lock().writes += 1;
-            }
-            let answer = routes::route(&server.tenant, signed, content_type);
-            if answer.status == 200 && (log.is_some() || path == accounts::PATH) {
-                let drift = server.settings().drift;
-                let people_too = log.is_some();
-                server.tenant.edit(if people_too {
-                    drift
-                } else {
-                    drift.of_business()
-                });
-            }
-            answer
-        })
+    let log = (path == export::PATH).then(|| export::request(&Query::parse(query)));
+    let treated = match verdict {
+        Err(refusal) => server.refuse(refusal),
+        Ok(()) if server.is_crowded(present.present) => Treated {
+            answer: Some(Answer::error(429, "too many requests at once")),
+            struck: Some(Fault::Crowded),
+            form: 0,
+        },
+        Ok(()) => server.operate(signed, content_type, handled).await,
     };
-    let damaged = answer.is_none()
-        || matches!(
-            struck,
-            Some(Fault::Truncate | Fault::InvalidJson | Fault::Html | Fault::ForbiddenHtml)
-        );
-    {
-        let mut stats = server.stats.lock();
-        if let Some(fault) = struck {
-            *stats.faults.entry(fault).or_default() += 1;
-        }
-        if let Some(answer) = &answer {
-            *stats.by_status.entry(answer.status).or_default() += 1;
-        }
-        if let Some(mut log) = log.take() {
-            log.status = answer.as_ref().map_or(0, |answer| answer.status);
-            log.users = answer.as_ref().map_or(0, |answer| answer.users);
-            log.damaged = damaged;
-            stats.export(log);
-        }
-    }
-    match answer {
-        None => {
-            cut.cut();
-            Err(Broken)
-        }
-        Some(answer) if struck == Some(Fault::Truncate) => server.truncate(answer, form),
-        Some(answer) if matches!(struck, Some(Fault::Throttle | Fault::Crowded)) => {
-            let after = server
-                .settings()
-                .faults
-                .retry_after_header((server.clock.0)());
-            let mut response = server.dress(answer)?;
-            if let Some(after) = after.and_then(|after| after.parse().ok()) {
-                response.headers_mut().insert(RETRY_AFTER, after);
-            }
-            Ok(response)
-        }
-        Some(answer) => server.dress(answer),
-    }
+    server.count(&treated, log);
+    server.send(treated, cut)
+}
+
+/// What became of a request.
+struct Treated {
+    /// None when the connection is to be reset.
+    answer: Option<Answer>,
+    struck: Option<Fault>,
+    /// Which form of the fault was drawn.
+    form: u64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -244,6 +184,111 @@ impl Server {
         stats.bulk_non_ascii = jobs.non_ascii;
         stats.bulk_twice_in_job = jobs.twice_in_job;
         stats
+    }
+
+    /// Answers a request whose signature is not right.
+    fn refuse(&self, refusal: Refusal) -> Treated {
+        let mut stats = self.stats.lock();
+        stats.unauthorised += 1;
+        *stats.refusals.entry(refusal.to_string()).or_default() += 1;
+        Treated {
+            answer: Some(Answer::error(401, &refusal.to_string())),
+            struck: None,
+            form: 0,
+        }
+    }
+
+    /// Whether so many at once are too many.
+    fn is_crowded(&self, present: usize) -> bool {
+        self.max_in_flight.is_some_and(|most| present > most)
+    }
+
+    /// Carries a request out as far as its fate allows.
+    async fn operate(
+        &self,
+        signed: Signed<'_>,
+        content_type: Option<&str>,
+        handled: bool,
+    ) -> Treated {
+        let writes = signed.method != "GET";
+        let Fate { fault, form, delay } = self.next_fate(writes);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let answer = self.answer_under(fault, form, || {
+            self.tenant.run_due_jobs();
+            if writes && handled {
+                self.stats.lock().writes += 1;
+            }
+            let answer = routes::route(&self.tenant, signed, content_type);
+            if answer.status == 200 {
+                self.drift_behind(signed.path);
+            }
+            answer
+        });
+        Treated {
+            answer,
+            struck: fault,
+            form,
+        }
+    }
+
+    /// Lets others change the tenant behind an answer that a scan goes by.
+    fn drift_behind(&self, path: &str) {
+        let people_too = path == export::PATH;
+        if !people_too && path != accounts::PATH {
+            return;
+        }
+        let drift = self.settings().drift;
+        self.tenant.edit(if people_too {
+            drift
+        } else {
+            drift.of_business()
+        });
+    }
+
+    /// Counts what became of a request; `log` is there for one of the export.
+    fn count(&self, treated: &Treated, log: Option<ExportRequest>) {
+        let Treated { answer, struck, .. } = treated;
+        let damaged = answer.is_none()
+            || matches!(
+                struck,
+                Some(Fault::Truncate | Fault::InvalidJson | Fault::Html | Fault::ForbiddenHtml)
+            );
+        let mut stats = self.stats.lock();
+        if let Some(fault) = struck {
+            *stats.faults.entry(*fault).or_default() += 1;
+        }
+        if let Some(answer) = answer {
+            *stats.by_status.entry(answer.status).or_default() += 1;
+        }
+        if let Some(mut log) = log {
+            log.status = answer.as_ref().map_or(0, |answer| answer.status);
+            log.users = answer.as_ref().map_or(0, |answer| answer.users);
+            log.damaged = damaged;
+            stats.export(log);
+        }
+    }
+
+    /// The response as the fault leaves it; the connection ends where there is none.
+    fn send(&self, treated: Treated, cut: &Cut) -> Result<Response<Body>, Broken> {
+        let Some(answer) = treated.answer else {
+            cut.cut();
+            return Err(Broken);
+        };
+        let struck = treated.struck;
+        if struck == Some(Fault::Truncate) {
+            return self.truncate(answer, treated.form);
+        }
+        if !matches!(struck, Some(Fault::Throttle | Fault::Crowded)) {
+            return self.dress(answer);
+        }
+        let after = self.settings().faults.retry_after_header((self.clock.0)());
+        let mut response = self.dress(answer)?;
+        if let Some(after) = after.and_then(|after| after.parse().ok()) {
+            response.headers_mut().insert(RETRY_AFTER, after);
+        }
+        Ok(response)
     }
 
     fn next_fate(&self, writes: bool) -> Fate {

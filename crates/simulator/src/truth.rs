@@ -61,7 +61,6 @@ impl World<'_> {
 
     /// Appends the rows at a place, each with a line end.
     fn rows(&self, out: &mut Vec<u8>, list: List, place: u64) {
-        let seed = self.seed();
         match list {
             List::Accounts => {
                 if let Some(account) = self.account_at(place) {
@@ -71,19 +70,12 @@ impl World<'_> {
             }
             List::AccountUsers => {
                 if let Some(account) = self.named_account(place) {
-                    for member in self.members(account) {
-                        self.member_truth(out, account, member);
-                        out.push(b'\n');
-                    }
+                    self.member_rows(out, account);
                 }
             }
             List::AccountGrants => {
                 if let Some(account) = self.named_account(place) {
-                    let id = self.account_id_text(account);
-                    for grant in self.account_grants(account) {
-                        grant.truth(out, None, Some(&id));
-                        out.push(b'\n');
-                    }
+                    self.account_grant_rows(out, account);
                 }
             }
             List::UserAccounts => {
@@ -96,25 +88,12 @@ impl World<'_> {
             }
             List::UserGrants => {
                 if let Some(person) = self.person_at(place) {
-                    let id = identity::user_id_text(seed, person);
-                    for grant in self.people.grants(person) {
-                        grant.truth(out, Some(&id), None);
-                        out.push(b'\n');
-                    }
+                    self.user_grant_rows(out, person);
                 }
             }
             List::UserSegments => {
                 if let Some(person) = self.person_at(place) {
-                    let segments = self.segments_of(person);
-                    for segment in segments.iter().filter(|segment| !segment.nameless) {
-                        json::object(out, |out| {
-                            json::raw(out, ",\"user_id\":\"");
-                            identity::user_id(out, seed, person);
-                            out.push(b'"');
-                            json::text_field(out, "segment_id", &segment.id);
-                        });
-                        out.push(b'\n');
-                    }
+                    self.segment_rows(out, person);
                 }
             }
             List::UserSessions => {
@@ -124,7 +103,7 @@ impl World<'_> {
             }
             List::UserEvents => {
                 if let Some(event) = self.event_at(place) {
-                    event.truth(out, seed, self.people.behaviour.event_ids);
+                    event.truth(out, self.seed(), self.people.behaviour.event_ids);
                     out.push(b'\n');
                 }
             }
@@ -137,18 +116,61 @@ impl World<'_> {
             | List::Meters
             | List::Credits
             | List::Webhooks
-            | List::RequestRules => {
-                let records = self.books.records(list);
-                let record = records.get(place as usize).filter(|record| {
-                    // What is listed twice is one row.
-                    let before = &records[..place as usize];
-                    before.iter().all(|other| other.id != record.id)
-                });
-                if let Some(record) = record {
-                    record.write(out, catalog::id_name(self.people.behaviour, list));
-                    out.push(b'\n');
-                }
-            }
+            | List::RequestRules => self.record_row(out, list, place),
+        }
+    }
+
+    /// Appends who belongs to an account.
+    fn member_rows(&self, out: &mut Vec<u8>, account: u32) {
+        for member in self.members(account) {
+            self.member_truth(out, account, member);
+            out.push(b'\n');
+        }
+    }
+
+    /// Appends what an account may open.
+    fn account_grant_rows(&self, out: &mut Vec<u8>, account: u32) {
+        let id = self.account_id_text(account);
+        for grant in self.account_grants(account) {
+            grant.truth(out, None, Some(&id));
+            out.push(b'\n');
+        }
+    }
+
+    /// Appends what a person may open.
+    fn user_grant_rows(&self, out: &mut Vec<u8>, person: u32) {
+        let id = identity::user_id_text(self.seed(), person);
+        for grant in self.people.grants(person) {
+            grant.truth(out, Some(&id), None);
+            out.push(b'\n');
+        }
+    }
+
+    /// Appends the segments that a person is in, as far as they show an id.
+    fn segment_rows(&self, out: &mut Vec<u8>, person: u32) {
+        let segments = self.segments_of(person);
+        for segment in segments.iter().filter(|segment| !segment.nameless) {
+            json::object(out, |out| {
+                json::raw(out, ",\"user_id\":\"");
+                identity::user_id(out, self.seed(), person);
+                out.push(b'"');
+                json::text_field(out, "segment_id", &segment.id);
+            });
+            out.push(b'\n');
+        }
+    }
+
+    /// Appends the record there of a list that is kept as records, unless an earlier one is the
+    /// same: what is listed twice is one row.
+    fn record_row(&self, out: &mut Vec<u8>, list: List, place: u64) {
+        let records = self.books.records(list);
+        let record = records.get(place as usize).filter(|record| {
+            let before = &records[..place as usize];
+            before.iter().all(|other| other.id != record.id)
+        });
+        if let Some(record) = record {
+            record.write(out, catalog::id_name(self.people.behaviour, list));
+            out.push(b'\n');
         }
     }
 }

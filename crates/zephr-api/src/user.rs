@@ -186,13 +186,7 @@ pub fn row(item: &Item) -> User {
             "is not a timestamp in a known form; kept in extra",
         );
     }
-    let attributes = user.get("attributes");
-    if let Some(other) = attributes.filter(|raw| json::kind(raw) != Kind::Object) {
-        row.issue(
-            "user.attributes",
-            &format!("is {}, not an object; kept as sent", json::kind(other)),
-        );
-    }
+    let attributes = row.attributes(&user);
     let foreign_keys = row.foreign_keys(&fields, &user);
     let grants = row.grants(&fields, &item.id);
 
@@ -213,7 +207,7 @@ pub fn row(item: &Item) -> User {
         tracking_id,
         registered_at: item.registered_at,
         registration_tenant,
-        attributes: attributes.map(|raw| raw.get().to_owned()),
+        attributes,
         extra: row.extra,
         foreign_keys,
         grants,
@@ -318,6 +312,17 @@ impl Row {
             self.issue(&format!("{place}.{name}"), &reason);
         }
         value
+    }
+
+    /// The attributes as they were sent, whatever they are.
+    fn attributes(&mut self, user: &Fields<'_>) -> Option<String> {
+        let raw = user.get("attributes")?;
+        let kind = json::kind(raw);
+        if kind != Kind::Object {
+            let reason = format!("is {kind}, not an object; kept as sent");
+            self.issue("user.attributes", &reason);
+        }
+        Some(raw.get().to_owned())
     }
 
     /// Foreign keys in either form: a map of system to key or keys, or an array of pairs (contract
