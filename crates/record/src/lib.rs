@@ -137,7 +137,8 @@ pub struct Page {
     pub envelope: Envelope,
     /// The API's clock when it answered.
     pub answered_at: Option<DateTime<Utc>>,
-    /// Whether the answer was a 404: something answers, and says nothing about who is there.
+    /// Whether the answer was a 404, or a table without so much as a header: something answers, and
+    /// says nothing about who is there.
     pub not_found: bool,
 }
 

@@ -70,6 +70,8 @@ pub struct Pass {
     /// Items on the first page.
     first: u64,
     stale: u32,
+    /// The first page came again for the second: it is asked for once more, with fewer items.
+    asks_for_fewer: bool,
     end: Option<End>,
 }
 
@@ -131,6 +133,7 @@ impl Pass {
             keyed: false,
             first: 0,
             stale: 0,
+            asks_for_fewer: false,
             end: None,
         }
     }
@@ -139,6 +142,7 @@ impl Pass {
     pub fn asks_for(&self) -> Option<(u64, u64)> {
         match self.manner {
             Manner::Once => None,
+            Manner::ByPage { .. } if self.asks_for_fewer => Some((self.first.div_ceil(2), 1)),
             Manner::ByPage { rpp, .. } => Some((rpp, self.pages + 1)),
         }
     }
@@ -163,6 +167,10 @@ impl Pass {
         if answer.not_found && self.pages == 0 {
             return Some(End::NotFound);
         }
+        if self.asks_for_fewer {
+            let is_same = answer.fresh == 0 && answer.items == self.first;
+            return Some(if is_same { End::OneAnswer } else { End::Stale });
+        }
         self.told = self.told.max(answer.total);
         if answer.items == 0 || answer.not_found {
             self.next |= answer.next && !answer.not_found;
@@ -172,8 +180,9 @@ impl Pass {
             });
         }
         let is_again = answer.fresh == 0 && answer.items == self.first;
-        if self.pages == 1 && is_again && self.is_all_of_it() {
-            return Some(End::OneAnswer);
+        if self.pages == 1 && is_again && self.may_be_all() {
+            self.asks_for_fewer = self.first > 1;
+            return (!self.asks_for_fewer).then_some(End::OneAnswer);
         }
         self.told_alike &= answer.total.is_some() && (self.pages == 0 || answer.total == self.told);
         if self.pages == 0 {
@@ -210,10 +219,11 @@ impl Pass {
         }
     }
 
-    /// A server that knows no pages sends the first one again, and then that is all there is; but
+    /// A server that knows no pages sends the first one again, and then that may be all there is:
     /// not where it is as full as was asked for, for then it only ignores the number, and not where
-    /// nothing tells its items apart.
-    fn is_all_of_it(&self) -> bool {
+    /// nothing tells its items apart. It is all if it comes however few are asked for; else nobody
+    /// knows where the server cuts off.
+    fn may_be_all(&self) -> bool {
         let is_full = match self.manner {
             Manner::Once => false,
             Manner::ByPage { rpp, .. } => self.first == rpp,
@@ -346,7 +356,20 @@ mod tests {
     fn pages_without_an_end_are_noticed() {
         let again = |answer: Answer| Answer { fresh: 0, ..answer };
         let all = items(30);
-        assert_eq!(judged(PAGED, &[all, again(all)]), Judgement::Whole);
+        assert_eq!(
+            judged(PAGED, &[all, again(all), again(all)]),
+            Judgement::Whole
+        );
+        assert_eq!(
+            judged(PAGED, &[items(1), again(items(1))]),
+            Judgement::Whole
+        );
+        // It goes by the size, so it may send eight at most, and hold back any number.
+        let eight = items(8);
+        assert_eq!(
+            judged(PAGED, &[eight, again(eight), again(items(4))]),
+            Judgement::Stale
+        );
         // It goes by the size and not by the number: there may be any number more.
         let full = items(10);
         assert_eq!(

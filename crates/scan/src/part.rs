@@ -284,7 +284,9 @@ impl<S: Source> PartReader<S> {
             .filter(|count| *count >= items && counts))
     }
 
-    /// Reads by page those who belong, until two passes in a row show the same people.
+    /// Reads by page those who belong, until two passes in a row show the same people. A server that
+    /// goes by the size of a page and not by its number is asked for one so large that it may hold
+    /// all of them.
     ///
     /// # Errors
     /// As the source.
@@ -294,17 +296,26 @@ impl<S: Source> PartReader<S> {
         belongs: impl Fn(&Item) -> bool,
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<ByPage, Stopped<S::Error>> {
-        let mut last = self.pass(window, &belongs, pages).await?;
+        let mut rpp = self.asking.rpp;
+        let mut last = self.pass(window, rpp, &belongs, pages).await?;
         let mut everybody = last.people.clone();
         let (mut proof, mut passes) = (Proof::None, 1);
         while last.grown.is_none() && !last.repeats_unusable() && passes < MAX_PASSES {
-            let next = self.pass(window, &belongs, pages).await?;
+            if rpp > self.asking.rpp && !last.shows_all() {
+                break;
+            }
+            if last.end == PassEnd::FullPages {
+                rpp = rpp.max(VERY_LARGE_RPP);
+            }
+            let next = self.pass(window, rpp, &belongs, pages).await?;
             passes += 1;
             everybody.add(&next.people);
             let agreed = next.people == last.people && next.shows_all() && last.shows_all();
             last = next;
             if agreed {
-                proof = Proof::Passes;
+                if self.is_no_part(window, rpp, &last).await? {
+                    proof = Proof::Passes;
+                }
                 break;
             }
         }
@@ -316,6 +327,32 @@ impl<S: Source> PartReader<S> {
         })
     }
 
+    /// Whether what a pass showed is no part of what there is, cut off by a server that sends so
+    /// many at a time and no more: it sends more of another window, or whatever it is asked for.
+    async fn is_no_part(
+        &self,
+        window: Window,
+        rpp: u64,
+        pass: &Pass,
+    ) -> Result<bool, Stopped<S::Error>> {
+        let items = match pass.end {
+            PassEnd::SamePages => pass.received,
+            PassEnd::EmptyPage => return Ok(true),
+            PassEnd::FullPages | PassEnd::BrokenOff => return Ok(false),
+        };
+        // It does not go by the size either.
+        if items > rpp {
+            return Ok(true);
+        }
+        let more = self.ask(Window::ALL, items + 1, 1).await?;
+        if more.len() as u64 > items {
+            return Ok(true);
+        }
+        let fewer = (items / 2).max(1);
+        let again = self.ask(window, fewer, 1).await?;
+        Ok(again.len() as u64 > fewer)
+    }
+
     /// Reads everything by page, once: what is left when the server ignores the filter.
     ///
     /// # Errors
@@ -324,7 +361,8 @@ impl<S: Source> PartReader<S> {
         &self,
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<Option<Growth>, Stopped<S::Error>> {
-        Ok(self.pass(Window::ALL, &|_| true, pages).await?.grown)
+        let rpp = self.asking.rpp;
+        Ok(self.pass(Window::ALL, rpp, &|_| true, pages).await?.grown)
     }
 
     async fn ask(&self, window: Window, rpp: u64, page: u64) -> Result<Page, Stopped<S::Error>> {
@@ -420,13 +458,14 @@ impl<S: Source> PartReader<S> {
     async fn pass(
         &self,
         window: Window,
+        rpp: u64,
         belongs: &impl Fn(&Item) -> bool,
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<Pass, Stopped<S::Error>> {
         let mut pass = Pass::default();
         let mut before = Before::default();
         for number in 1..=MAX_PAGES {
-            let mut page = self.ask(window, self.asking.rpp, number).await?;
+            let mut page = self.ask(window, rpp, number).await?;
             if page.is_empty() {
                 // A 404 for a first page says nothing; behind the last page it is another way to
                 // say that there is none.
@@ -440,6 +479,10 @@ impl<S: Source> PartReader<S> {
             let here = Sightings::on(&page);
             let shown = match before.shown(here, number) {
                 Ok(shown) => shown,
+                Err(PassEnd::SamePages) if self.may_have_more(rpp, &page) => {
+                    pass.end = PassEnd::FullPages;
+                    break;
+                }
                 Err(end) => {
                     pass.end = end;
                     break;
@@ -468,6 +511,13 @@ impl<S: Source> PartReader<S> {
             }
         }
         Ok(pass)
+    }
+
+    /// Whether a page that comes again whatever its number may not be all there is: it is as full as
+    /// was asked for, or says itself that there is more.
+    fn may_have_more(&self, rpp: u64, page: &Page) -> bool {
+        let (known, items) = (self.known(), page.len() as u64);
+        items >= known.signs.full_page(rpp) || known.signs.says_more(items, page.envelope)
     }
 
     fn overflow(&self, window: Window, page: &Page) -> Overflow {
@@ -513,6 +563,9 @@ enum PassEnd {
     /// The same page came again and again: the server knows no pages, and each answer is all it
     /// has.
     SamePages,
+    /// The same page came again and again, and may be any part of what there is: the server goes by
+    /// the size that is asked for, or says that there is more.
+    FullPages,
     /// Neither: pages showed mostly what others had shown, or they had no end.
     #[default]
     BrokenOff,
@@ -564,7 +617,7 @@ impl Pass {
         match self.end {
             PassEnd::EmptyPage => true,
             PassEnd::SamePages => self.usable || !self.unusable,
-            PassEnd::BrokenOff => false,
+            PassEnd::FullPages | PassEnd::BrokenOff => false,
         }
     }
 }

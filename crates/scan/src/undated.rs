@@ -19,12 +19,9 @@ const TRIES: usize = 3;
 const COMPARISONS_AT_REST: u64 = 2;
 
 /// Comparisons that must all be equal when it did not. One could be equal by chance, if just as
-/// many people came between two answers as lack a date; eight in a row would take as many to come
-/// and to leave again, in turn, four times.
-const MOST_COMPARISONS: u64 = 8;
-
-/// One comparison more for so many pages: few beside what the scan costs anyway.
-const PAGES_PER_COMPARISON: u64 = 32;
+/// many people came between two answers as lack a date, and of two it was seen to happen in a small
+/// tenant; eight in a row would take as many to come and to leave again, in turn, four times.
+const COMPARISONS_IN_MOTION: u64 = 8;
 
 /// What was counted while the windows were read; none where the server's counts mean nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -87,8 +84,7 @@ impl<S: Source> PartReader<S> {
         let comparisons = if read == everybody {
             COMPARISONS_AT_REST
         } else {
-            let pages = everybody / self.full_page();
-            (pages / PAGES_PER_COMPARISON).clamp(COMPARISONS_AT_REST, MOST_COMPARISONS)
+            COMPARISONS_IN_MOTION
         };
         for comparison in 1..comparisons {
             let window = if comparison % 2 == 0 {

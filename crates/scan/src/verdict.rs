@@ -137,7 +137,7 @@ impl Parts {
         }
         if self.not_found > 0 {
             let reason = format!(
-                "{endpoint} answered 404 to {} of {all} parts, asked twice: that shows that something answers, not that nobody is there",
+                "{endpoint} answered 404, or with nothing at all, to {} of {all} parts, asked twice: that shows that something answers, not that nothing is there",
                 self.not_found
             );
             return (Verdict::Incomplete, reason);
