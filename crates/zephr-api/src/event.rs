@@ -78,7 +78,8 @@ pub fn page(answer: &Answer, ignored: &[String], rules: &Rules) -> Result<Page, 
         None if !answer.content_type.contains("csv") => {
             return Err(Failure::NotJson("empty".into()));
         }
-        None => {}
+        // A table without rows has a header. What has none says as little as a 404.
+        None => page.not_found = true,
         Some(_) => {
             for raw in from_csv(body)? {
                 add(&mut page, &raw, ignored, rules);
@@ -328,7 +329,11 @@ mod tests {
             read("application/json", ""),
             Err(Failure::NotJson(_))
         ));
-        assert!(read("text/csv", "").unwrap().is_empty());
-        assert!(read("text/csv", "id,timestamp\n").unwrap().is_empty());
+        for nothing in ["", "\n\n", "\u{feff}"] {
+            let page = read("text/csv", nothing).unwrap();
+            assert!(page.is_empty() && page.not_found, "{nothing:?}");
+        }
+        let none = read("text/csv", "id,timestamp\n").unwrap();
+        assert!(none.is_empty() && !none.not_found);
     }
 }
