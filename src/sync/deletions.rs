@@ -20,7 +20,7 @@ use telemetry::field;
 const BATCH: i64 = 200;
 
 /// Keys of one look into the mirror.
-const KEYS: i64 = 5_000;
+pub(super) const KEYS: i64 = 5_000;
 
 /// People who are known to exist that are asked for before anybody is believed to be gone. Some of
 /// them may have left meanwhile; all of them have not.
@@ -40,6 +40,17 @@ pub(super) enum Settled {
     Interrupted,
 }
 
+/// Where in the mirror those are who belong to a part; none stands for those without a date.
+pub(super) fn part_range(part: Part) -> Option<Range> {
+    match part {
+        Part::Undated => None,
+        Part::Window(window) => Some(Range {
+            from: window.from,
+            until: window.until,
+        }),
+    }
+}
+
 /// The deletions of one scan.
 pub(super) struct Deletions<'a> {
     pub(super) run: &'a Run<'a>,
@@ -51,13 +62,7 @@ impl Deletions<'_> {
     /// noted its own.
     pub(super) async fn note_missing(&self, parts: &[(Part, ByPage)]) -> Result<(), Error> {
         for (part, read) in parts {
-            let range = match part {
-                Part::Undated => None,
-                Part::Window(window) => Some(Range {
-                    from: window.from,
-                    until: window.until,
-                }),
-            };
+            let range = part_range(*part);
             let mut after = String::new();
             loop {
                 let mut transaction = self.run.transaction().await?;

@@ -2,23 +2,26 @@
 //! the end of a full scan.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::deletions::{Deletions, Settled};
+use super::deletions::{Deletions, KEYS, Settled, part_range};
 use super::exports::UserExport;
 use super::progress::Phase;
 use super::run::{Moves, Outcome, Run, interrupted, judged, nothing_left, unfinished};
 use super::scan::{self, Committed, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::share::Lending;
-use super::write::{self, Destination, Merge};
+use super::write::{self, Compare, Destination, Merge};
 use super::{Ended, Environment, Error, Extent, privacy, reading, tidy, unfit};
 use crate::job::Job;
 use ::privacy::USERS;
+use ::scan::part::ByPage;
 use ::scan::verdict::Verdict;
+use ::scan::walk::Part;
 use ::scan::whole::Learned;
 use mirror::load::compare;
 use mirror::state::runs::{self, Counts, Ending, Status};
@@ -41,8 +44,14 @@ pub async fn dry_run(
     let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
     let erased = Arc::new(erasures::erased(&pool, env.privacy.key()).await?);
     let reading = reading::known(&mut *pool.acquire().await?, &env.reader, &env.privacy).await?;
-    let destination =
-        Destination::Compare(pool.clone(), Arc::clone(&env.progress), erased, reading);
+    let missing = Arc::new(AtomicU64::new(0));
+    let destination = Destination::Compare(Compare {
+        pool: pool.clone(),
+        progress: Arc::clone(&env.progress),
+        erased,
+        reading,
+        missing: Arc::clone(&missing),
+    });
     let known = known(&pool, &job.name).await?;
     let asking = asking_for_users(env, scope.since(), known);
     let mut scan = Scan::new(
@@ -55,11 +64,67 @@ pub async fn dry_run(
         &pool,
     )
     .await?;
-    let read = scan.read(None).await;
+    let read = async {
+        scan.read(None).await?;
+        let (verdict, reason) = scan.walk.verdict();
+        let reason = match (scope, verdict) {
+            (Scope::Full { .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
+                let missing = missing.load(Ordering::Relaxed);
+                let by_page = missing_by_page(&pool, scan.walk.by_page()).await?;
+                with_missing(env, &pool, reason, missing + by_page).await?
+            }
+            (Scope::Full { .. } | Scope::Incremental { .. } | Scope::Sample { .. }, _) => reason,
+        };
+        Ok((verdict, reason))
+    };
+    let read: Result<_, Error> = read.await;
     pool.close().await;
-    read?;
-    let (verdict, reason) = scan.walk.verdict();
+    let (verdict, reason) = read?;
     Ok((env.progress.counts(), verdict, reason))
+}
+
+/// How many living users the parts that were read by page did not show.
+async fn missing_by_page(pool: &PgPool, parts: &[(Part, ByPage)]) -> Result<u64, Error> {
+    let mut connection = pool.acquire().await?;
+    let mut missing = 0;
+    for (part, read) in parts {
+        let range = part_range(*part);
+        let mut after = String::new();
+        loop {
+            let living = compare::living(&mut connection, range, &after, KEYS).await?;
+            let unseen = living
+                .iter()
+                .filter(|id| !read.people.contains(id.as_str()));
+            missing += unseen.count() as u64;
+            match living.into_iter().next_back() {
+                Some(last) => after = last,
+                None => break,
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// What a run would do about so many who are missing.
+async fn with_missing(
+    env: &Environment,
+    pool: &PgPool,
+    reason: String,
+    missing: u64,
+) -> Result<String, Error> {
+    if missing == 0 {
+        return Ok(reason);
+    }
+    let living = compare::count_living(&mut *pool.acquire().await?).await?;
+    let allowed = env.brakes.deletions(living);
+    let then = if missing > allowed.unsigned_abs() {
+        format!("and {allowed} may be: a run would mark nobody as deleted, and end with 4")
+    } else {
+        "and a run would ask for each by id before it marks them as deleted".to_owned()
+    };
+    Ok(format!(
+        "{reason}; {missing} living users of the mirror were not shown, {then}"
+    ))
 }
 
 /// About how many users are known; none before the first scan came to its end.
@@ -125,9 +190,13 @@ impl Run<'_> {
             self.settled(settled, Verdict::Proven, reason).await
         };
         let worked = self.watched(settle).await.map(|(ending, mut outcome)| {
-            // How complete the scan was is in the record of the run that read it.
-            let reason = outcome.verdict.take().map(|(_, reason)| reason);
-            outcome.verdict = run.verdict.as_deref().and_then(Verdict::named).zip(reason);
+            // How complete the scan was is in the record of the run that read it; that somebody was
+            // there whom it did not show makes it no stronger.
+            let read = run.verdict.as_deref().and_then(Verdict::named);
+            let settled = outcome.verdict.take();
+            outcome.verdict = read
+                .zip(settled)
+                .map(|(read, (settled, reason))| (read.max(settled), reason));
             (ending, outcome)
         });
         if worked

@@ -4,6 +4,7 @@ mod append;
 mod merge;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -43,13 +44,28 @@ pub enum Destination {
     /// Into the mirror.
     Merge(Merge),
     /// Nowhere: they are compared in a session that may only read.
-    Compare(PgPool, Arc<Progress>, Arc<Erased>, Arc<Reading>),
+    Compare(Compare),
     /// Into the events.
     Append(Append),
     /// Nowhere: the events among them that are not there are counted.
     Count(PgPool, Arc<Progress>),
     /// Nowhere: who is in them is no longer noted as changed by this scan.
     Strike(PgPool, Uuid),
+}
+
+/// What a writer needs that only compares.
+#[derive(Debug, Clone)]
+pub struct Compare {
+    /// Sessions.
+    pub pool: PgPool,
+    /// Where people and logs see how it goes.
+    pub progress: Arc<Progress>,
+    /// Who must not come back.
+    pub erased: Arc<Erased>,
+    /// How users are read.
+    pub reading: Arc<Reading>,
+    /// Living users whom a whole window did not show.
+    pub missing: Arc<AtomicU64>,
 }
 
 /// The writers of a run.
@@ -121,10 +137,7 @@ async fn write_all(
 ) -> Result<(), Error> {
     match destination {
         Destination::Merge(merge) => merge.write_all(pages).await,
-        Destination::Compare(pool, progress, erased, reading) => {
-            let compare = |batch| compare_only(pool, progress, erased, reading, batch);
-            each(pages, compare).await
-        }
+        Destination::Compare(compare) => each(pages, |batch| compare.look(batch)).await,
         Destination::Append(append) => each(pages, |batch| append.write(batch)).await,
         Destination::Count(pool, progress) => {
             each(pages, |batch| append::count_only(pool, progress, batch)).await
@@ -281,34 +294,33 @@ async fn strike(pool: &PgPool, scan_id: Uuid, batch: Batch) -> Result<(), Error>
     Ok(scan_findings::strike(pool, scan_id, Note::Changed, &ids).await?)
 }
 
-async fn compare_only(
-    pool: &PgPool,
-    progress: &Progress,
-    erased: &Erased,
-    reading: &Reading,
-    mut batch: Batch,
-) -> Result<(), Error> {
-    let erased = batch.without(erased).len() as i64;
-    let mut counts = Counts {
-        read: batch.rows as i64,
-        rejected: batch.rejects.len() as i64,
-        ..Counts::default()
-    };
-    let mut transaction = pool.begin_with("begin read only").await?;
-    compare::changed(&mut transaction, &mut batch.windows).await?;
-    let items = once_each(batch.items());
-    let ids: Vec<&str> = items.iter().map(|(item, _)| item.id.as_str()).collect();
-    let hashes: Vec<&[u8]> = items.iter().map(|(item, _)| item.hash.as_slice()).collect();
-    let known = compare::known(&mut transaction, &ids, &hashes).await?;
-    let settle = |stored: &Mirrored, user: &mut User| reading.settle(stored, user);
-    let mut rows: Vec<Extracted> = (items.iter())
-        .map(|(item, at)| (user::row(item), *at))
-        .collect();
-    let same = load::count_same(&mut transaction, &settle, &mut rows).await?;
-    counts.updated = known.different + known.equal - same;
-    counts.inserted = items.len() as i64 - known.different - known.equal;
-    counts.unchanged = counts.read - counts.inserted - counts.updated - counts.rejected - erased;
-    transaction.commit().await?;
-    progress.committed(counts);
-    Ok(())
+impl Compare {
+    async fn look(&self, mut batch: Batch) -> Result<(), Error> {
+        let erased = batch.without(&self.erased).len() as i64;
+        let mut counts = Counts {
+            read: batch.rows as i64,
+            rejected: batch.rejects.len() as i64,
+            ..Counts::default()
+        };
+        let mut transaction = self.pool.begin_with("begin read only").await?;
+        let missing = compare::changed(&mut transaction, &mut batch.windows).await?;
+        self.missing
+            .fetch_add(missing.len() as u64, Ordering::Relaxed);
+        let items = once_each(batch.items());
+        let ids: Vec<&str> = items.iter().map(|(item, _)| item.id.as_str()).collect();
+        let hashes: Vec<&[u8]> = items.iter().map(|(item, _)| item.hash.as_slice()).collect();
+        let known = compare::known(&mut transaction, &ids, &hashes).await?;
+        let settle = |stored: &Mirrored, user: &mut User| self.reading.settle(stored, user);
+        let mut rows: Vec<Extracted> = (items.iter())
+            .map(|(item, at)| (user::row(item), *at))
+            .collect();
+        let same = load::count_same(&mut transaction, &settle, &mut rows).await?;
+        counts.updated = known.different + known.equal - same;
+        counts.inserted = items.len() as i64 - known.different - known.equal;
+        counts.unchanged =
+            counts.read - counts.inserted - counts.updated - counts.rejected - erased;
+        transaction.commit().await?;
+        self.progress.committed(counts);
+        Ok(())
+    }
 }

@@ -1,7 +1,7 @@
 //! A list, read until it may be believed: one answer that held everything, pages that agree with
 //! the total, or two passes that agree with each other.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -33,9 +33,11 @@ const CONTROLS: usize = 3;
 /// What one pass over a list saw.
 #[derive(Debug, Default)]
 pub(super) struct Pass {
-    /// The keys of its items; what an identifier costs in memory, and lists are thousands and not
-    /// millions.
-    keys: HashSet<String>,
+    /// The keys of its items with the hash of what was shown last; what an identifier costs in
+    /// memory, and lists are thousands and not millions.
+    keys: HashMap<String, [u8; record::HASH_BYTES]>,
+    /// Items that have the key of another one, and something else in them.
+    differing: u64,
     /// Items that have no key, by content.
     keyless: HashSet<[u8; record::HASH_BYTES]>,
     /// Items of the list whose detail was a 404.
@@ -49,7 +51,15 @@ impl Pass {
     }
 
     fn equals(&self, other: &Self) -> bool {
-        self.keys == other.keys && self.keyless == other.keyless
+        self.keys.len() == other.keys.len()
+            && self.keys.keys().all(|key| other.keys.contains_key(key))
+            && self.keyless == other.keyless
+    }
+
+    /// Notes an item that was shown.
+    fn show(&mut self, key: String, hash: [u8; record::HASH_BYTES]) {
+        let before = self.keys.insert(key, hash);
+        self.differing += u64::from(before.is_some_and(|before| before != hash));
     }
 }
 
@@ -76,12 +86,29 @@ impl Work<'_> {
         let is_incomplete = judged.0 == Verdict::Incomplete;
         read.grown |= matches!(last, Judgement::Grown(_));
         read.judged.push(judged);
+        if pass.differing > 0 {
+            let words = format!(
+                "{}: {} items have the key of another one and differ from it: of each key the last one is kept",
+                list.table.name, pass.differing
+            );
+            read.judged.push((Verdict::Agreed, words));
+        }
         if self.plan.is_sample() || is_incomplete {
             return Ok(());
         }
         match self.store {
             Store::Merge(_) => self.missing(list, &pass, living, read).await,
-            Store::Compare { .. } => Ok(()),
+            Store::Compare { .. } => {
+                let missing = self.unseen(list, &pass).await?.len();
+                if missing > 0 {
+                    let words = format!(
+                        "{}: {missing} of {living} living rows were not shown, which a run would settle",
+                        list.table.name
+                    );
+                    read.judged.push((Verdict::Proven, words));
+                }
+                Ok(())
+            }
         }
     }
 
@@ -230,14 +257,18 @@ impl Work<'_> {
         for raw in listed.items {
             match maker.read(&raw, None) {
                 Ok(row) => {
-                    pass.keys.extend(row.key.first().cloned());
+                    if let Some(key) = row.key.first() {
+                        pass.show(key.clone(), row.hash);
+                    }
                     shown.push((raw, row));
                 }
                 Err(reject) => {
                     match &reject.id {
-                        Some(id) => pass.keys.insert(id.clone()),
-                        None => pass.keyless.insert(reject.content_hash),
-                    };
+                        Some(id) => pass.show(id.clone(), reject.content_hash),
+                        None => {
+                            pass.keyless.insert(reject.content_hash);
+                        }
+                    }
                     batch.rejects.push(Reject {
                         answered_at: listed.answered_at,
                         ..reject
@@ -324,6 +355,22 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Keys of the living rows that the list did not show.
+    async fn unseen(&self, list: &List, pass: &Pass) -> Result<Vec<String>, Stop> {
+        let mut missing = Vec::new();
+        let mut after = String::new();
+        loop {
+            let mut connection = self.store.pool().acquire().await?;
+            let keys = rows::living_after(&mut connection, &list.table, &after, KEYS).await?;
+            match keys.last() {
+                Some(last) => after.clone_from(last),
+                None => break,
+            }
+            missing.extend(keys.into_iter().filter(|key| !pass.keys.contains_key(key)));
+        }
+        Ok(missing)
+    }
+
     /// Settles the rows that the list did not show.
     async fn missing(
         &self,
@@ -332,21 +379,19 @@ impl Work<'_> {
         living: i64,
         read: &mut Read,
     ) -> Result<(), Stop> {
-        let Store::Merge(run) = &self.store else {
-            return Ok(());
-        };
-        let mut missing = Vec::new();
-        let mut after = String::new();
-        loop {
-            let mut connection = run.pool.acquire().await?;
-            let keys = rows::living_after(&mut connection, &list.table, &after, KEYS).await?;
-            match keys.last() {
-                Some(last) => after.clone_from(last),
-                None => break,
-            }
-            missing.extend(keys.into_iter().filter(|key| !pass.keys.contains(key)));
-        }
+        let missing = self.unseen(list, pass).await?;
         match &list.detail {
+            None if !missing.is_empty() && !pass.keyless.is_empty() => {
+                // An item without a key may be one of those that seem to be gone.
+                let words = format!(
+                    "{}: {} rows were not shown, and {} items have no key, so nothing is marked as deleted",
+                    list.table.name,
+                    missing.len(),
+                    pass.keyless.len()
+                );
+                read.judged.push((Verdict::Agreed, words));
+                self.miss(&list.table, &[]).await
+            }
             None => {
                 self.miss(&list.table, &missing).await?;
                 self.settle(&list.table, living, read).await
@@ -427,7 +472,7 @@ impl Work<'_> {
     /// too.
     async fn no_witness(&self, path: &str, pass: &Pass) -> Result<Option<String>, Stop> {
         let mut asked = 0;
-        for key in pass.keys.iter().take(CONTROLS) {
+        for key in pass.keys.keys().take(CONTROLS) {
             match self.env.reader.single(path, key).await {
                 Ok(Some(_)) => return Ok(None),
                 Ok(None) => asked += 1,

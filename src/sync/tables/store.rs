@@ -58,6 +58,25 @@ pub(super) struct Missed {
     pub(super) keys: Vec<Vec<String>>,
 }
 
+impl Missed {
+    /// Nothing so far.
+    pub(super) fn of(position: usize) -> Self {
+        Self {
+            position,
+            parents: Vec::new(),
+            keys: Vec::new(),
+        }
+    }
+}
+
+impl Batch {
+    /// Takes what came of one parent.
+    pub(super) fn add(&mut self, mut rows: Vec<Row>, mut rejects: Vec<Reject>) {
+        self.rows.append(&mut rows);
+        self.rejects.append(&mut rejects);
+    }
+}
+
 /// Whom the API was asked for.
 #[derive(Debug)]
 pub(super) struct Visits {

@@ -46,11 +46,7 @@ impl Heard {
     ) -> Batch {
         let mut batch = Batch::default();
         let mut visited = Vec::with_capacity(answers.len());
-        let mut missed = Missed {
-            position,
-            parents: Vec::with_capacity(answers.len()),
-            keys: Vec::new(),
-        };
+        let mut missed = Missed::of(position);
         for answer in answers {
             batch.answered_at = batch.answered_at.min(answer.at).or(answer.at);
             let living = known.get(&answer.parent).map_or(&[][..], Vec::as_slice);
@@ -74,8 +70,7 @@ impl Heard {
                     // Nothing is missing from what may not be all, and the parent is asked for
                     // again.
                     self.open += 1;
-                    batch.rows.extend(rows);
-                    batch.rejects.extend(rejects);
+                    batch.add(rows, rejects);
                     continue;
                 }
                 Said::Nothing => {
@@ -92,8 +87,7 @@ impl Heard {
                 // too.
                 missed.keys.extend(gone);
             }
-            batch.rows.extend(rows);
-            batch.rejects.extend(rejects);
+            batch.add(rows, rejects);
         }
         batch.missed = Some(missed);
         batch.visits = Some(Visits {
