@@ -297,25 +297,21 @@ pub fn chosen(jobs: Vec<Job>, names: &[String]) -> Result<Vec<Job>, Error> {
         enabled.sort_by_key(|job| job.resource);
         return Ok(enabled);
     }
-    names
-        .iter()
-        .map(|name| {
-            jobs.iter()
-                .find(|job| job.name == *name)
-                .cloned()
-                .ok_or_else(|| Error::Unknown {
-                    name: name.clone(),
-                    suggestion: jobs
-                        .iter()
-                        .max_by(|a, b| likeness(name, a).total_cmp(&likeness(name, b)))
-                        .map(|job| job.name.clone()),
-                })
-        })
-        .collect()
-}
-
-fn likeness(name: &str, job: &Job) -> f64 {
-    strsim::jaro_winkler(name, &job.name)
+    let known: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
+    let mut named: Vec<Job> = Vec::with_capacity(names.len());
+    for name in names {
+        let Some(job) = jobs.iter().find(|job| job.name == *name) else {
+            return Err(Error::Unknown {
+                name: name.clone(),
+                suggestion: toml_file::closest(name, &known).map(str::to_owned),
+            });
+        };
+        // Who is named twice is meant once.
+        if !named.iter().any(|other| other.name == job.name) {
+            named.push(job.clone());
+        }
+    }
+    Ok(named)
 }
 
 /// A file of `jobs/`, as it is.

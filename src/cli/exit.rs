@@ -241,7 +241,13 @@ impl From<migrate::Error> for Failure {
 
 impl From<private_postgres::PrivateError> for Failure {
     fn from(error: private_postgres::PrivateError) -> Self {
-        Self::new(chain(&error), "")
+        // What to do about the others is in what they say.
+        let remedy = if matches!(error, private_postgres::PrivateError::Io { .. }) {
+            "Name a directory that you may write with --data-dir, or a server with DATABASE_URL."
+        } else {
+            ""
+        };
+        Self::new(chain(&error), remedy)
     }
 }
 

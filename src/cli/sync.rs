@@ -363,7 +363,7 @@ impl Night<'_> {
             .iter()
             .map(|preview| {
                 format!(
-                    "{}: a run would insert {}, update {} and leave {} of {} records as they are; {} cannot be stored ({}). Nothing was written.\n",
+                    "{}: a run would insert {}, update {} and leave {} of {} records as they are; {} cannot be stored ({}: {}). Nothing was written.\n",
                     preview.job,
                     thousands(preview.rows_inserted),
                     thousands(preview.rows_updated),
@@ -371,6 +371,7 @@ impl Night<'_> {
                     thousands(preview.rows_read),
                     thousands(preview.rows_rejected),
                     preview.verdict,
+                    preview.verdict_reason,
                 )
             })
             .collect()

@@ -89,7 +89,7 @@ pub fn parse<T: DeserializeOwned>(
 }
 
 /// The known name that is most like this one, if any is.
-pub fn closest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+pub fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate))

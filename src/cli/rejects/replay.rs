@@ -67,7 +67,7 @@ pub async fn run(settings: &Settings, mirror: &Opened, output: Output) -> Result
         superseded: replayed.superseded,
         rejects: left,
     };
-    output.result(&document, |_| summary(&replayed))?;
+    output.result(&document, |_| summary(&replayed, left))?;
     Ok(match (replayed.ending, left) {
         (Ending::Interrupted, _) => Exit::Interrupted,
         (Ending::Failed | Ending::Braked, _) => Exit::Failed,
@@ -76,7 +76,7 @@ pub async fn run(settings: &Settings, mirror: &Opened, output: Output) -> Result
     })
 }
 
-fn summary(replayed: &Replayed) -> String {
+fn summary(replayed: &Replayed, left: i64) -> String {
     let Replayed {
         stored,
         superseded,
@@ -93,8 +93,15 @@ fn summary(replayed: &Replayed) -> String {
     if replayed.ending == Ending::Interrupted {
         text.push_str("Stopped before the end; `zephr-sync rejects replay` goes on.\n");
     }
-    if remaining > 0 {
-        text.push_str("`zephr-sync rejects list` says why.\n");
+    let others = left - remaining;
+    if others > 0 && replayed.ending == Ending::Succeeded {
+        text.push_str(&format!(
+            "{} are not of users: the next sync of their job reads them again.\n",
+            thousands(others)
+        ));
+    }
+    if left > 0 {
+        text.push_str("`zephr-sync rejects list` says why each could not be stored.\n");
     }
     text
 }
