@@ -47,6 +47,7 @@ mod migrate;
 mod older;
 mod orders;
 mod packaging;
+mod parts;
 mod postgres_stops;
 mod previews;
 mod privacy;

@@ -55,6 +55,35 @@ async fn a_dry_run_counts_what_a_run_would_do_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_who_is_missing_and_what_a_run_would_do_about_them() {
+    let (simulator, mirror) = (people(1_200).await, Mirror::new().await);
+    let program = Program::between(&simulator, &mirror);
+    program.run(&["sync", "users", "catalog"]).await.expect(0);
+    let dry = async |job: &str| {
+        let shown = program
+            .run(&["sync", job, "--full", "--dry-run", "--json"])
+            .await
+            .expect(0)
+            .json();
+        shown["dry_run"][0]["verdict_reason"].to_string()
+    };
+    assert!(!dry("users").await.contains("not shown"));
+    let delete = |people| Edits {
+        deletions: people,
+        ..Edits::NONE
+    };
+    simulator.tenant().edit(delete(7));
+    let few = dry("users").await;
+    assert!(few.contains("7 living users"), "{few}");
+    assert!(few.contains("ask for each by id"), "{few}");
+    simulator.tenant().edit(delete(300));
+    let many = dry("users").await;
+    assert!(many.contains("307 living users"), "{many}");
+    assert!(many.contains("end with 4"), "{many}");
+    program.run(&["sync", "users", "--full"]).await.expect(4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_does_not_even_make_the_schema() {
     let (simulator, mirror) = (people(10).await, Mirror::new().await);
     let document = Program::between(&simulator, &mirror)

@@ -223,7 +223,7 @@ async fn what_has_no_key_remains_and_a_second_replay_changes_nothing() {
         first,
         format!(
             "{} replayed: 1 stored, 0 superseded by newer records, {keyless} still cannot be stored.\n\
-             `zephr-sync rejects list` says why.\n",
+             `zephr-sync rejects list` says why each could not be stored.\n",
             keyless + 1
         )
     );

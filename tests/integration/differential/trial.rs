@@ -369,6 +369,7 @@ impl Trial {
                     stretch: &stretch,
                     before: None,
                     not_word_for_word: &self.not_word_for_word,
+                    reason: "",
                 };
                 let held = Held::of(&self.mirror, &self.scenario.jobs).await;
                 self.wrong.extend(claim.lingers(&held));

@@ -53,6 +53,9 @@ const MOST_PER_PAGE: usize = 500;
 /// How the identifiers of items begin that are in no tenant. By id they are all there.
 const MADE_UP: &str = "made-up-";
 
+/// The date of a record that has none.
+const UNDATED: i64 = i64::MIN;
+
 /// Requests that are remembered word by word.
 const REMEMBERED: usize = 12;
 
@@ -79,6 +82,25 @@ impl Tenant {
             at: FIRST + number as i64 * STEP,
         });
         self.lists.insert(path.to_owned(), records.collect());
+        self
+    }
+
+    /// The same with so many more in this list who all registered, or happened, in one second.
+    pub fn with_crowd(self, path: &str, prefix: &str, items: usize) -> Self {
+        self.with_more(path, prefix, items, FIRST - STEP)
+    }
+
+    /// The same with so many more in this list of whom nobody knows when they registered.
+    pub fn with_undated(self, path: &str, prefix: &str, items: usize) -> Self {
+        self.with_more(path, prefix, items, UNDATED)
+    }
+
+    fn with_more(mut self, path: &str, prefix: &str, items: usize, at: i64) -> Self {
+        let records = (0..items).map(|number| Record {
+            id: format!("{prefix}-{number:05}"),
+            at,
+        });
+        self.list(path).extend(records);
         self
     }
 
@@ -183,6 +205,8 @@ struct State {
     drift: Option<(String, Drift)>,
     /// A page of these holds so many at most, whatever is asked for.
     pages_of: BTreeMap<String, usize>,
+    /// An answer of these holds so many at most, and fewer where fewer are asked for.
+    most: BTreeMap<String, usize>,
     /// Requests by template.
     asked: BTreeMap<String, u64>,
     last: VecDeque<String>,
@@ -306,6 +330,11 @@ impl Scripted {
             .insert(template.to_owned(), items);
     }
 
+    /// Sends so many items of a list at a time at most, and does not say so.
+    pub fn sends_at_most(&self, template: &str, items: usize) {
+        lock(&self.state).most.insert(template.to_owned(), items);
+    }
+
     /// Requests for a path so far.
     pub fn asked(&self, template: &str) -> u64 {
         lock(&self.state).asked.get(template).copied().unwrap_or(0)
@@ -388,6 +417,9 @@ impl Asked {
     /// the reference says.
     fn lets_through(&self, record: &Record) -> bool {
         let is_after = |bound: Option<i64>| bound.is_none_or(|bound| record.at > bound);
+        if record.at == UNDATED {
+            return self.after.or(self.before).or(self.updated_after).is_none();
+        }
         is_after(self.after)
             && is_after(self.updated_after)
             && self.before.is_none_or(|bound| record.at < bound)
@@ -600,7 +632,13 @@ impl State {
         let envelope = documented(template);
         let (rpp, paged) = match self.pages_of.get(template) {
             Some(most) => (*most, true),
-            None => (asked.rpp, is_paged(template)),
+            None => {
+                let most = self.most.get(template).copied();
+                (
+                    asked.rpp.min(most.unwrap_or(usize::MAX)),
+                    is_paged(template),
+                )
+            }
         };
         let cut = |records: &[Record], page: usize| -> Vec<Value> {
             match paged {
@@ -732,10 +770,15 @@ fn user(record: &Record, keyless: bool) -> Value {
     let id = &record.id;
     let mut user = json!({
         "user_id": id, "identifiers": { "email_address": format!("{id}@example.com") }, "attributes": { "slug-00000": format!("value of {id}") },
-        "email_verified": true, "tracking_id": format!("t-{id}"), "registered": time(record.at), "registration_tenant": "news|news",
+        "email_verified": true, "tracking_id": format!("t-{id}"), "registered": time(record.at.max(FIRST - STEP)), "registration_tenant": "news|news",
     });
-    if keyless && let Some(fields) = user.as_object_mut() {
-        fields.remove("user_id");
+    if let Some(fields) = user.as_object_mut() {
+        if keyless {
+            fields.remove("user_id");
+        }
+        if record.at == UNDATED {
+            fields.remove("registered");
+        }
     }
     user
 }

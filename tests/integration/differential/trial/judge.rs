@@ -161,8 +161,7 @@ impl Trial {
                 .filter(|table| table.name != "user_grants" || !silent_grants)
                 .collect();
             let wrong_before = self.wrong.len();
-            self.look_into(tables, run.is_full(), &stretch, before.as_ref())
-                .await;
+            self.look_into(tables, run, &stretch, before.as_ref()).await;
             let is_evidence_only =
                 run.verdict.as_deref() == Some("agreed") && meets.drift != Edits::NONE;
             if is_evidence_only {
@@ -189,7 +188,7 @@ impl Trial {
             let tables = self.tables().into_iter();
             let tables = tables.filter(|table| table.job == run.job).collect();
             let wrong_before = self.wrong.len();
-            self.look_into(tables, false, &stretch, None).await;
+            self.look_into(tables, run, &stretch, None).await;
             let of_this = self.wrong.split_off(wrong_before).into_iter();
             self.wrong
                 .extend(of_this.filter(|wrong| wrong.kind == Kind::Missing));
@@ -227,17 +226,18 @@ impl Trial {
     async fn look_into(
         &mut self,
         tables: Vec<&'static Table>,
-        is_full: bool,
+        run: &Run,
         stretch: &Stretch,
         before: Option<&Stretch>,
     ) {
         let held = Held::of(&self.mirror, &self.scenario.jobs).await;
         let claim = Claim {
             tables,
-            is_full,
+            is_full: run.is_full(),
             stretch,
             before,
             not_word_for_word: &self.not_word_for_word,
+            reason: &run.reason,
         };
         self.wrong.extend(claim.wrong(&held, &self.mirror).await);
     }

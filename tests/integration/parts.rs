@@ -1,0 +1,257 @@
+//! Servers that send a part of what there is, again and again: they do not go by the number of the
+//! page, or cut off what is too much, and do not say so. What they hold back is not in the mirror,
+//! and no run says that it is.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use sqlx::Row;
+
+use crate::support::scripted_zephr::{
+    ACCOUNTS, ARTICLES, Canned, EVENTS, Habit, SEGMENTS, Scripted, Tenant, USERS,
+};
+use crate::support::{Ended, Mirror, Program};
+
+/// Records of a page.
+const RPP: &str = "20";
+
+/// More than a page, all of one second or of none.
+const CROWD: usize = 60;
+
+/// Those beside them.
+const OTHERS: usize = 100;
+
+const ARTICLES_JOB: &str =
+    "resource = 'list'\npath = '/v3/articles'\ntable = 'articles'\nkey = 'id'\npaging = 'A'\n";
+
+const SCHEMA: &str = "/v3/schema/users";
+
+/// A list, its job, and where it lands.
+#[derive(Debug, Clone, Copy)]
+struct Listed {
+    job: &'static str,
+    path: &'static str,
+    table: &'static str,
+    key: &'static str,
+}
+
+const OF_USERS: Listed = Listed {
+    job: "users",
+    path: USERS,
+    table: "users",
+    key: "user_id",
+};
+
+const OF_EVENTS: Listed = Listed {
+    job: "events",
+    path: EVENTS,
+    table: "user_events",
+    key: "event_key",
+};
+
+const OF_ACCOUNTS: Listed = Listed {
+    job: "accounts",
+    path: ACCOUNTS,
+    table: "accounts",
+    key: "account_id",
+};
+
+const OF_ARTICLES: Listed = Listed {
+    job: "articles",
+    path: ARTICLES,
+    table: "articles",
+    key: "id",
+};
+
+impl Listed {
+    fn program(self, server: &Scripted, mirror: &Mirror, rpp: &str) -> Program {
+        let program = server.program(mirror).with("ZEPHR_SYNC_RPP", rpp);
+        if self.path == ARTICLES {
+            program.job(self.job, ARTICLES_JOB)
+        } else {
+            program
+        }
+    }
+
+    async fn mirrored(self, mirror: &Mirror) -> BTreeSet<String> {
+        let sql = format!("select {} from {}", self.key, self.table);
+        let rows = mirror.rows(&sql).await;
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// What is wrong with two full runs in a row: one that claims has everything, one that does not
+    /// says why.
+    async fn wrong(self, server: &Scripted, rpp: &str) -> (Vec<String>, bool) {
+        let mirror = Mirror::new().await;
+        let program = self.program(server, &mirror, rpp);
+        let truth: BTreeSet<String> = server.ids(self.path).into_iter().collect();
+        let (mut wrong, mut claims) = (Vec::new(), false);
+        for nth in 1..=2 {
+            let ended = program.run(&["sync", self.job, "--full", "--json"]).await;
+            let run = last_run(&ended);
+            let held = self.mirrored(&mirror).await;
+            let lacks = truth.difference(&held).count();
+            claims = matches!(ended.code, Some(0 | 3));
+            let is_told = ended.code == Some(1) && run["verdict"] == "incomplete";
+            if (claims && lacks > 0) || !(claims || is_told) {
+                wrong.push(format!(
+                    "run {nth} ends with {:?}, lacks {lacks} of {}: {} ({}) {}",
+                    ended.code,
+                    truth.len(),
+                    run["verdict"],
+                    run["verdict_reason"],
+                    run["error"]
+                ));
+            }
+        }
+        mirror.remove().await;
+        (wrong, claims)
+    }
+}
+
+fn last_run(ended: &Ended) -> Value {
+    let document: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
+    let runs = document["runs"].as_array();
+    runs.and_then(|runs| runs.last().cloned())
+        .unwrap_or_default()
+}
+
+/// A tenant with so many of whom no window is small enough.
+fn crowded(listed: Listed, of: fn(Tenant, &str, &str, usize) -> Tenant) -> Tenant {
+    let tenant = Tenant::default().with(USERS, "u", 1);
+    of(
+        tenant.with(listed.path, "x", OTHERS),
+        listed.path,
+        "c",
+        CROWD,
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_behind_a_page_that_comes_again_is_read_or_said_to_be_missing() {
+    let server = Scripted::start(Tenant::default()).await;
+    let mut wrong = Vec::new();
+    for (listed, kind, of) in [
+        (
+            OF_USERS,
+            "crowd",
+            Tenant::with_crowd as fn(Tenant, &str, &str, usize) -> Tenant,
+        ),
+        (OF_USERS, "undated", Tenant::with_undated),
+        (OF_EVENTS, "crowd", Tenant::with_crowd),
+    ] {
+        for habit in [Habit::SamePage, Habit::SamePageOfMany] {
+            for most in [None, Some(40), Some(CROWD)] {
+                server.become_honest(crowded(listed, of));
+                server.has_habit(listed.path, habit);
+                if let Some(most) = most {
+                    server.sends_at_most(listed.path, most);
+                }
+                let (found, claims) = listed.wrong(&server, RPP).await;
+                let name = format!("{}, {kind}, {habit:?}, at most {most:?}", listed.job);
+                wrong.extend(found.into_iter().map(|words| format!("{name}: {words}")));
+                // Asked for enough at once, it shows all of the second.
+                let shows_all = listed.path == EVENTS && habit == Habit::SamePage && most.is_none();
+                if shows_all && !claims {
+                    wrong.push(format!("{name}: claims nothing"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_cut_off_and_comes_again_is_not_the_list() {
+    let server = Scripted::start(Tenant::default()).await;
+    let mut wrong = Vec::new();
+    for listed in [OF_ACCOUNTS, OF_ARTICLES] {
+        let tenant = Tenant::default().with(USERS, "u", 1);
+        server.become_honest(tenant.with(listed.path, "x", OTHERS));
+        server.has_habit(listed.path, Habit::SamePage);
+        server.sends_at_most(listed.path, 40);
+        let (found, claims) = listed.wrong(&server, "200").await;
+        wrong.extend(found);
+        if claims {
+            wrong.push(format!("{}: claims", listed.job));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_table_of_events_without_a_header_is_no_answer() {
+    let tenant = Tenant::default().with(USERS, "u", 1).with(EVENTS, "e", 30);
+    let server = Scripted::start(tenant).await;
+    let nothing = |body: &str| Canned::json(200, body).typed("text/csv");
+    for body in ["", "\n\n"] {
+        let mirror = Mirror::new().await;
+        let program = OF_EVENTS.program(&server, &mirror, RPP).job(
+            "events",
+            "resource = 'events'\nmode = 'incremental'\noverlap = '1s'\nfull_every = '7d'\n",
+        );
+        server.answers(EVENTS, nothing(body));
+        let first = program.run(&["sync", "events", "--json"]).await.expect(1);
+        assert_eq!(last_run(&first)["verdict"], "incomplete", "{first:?}");
+        server.answers_rightly();
+        program.run(&["sync", "events"]).await.expect(0);
+        let watermark = "select watermark::text from checkpoints where job = 'events'";
+        let before: String = mirror.value(watermark).await;
+        server.answers(EVENTS, nothing(body));
+        let silent = program.run(&["sync", "events", "--json"]).await.expect(1);
+        assert_eq!(last_run(&silent)["verdict"], "incomplete", "{silent:?}");
+        assert_eq!(mirror.value::<String>(watermark).await, before);
+        server.answers_rightly();
+        program.run(&["sync", "events"]).await.expect(0);
+    }
+}
+
+/// An item whose key cannot be read may be any of those that seem to be gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn items_that_lost_their_keys_mark_nothing_as_deleted() {
+    let tenant = Tenant::default()
+        .with(USERS, "u", 3)
+        .with(SCHEMA, "slug", 15)
+        .with(SEGMENTS, "s", 15);
+    let server = Scripted::start(tenant).await;
+    let mirror = Mirror::new().await;
+    let program = server.program(&mirror);
+    program
+        .run(&["sync", "users", "schema", "segments"])
+        .await
+        .expect(0);
+    let schema = |keys: [Value; 2]| {
+        let field = |slug: Value| json!({ "slug": slug, "label": "Field", "input-type": "text" });
+        let others = (2..15).map(|number| field(json!(format!("slug-{number:05}"))));
+        let items: Vec<Value> = keys.into_iter().map(field).chain(others).collect();
+        json!(items).to_string()
+    };
+    for lost in [json!(null), json!(""), json!(["a"]), json!({})] {
+        server.answers(
+            SCHEMA,
+            Canned::json(200, &schema([lost.clone(), lost.clone()])),
+        );
+        for nth in 1..=3 {
+            let ended = program
+                .run(&["sync", "schema", "--full", "--json"])
+                .await
+                .expect(3);
+            let run = last_run(&ended);
+            assert_eq!(run["rows_tombstoned"], 0, "{lost}, run {nth}: {run}");
+            assert_eq!(run["verdict"], "agreed", "{lost}, run {nth}: {run}");
+        }
+    }
+    // Two items with one key: the mirror has one of them, and says so.
+    let same = json!("slug-00000");
+    let mut twice: Value = serde_json::from_str(&schema([same.clone(), same])).unwrap();
+    twice[1]["label"] = json!("another one");
+    server.answers(SCHEMA, Canned::json(200, &twice.to_string()));
+    let ended = program
+        .run(&["sync", "schema", "--full", "--json"])
+        .await
+        .expect(0);
+    let run = last_run(&ended);
+    assert_eq!(run["verdict"], "agreed", "{run}");
+    let reason = run["verdict_reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("have the key of another one"), "{reason}");
+}
