@@ -8,9 +8,11 @@
 mod bare;
 mod binary;
 mod events;
+mod forwarder;
 mod latency;
 mod line;
 mod mirror;
+mod network;
 mod nights;
 mod one_by_one;
 mod plan;
@@ -40,6 +42,8 @@ enum Subject {
     Latency,
     /// Load, unchanged, 1 % and 10 % changed, incremental; so many users
     Users,
+    /// The same over the Unix socket, TCP, TLS, and 1 and 5 ms of round trip; so many users
+    Network,
     /// What a night without a change writes; so many users
     Night,
     /// What ten nights with 1 % changed leave; so many users
@@ -61,7 +65,7 @@ impl Subject {
             Self::Latency => &[50_000],
             Self::Users => &[100_000, 1_000_000],
             Self::Night => &[200_000],
-            Self::Nights | Self::Plan => &[100_000],
+            Self::Network | Self::Nights | Self::Plan => &[100_000],
             Self::Accounts | Self::Segments => &[5_000],
             Self::Events => &[1_000_000],
         }
@@ -77,6 +81,7 @@ impl Subject {
             Self::Binary => binary::lines(server, size).await,
             Self::Latency => latency::lines(server, size, rounds).await,
             Self::Users => users::lines(server, size, rounds).await,
+            Self::Network => network::lines(server, size, rounds).await,
             Self::Night => nights::unchanged(server, size).await,
             Self::Nights => nights::ten(server, size).await,
             Self::Accounts => one_by_one::accounts(server, size, rounds).await,

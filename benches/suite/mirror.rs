@@ -6,7 +6,7 @@ use std::time::Instant;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
 use super::process::{self, Simulator};
-use super::server::{self, Database, Server};
+use super::server::{self, Database, Server, Way};
 
 /// What one piece of work cost.
 #[derive(Debug, Clone, Copy, Default)]
@@ -27,26 +27,39 @@ pub struct Measured {
 pub struct Mirror<'a> {
     simulator: &'a Simulator,
     database: Database,
+    /// How the program reaches it.
+    url: String,
     pub connection: PgConnection,
 }
 
 impl<'a> Mirror<'a> {
     pub async fn new(server: &Server, simulator: &'a Simulator) -> Result<Self, Box<dyn Error>> {
+        Self::by(server, simulator, Way::Tls(server.port())).await
+    }
+
+    /// One that the program reaches this way.
+    pub async fn by(
+        server: &Server,
+        simulator: &'a Simulator,
+        way: Way,
+    ) -> Result<Self, Box<dyn Error>> {
         let database = server.database().await?;
-        process::run(simulator, &database.url, &["migrate"]).await?;
-        let mut connection = PgConnection::connect(&database.url).await?;
+        let url = server.by(&database, way);
+        process::run(simulator, &url, &["migrate"]).await?;
+        let mut connection = server::connect(&database.url).await?;
         connection
             .execute("set search_path = zephr, zephr_sync")
             .await?;
         Ok(Self {
             simulator,
             database,
+            url,
             connection,
         })
     }
 
     pub fn url(&self) -> &str {
-        &self.database.url
+        &self.url
     }
 
     /// Runs the program, after a checkpoint.
@@ -69,7 +82,7 @@ impl<'a> Mirror<'a> {
     }
 
     async fn run_on(&mut self, arguments: &[&str]) -> Result<Measured, Box<dyn Error>> {
-        let (simulator, url) = (self.simulator, self.database.url.clone());
+        let (simulator, url) = (self.simulator, self.url.clone());
         let mut peak = 0;
         let mut measured = measure(&mut self.connection, async |_| {
             peak = process::run(simulator, &url, arguments).await?;

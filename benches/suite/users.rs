@@ -8,13 +8,13 @@
 
 use std::error::Error;
 
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor};
 
 use super::line::{Better, Line, Target};
 use super::mirror::{Measured, Mirror, measure};
 use super::process::Simulator;
 use super::rows::Rows;
-use super::server::Server;
+use super::server::{self, Server};
 use super::yardstick;
 
 /// Records per page: the API's default, and the product's.
@@ -78,7 +78,7 @@ pub async fn lines(
 
 async fn y(server: &Server, rows: &Rows) -> Result<Measured, Box<dyn Error>> {
     let database = server.database().await?;
-    let mut connection = PgConnection::connect(&database.url).await?;
+    let mut connection = server::connect(&database.url).await?;
     connection.execute(yardstick::Y_TABLES).await?;
     connection.execute("checkpoint").await?;
     let measured = measure(&mut connection, async |connection| {
@@ -196,7 +196,7 @@ impl Rounds {
 
 /// Whether a run updated whom it should have: a figure of another piece of work would be worse than
 /// none.
-fn expect(run: Measured, changed: usize) -> Result<(), Box<dyn Error>> {
+pub fn expect(run: Measured, changed: usize) -> Result<(), Box<dyn Error>> {
     if run.rows_updated == changed as i64 {
         Ok(())
     } else {

@@ -197,6 +197,17 @@ impl Home {
             .map_err(PrivateError::io(format!("write {}", path.display())))
     }
 
+    /// Writes a file of the cluster that only its user may read.
+    pub fn put(&self, name: &str, text: &str) -> Result<(), PrivateError> {
+        let path = self.data().join(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        open_no_link(&mut options, &path)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .map_err(PrivateError::io(format!("write {}", path.display())))?;
+        self.owner.hand_over(&path)
+    }
+
     /// The end of the server's log, ready to be appended to a message.
     pub fn log_tail(&self) -> String {
         let log = self.read("server.log").ok().flatten().unwrap_or_default();

@@ -47,6 +47,18 @@ pub enum Durability {
     None,
 }
 
+/// What a server needs that listens on TCP too, at a port of 127.0.0.1, and has TLS for whoever asks
+/// for it: for tests and benchmarks that reach it as operators reach theirs.
+#[derive(Debug, Clone)]
+pub struct Tcp {
+    /// The port. The socket goes by it as well.
+    pub port: u16,
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// Its key, PEM.
+    pub key: String,
+}
+
 /// Whether a private cluster was ever made for a data directory; nothing is made or started to find
 /// out.
 pub fn exists(data_dir: &Path) -> bool {
@@ -81,12 +93,33 @@ impl PrivateCluster {
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn start_with(data_dir: &Path, durability: Durability) -> Result<Self, PrivateError> {
+        Self::start_at(data_dir, durability, None).await
+    }
+
+    /// As [`start_with`](Self::start_with), where the server is to be reached over TCP too. Roles
+    /// that come that way need a password.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_on_tcp(
+        data_dir: &Path,
+        durability: Durability,
+        tcp: Tcp,
+    ) -> Result<Self, PrivateError> {
+        Self::start_at(data_dir, durability, Some(tcp)).await
+    }
+
+    async fn start_at(
+        data_dir: &Path,
+        durability: Durability,
+        tcp: Option<Tcp>,
+    ) -> Result<Self, PrivateError> {
         let owner = Owner::for_this_process().await?;
         let home = Home::prepare(data_dir, owner)?;
         let phase = locks::phase(&home).await?;
         let membership = Use::join(&home)?;
         let binaries = Binaries::find(home.version()?, &home, owner).await?;
-        let server = Server::new(home, binaries, durability);
+        let server = Server::new(home, binaries, durability, tcp);
         server.ensure_initialised().await?;
         server.ensure_running(&membership).await?;
         let cluster = Self { server, membership };
@@ -107,7 +140,11 @@ impl PrivateCluster {
         let socket =
             percent_encoding::utf8_percent_encode(&socket, percent_encoding::NON_ALPHANUMERIC);
         // With a name of a host, since sqlx wants one; the parameter wins, for psql too.
-        format!("postgresql://{ROLE}@localhost/{DATABASE}?host={socket}")
+        let port = match self.server.port() {
+            PORT => String::new(),
+            other => format!(":{other}"),
+        };
+        format!("postgresql://{ROLE}@localhost{port}/{DATABASE}?host={socket}")
     }
 
     /// The directory that holds the cluster, its locks and its log.

@@ -14,7 +14,7 @@ use super::binaries::Binaries;
 use super::error::PrivateError;
 use super::home::Home;
 use super::locks::Use;
-use super::{Durability, PORT, ROLE};
+use super::{Durability, PORT, ROLE, Tcp};
 
 /// Recovery after a crash replays the log and may take minutes; a server that needs longer needs a
 /// person.
@@ -36,9 +36,7 @@ const CANNOT_CONNECT_NOW: &str = "57P03";
 
 /// Settings of the server, each with its reason. Everything that is about safety of data stays at
 /// its default.
-const SETTINGS: [(&str, &str); 11] = [
-    // Nobody reaches it over the network.
-    ("listen_addresses", "''"),
+const SETTINGS: [(&str, &str); 10] = [
     ("unix_socket_permissions", "0700"),
     // Several daemons with a pool each, and people at psql.
     ("max_connections", "100"),
@@ -59,6 +57,25 @@ const SETTINGS: [(&str, &str); 11] = [
     // The mirror's timestamps are in UTC, so people at psql see them as they are stored.
     ("timezone", "UTC"),
 ];
+
+/// Nobody reaches it over the network.
+const BY_SOCKET: [(&str, &str); 1] = [("listen_addresses", "''")];
+
+/// Only this machine does, with TLS if it asks for that.
+const ON_TCP: [(&str, &str); 4] = [
+    ("listen_addresses", "127.0.0.1"),
+    ("ssl", "on"),
+    ("ssl_cert_file", CERTIFICATE),
+    ("ssl_key_file", KEY),
+];
+
+/// Files in the cluster.
+const CERTIFICATE: &str = "tcp.crt";
+const KEY: &str = "tcp.key";
+
+/// Who may come in where there is TCP: whoever reaches the socket's directory, and who has a
+/// password.
+const DOORS: &str = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
 
 /// What is given up when nothing has to survive; see [`Durability::None`].
 const UNSAFE_SETTINGS: [(&str, &str); 3] = [
@@ -82,15 +99,22 @@ pub(super) struct Server {
     home: Home,
     binaries: Binaries,
     durability: Durability,
+    tcp: Option<Tcp>,
 }
 
 impl Server {
-    pub fn new(home: Home, binaries: Binaries, durability: Durability) -> Self {
+    pub fn new(home: Home, binaries: Binaries, durability: Durability, tcp: Option<Tcp>) -> Self {
         Self {
             home,
             binaries,
             durability,
+            tcp,
         }
+    }
+
+    /// The number that its socket goes by.
+    pub fn port(&self) -> u16 {
+        self.tcp.as_ref().map_or(PORT, |tcp| tcp.port)
     }
 
     pub fn home(&self) -> &Home {
@@ -103,7 +127,7 @@ impl Server {
         // about other servers.
         PgConnectOptions::new_without_pgpass()
             .socket(self.home.socket_dir())
-            .port(PORT)
+            .port(self.port())
             .username(ROLE)
             .database(database)
             .ssl_mode(PgSslMode::Disable)
@@ -169,6 +193,11 @@ impl Server {
         }
         self.require_not_elsewhere(membership)?;
         self.clear_remains()?;
+        if let Some(tcp) = &self.tcp {
+            self.home.put(CERTIFICATE, &tcp.certificate)?;
+            self.home.put(KEY, &tcp.key)?;
+            self.home.put("pg_hba.conf", DOORS)?;
+        }
         self.start().await
     }
 
@@ -246,11 +275,16 @@ impl Server {
                 "-c unix_socket_directories={}",
                 self.home.socket_dir().display()
             ),
-            format!("-c port={PORT}"),
+            format!("-c port={}", self.port()),
         ];
+        let reached: &[_] = match self.tcp {
+            Some(_) => &ON_TCP,
+            None => &BY_SOCKET,
+        };
         let fixed = SETTINGS
             .iter()
             .chain(unsafe_settings)
+            .chain(reached)
             .map(|(name, value)| format!("-c {name}={value}"));
         own.into_iter().chain(fixed).collect::<Vec<_>>().join(" ")
     }
@@ -284,7 +318,7 @@ impl Server {
     /// with it Postgres finds out whether orphans of the old server are still at work. The socket's
     /// own file can go.
     fn clear_remains(&self) -> Result<(), PrivateError> {
-        self.home.remove_socket(PORT)?;
+        self.home.remove_socket(self.port())?;
         match self.recorded_pid()? {
             Some(pid) if test_kill_process(pid) != Err(rustix::io::Errno::SRCH) => {
                 let file = self.home.read("postmaster.pid")?.unwrap_or_default();

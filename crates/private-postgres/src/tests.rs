@@ -44,7 +44,7 @@ impl Drop for DataDir {
                 let owner = Owner::for_this_process().await.unwrap();
                 let home = Home::prepare(&data_dir, owner).unwrap();
                 if let Ok(binaries) = Binaries::find(None, &home, owner).await {
-                    let server = Server::new(home, binaries, Durability::None);
+                    let server = Server::new(home, binaries, Durability::None, None);
                     let _ = server.ensure_stopped(Haste::Abrupt).await;
                     let _ = server.home().remove();
                 }

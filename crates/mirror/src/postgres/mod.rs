@@ -3,4 +3,4 @@
 pub mod connect;
 pub mod migrate;
 pub mod sessions;
-mod sockets;
+pub mod sockets;

@@ -24,7 +24,7 @@ const TIMES: u32 = 4;
 
 /// Has all TCP sockets of this process send what is written at once, and notice a peer that is
 /// gone. The other ones that a process has (to the API, and of the page) are served by this too.
-pub(super) fn send_at_once() {
+pub fn send_at_once() {
     for socket in open() {
         // Only of TCP sockets can it be asked.
         if matches!(sockopt::tcp_nodelay(&socket), Ok(false)) {
