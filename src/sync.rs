@@ -217,14 +217,16 @@ pub async fn run(
             lease: &lease,
             pool: &pool,
         };
+        // On the heap: a run is the deepest of all our futures, and with everything around it deeper
+        // than the compiler goes when it lays out one.
         let ended = match job.resource {
-            Resource::Users => run.users().await,
-            Resource::Events => run.events().await,
+            Resource::Users => Box::pin(run.users()).await,
+            Resource::Events => Box::pin(run.events()).await,
             Resource::Schema
             | Resource::Catalog
             | Resource::Accounts
             | Resource::Segments
-            | Resource::List => run.steps().await,
+            | Resource::List => Box::pin(run.steps()).await,
         };
         tokio::join!(pool.close(), lease.release());
         ended
