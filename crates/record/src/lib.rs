@@ -140,6 +140,8 @@ pub struct Page {
     /// Whether the answer was a 404, or a table without so much as a header: something answers, and
     /// says nothing about who is there.
     pub not_found: bool,
+    /// Whether nothing tells that it is whole: neither the length of the answer nor its own form.
+    pub may_be_cut: bool,
 }
 
 impl Page {

@@ -105,6 +105,12 @@ pub enum Failure {
         /// Column in that line.
         column: usize,
     },
+    /// A success whose table ends inside a quoted cell.
+    #[error("the answer ends inside a quoted cell (line {line}): it was cut short")]
+    CutShort {
+        /// Line in the body at which the last row begins, from 1.
+        line: u64,
+    },
     /// Proper JSON of another kind than was asked for.
     #[error("the answer is not {expected}: {found}")]
     Unexpected {
@@ -221,6 +227,7 @@ impl Error {
             | Failure::Encoded(_)
             | Failure::NotJson(_)
             | Failure::Malformed { .. }
+            | Failure::CutShort { .. }
             | Failure::Unexpected { .. }
             | Failure::TooLarge { .. } => false,
         }
@@ -245,6 +252,7 @@ impl Failure {
             | Self::Encoded(_)
             | Self::NotJson(_)
             | Self::Malformed { .. }
+            | Self::CutShort { .. }
             | Self::Unexpected { .. }
             | Self::TooLarge { .. } => false,
         }
@@ -260,7 +268,7 @@ impl Failure {
                 after: None,
                 hint: "Check the network, the proxy settings and ZEPHR_TENANT or ZEPHR_BASE_URL, then run the command again.",
             },
-            Self::Broken(_) => Remedy::Retry {
+            Self::Broken(_) | Self::CutShort { .. } => Remedy::Retry {
                 after: None,
                 hint: "The network or Zephr's edge keeps cutting answers short. Run the command again; if it persists, lower rpp.",
             },

@@ -2,6 +2,8 @@
 //! whichever arrives. No column is documented, so each is kept by its name, and those that are
 //! needed are found by what they are usually called.
 
+use std::io::Read;
+
 use chrono::{DateTime, Datelike, Utc};
 use serde_json::value::RawValue;
 
@@ -81,6 +83,7 @@ pub fn page(answer: &Answer, ignored: &[String], rules: &Rules) -> Result<Page, 
         // A table without rows has a header. What has none says as little as a 404.
         None => page.not_found = true,
         Some(_) => {
+            page.may_be_cut = !answer.is_delimited;
             for raw in from_csv(body)? {
                 add(&mut page, &raw, ignored, rules);
             }
@@ -89,13 +92,19 @@ pub fn page(answer: &Answer, ignored: &[String], rules: &Rules) -> Result<Page, 
     Ok(page)
 }
 
+/// A row behind the last one, which a quotation mark that is never closed swallows.
+const SENTINEL: &[u8] = b"\nend\n";
+
 /// The rows of a CSV as objects: a column's name and what the cell says; nothing of an empty one.
+/// One that ends inside a quoted cell was cut off.
 fn from_csv(body: &[u8]) -> Result<Vec<Box<RawValue>>, Failure> {
     let malformed = |error: csv::Error| Failure::Malformed {
         line: error.position().map_or(0, |at| at.line() as usize),
         column: 0,
     };
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(body);
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .from_reader(body.chain(SENTINEL));
     let header = reader.byte_headers().map_err(malformed)?;
     let mut names: Vec<String> = Vec::with_capacity(header.len());
     for cell in header {
@@ -120,8 +129,18 @@ fn from_csv(body: &[u8]) -> Result<Vec<Box<RawValue>>, Failure> {
         });
     }
     let mut rows = Vec::new();
+    let (mut line, mut is_whole) = (0, false);
     for record in reader.byte_records() {
         let record = record.map_err(malformed)?;
+        let position = record.position();
+        line = position.map_or(line, csv::Position::line);
+        // Line ends before it count as part of it.
+        let end = body.trim_ascii_end().len() as u64;
+        let is_behind = position.is_some_and(|at| at.byte() >= end);
+        is_whole = is_behind && record.iter().eq([SENTINEL.trim_ascii()]);
+        if is_whole {
+            break;
+        }
         let mut object = String::from("{");
         for (position, cell) in record
             .iter()
@@ -140,6 +159,9 @@ fn from_csv(body: &[u8]) -> Result<Vec<Box<RawValue>>, Failure> {
         }
         object.push('}');
         rows.extend(RawValue::from_string(object).ok());
+    }
+    if !is_whole {
+        return Err(Failure::CutShort { line });
     }
     Ok(rows)
 }
@@ -262,6 +284,7 @@ mod tests {
                 status: reqwest::StatusCode::OK,
                 date: None,
                 content_type: content_type.into(),
+                is_delimited: true,
                 body: body.to_owned().into(),
             },
             &[],
@@ -290,6 +313,23 @@ mod tests {
         assert_eq!(first(&csv).event_key, "e1");
         assert_eq!(first(&csv).kind.as_deref(), Some("read"));
         assert_eq!(json.envelope.count, Some(9));
+    }
+
+    #[test]
+    fn a_table_that_ends_inside_a_quoted_cell_was_cut_off() {
+        let whole = "event_id,timestamp,title\ne1,2026-01-02T03:04:05Z,\"a, b\"";
+        for end in ["", "\n", "\r\n", "\r", "\n\n", "\r\n\r\n"] {
+            let page = read("text/csv", &format!("{whole}{end}")).unwrap();
+            assert_eq!(page.items.len(), 1, "{end:?}");
+        }
+        for cut in 1..=5 {
+            let cut = &whole[..whole.len() - cut];
+            let read = read("text/csv", cut);
+            assert!(
+                matches!(read, Err(Failure::CutShort { line: 2 })),
+                "{cut}: {read:?}"
+            );
+        }
     }
 
     #[test]

@@ -260,6 +260,7 @@ mod tests {
             status: reqwest::StatusCode::OK,
             date: None,
             content_type: "application/json".into(),
+            is_delimited: true,
             body: body.into(),
         }
     }

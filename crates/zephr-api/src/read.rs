@@ -78,6 +78,7 @@ const NOT_FOUND: Page = Page {
     },
     answered_at: None,
     not_found: true,
+    may_be_cut: false,
 };
 
 /// What a path segment must have escaped; the rest goes out as it is (RFC 3986, unreserved

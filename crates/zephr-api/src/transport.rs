@@ -11,8 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Datelike, Utc};
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap,
-    HeaderValue, RETRY_AFTER,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE,
+    HeaderMap, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING,
 };
 use reqwest::{Method, StatusCode, Url};
 use serde_json::value::RawValue;
@@ -123,6 +123,9 @@ pub struct Answer {
     pub content_type: String,
     /// The body.
     pub body: Vec<u8>,
+    /// Whether HTTP says where it ends (`Content-Length`, or in chunks). What ends with its
+    /// connection may have been cut off.
+    pub is_delimited: bool,
 }
 
 /// Carries requests to one tenant's API and brings their answers back. Cheap to clone.
@@ -204,12 +207,15 @@ impl Transport {
         if let Some(encoding) = encoding(&headers) {
             return Err(Failure::Encoded(encoding));
         }
+        let is_delimited =
+            headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
         let body = self.body(response).await?;
         Ok(Answer {
             status,
             date,
             content_type,
             body,
+            is_delimited,
         })
     }
 

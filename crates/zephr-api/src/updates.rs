@@ -108,6 +108,7 @@ fn refused(error: Error) -> Submitted {
         | Failure::Status(_)
         | Failure::NotJson(_)
         | Failure::Malformed { .. }
+        | Failure::CutShort { .. }
         | Failure::Unexpected { .. }
         | Failure::TooLarge { .. } => Submitted::Lost(error),
     }
