@@ -34,7 +34,8 @@ pub(super) enum Settled {
     Done { alive: i64 },
     /// There are more than may be; nobody was touched.
     TooMany { missing: i64, allowed: i64 },
-    /// The API does not show single users, so nobody can be asked for; nobody was touched.
+    /// The API does not show single users, or has ceased to, so nobody can be asked for; none of
+    /// these was touched.
     NoWitness { missing: i64, why: String },
     /// The run was asked to stop.
     Interrupted,
@@ -160,7 +161,15 @@ impl Deletions<'_> {
                 with.map(|(id, _)| *id).collect()
             };
             alive += ids(true).len() as i64;
-            self.mark(&ids(false)).await?;
+            let gone = ids(false);
+            // An API that has begun to answer 404 to everybody says nothing about anybody.
+            if !gone.is_empty()
+                && let Some(why) = self.why_no_witness().await?
+            {
+                let missing = scan_findings::count(self.run.pool, scan, note).await?;
+                return Ok(Settled::NoWitness { missing, why });
+            }
+            self.mark(&gone).await?;
             after = last;
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::Row;
 
 use crate::support::scripted_zephr::{
-    ACCOUNTS, ARTICLES, Canned, EVENTS, Habit, SEGMENTS, Scripted, Tenant, USERS,
+    ACCOUNTS, ARTICLES, Canned, EVENTS, Habit, Record, SEGMENTS, Scripted, Tenant, USERS, Withholds,
 };
 use crate::support::{Ended, Mirror, Program};
 
@@ -92,7 +92,12 @@ impl Listed {
             let held = self.mirrored(&mirror).await;
             let lacks = truth.difference(&held).count();
             claims = matches!(ended.code, Some(0 | 3));
-            let is_told = ended.code == Some(1) && run["verdict"] == "incomplete";
+            let is_told = match ended.code {
+                Some(1) => run["verdict"] == "incomplete",
+                // A brake holds back whom it did not see.
+                Some(4) => run["status"] == "braked" && nth > 1,
+                Some(_) | None => false,
+            };
             if (claims && lacks > 0) || !(claims || is_told) {
                 wrong.push(format!(
                     "run {nth} ends with {:?}, lacks {lacks} of {}: {} ({}) {}",
@@ -155,6 +160,88 @@ async fn a_crowd_behind_a_page_that_comes_again_is_read_or_said_to_be_missing() 
                 if shows_all && !claims {
                     wrong.push(format!("{name}: claims nothing"));
                 }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Each window by itself looks whole; those between two of them are in neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_whom_the_filter_hides_at_its_ends_are_read_or_said_to_be_missing() {
+    let server = Scripted::start(Tenant::default()).await;
+    let mut wrong = Vec::new();
+    for habit in [Withholds::FilterByDays, Withholds::FilterByDaysSilently] {
+        for people in [RPP.parse().expect("a number"), 2 * CROWD, 400] {
+            server.become_honest(Tenant::default().with(USERS, "u", people + 1));
+            server.withholds(USERS, habit);
+            let (found, _) = OF_USERS.wrong(&server, RPP).await;
+            let name = format!("{habit:?}, {people} people");
+            wrong.extend(found.into_iter().map(|words| format!("{name}: {words}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_between_pages_that_hold_less_than_was_asked_for_is_read() {
+    let server = Scripted::start(Tenant::default()).await;
+    let mut wrong = Vec::new();
+    for listed in [OF_USERS, OF_EVENTS, OF_ACCOUNTS, OF_ARTICLES] {
+        let tenant = Tenant::default().with(USERS, "u", 1);
+        let mut tenants = vec![tenant.clone().with(listed.path, "x", 3 * OTHERS)];
+        if [USERS, EVENTS].contains(&listed.path) {
+            tenants.push(crowded(listed, Tenant::with_crowd));
+        }
+        if listed.path == USERS {
+            tenants.push(crowded(listed, Tenant::with_undated));
+        }
+        for (nth, tenant) in tenants.into_iter().enumerate() {
+            server.become_honest(tenant);
+            server.withholds(listed.path, Withholds::SkipsBetweenPages);
+            server.sends_at_most(listed.path, 30);
+            let (found, claims) = listed.wrong(&server, "200").await;
+            let name = format!("{}, tenant {nth}", listed.job);
+            wrong.extend(found.into_iter().map(|words| format!("{name}: {words}")));
+            if !claims {
+                wrong.push(format!("{name}: claims nothing"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_page_of_more_is_not_all() {
+    let server = Scripted::start(Tenant::default()).await;
+    let mut wrong = Vec::new();
+    for listed in [OF_USERS, OF_EVENTS] {
+        let only_crowd = Tenant::default()
+            .with(USERS, "u", 1)
+            .with(listed.path, "x", 0);
+        for (habit, tenant) in [
+            (Withholds::OnePage, crowded(listed, Tenant::with_crowd)),
+            (
+                Withholds::OnePage,
+                only_crowd.with_crowd(listed.path, "c", CROWD),
+            ),
+            (
+                Withholds::HalfOfWhatItCounts,
+                Tenant::default()
+                    .with(USERS, "u", 1)
+                    .with(listed.path, "x", 2 * 9),
+            ),
+        ] {
+            server.become_honest(tenant);
+            server.withholds(listed.path, habit);
+            if habit == Withholds::OnePage {
+                server.sends_at_most(listed.path, RPP.parse().expect("a number"));
+            }
+            let (found, claims) = listed.wrong(&server, RPP).await;
+            let name = format!("{}, {habit:?}", listed.job);
+            wrong.extend(found.into_iter().map(|words| format!("{name}: {words}")));
+            if claims {
+                wrong.push(format!("{name}: claims"));
             }
         }
     }
@@ -254,4 +341,60 @@ async fn items_that_lost_their_keys_mark_nothing_as_deleted() {
     assert_eq!(run["verdict"], "agreed", "{run}");
     let reason = run["verdict_reason"].as_str().unwrap_or_default();
     assert!(reason.contains("have the key of another one"), "{reason}");
+}
+
+/// Who is found by id stands for the API's word about the others only as long as it is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_marked_by_an_api_that_begins_to_answer_404_to_everybody() {
+    const SINGLE: &str = "/v3/users/{}";
+    let gone = || Canned::json(404, r#"{"message":"Not Found"}"#);
+    let server = Scripted::start(Tenant::default().with(USERS, "u", 300)).await;
+    let mirror = Mirror::new().await;
+    let program = server.program(&mirror);
+    program.run(&["sync", "users"]).await.expect(0);
+    let tombstones = "select count(*) from users where _zephr_deleted_at is not null";
+    let ids = server.ids(USERS);
+    server.hides(ids[100..106].to_vec());
+    server.answers_after(SINGLE, 3, gone());
+    let ended = program.run(&["sync", "users", "--full", "--json"]).await;
+    let run = last_run(&ended.expect(4));
+    assert_eq!(mirror.value::<i64>(tombstones).await, 0, "{run}");
+    // The same where a brake is let go.
+    server.answers_rightly();
+    server.hides(ids[100..200].to_vec());
+    let braked = last_run(
+        &program
+            .run(&["sync", "users", "--full", "--json"])
+            .await
+            .expect(4),
+    );
+    server.hides([]);
+    server.answers_after(SINGLE, 5, gone());
+    let run_id = braked["run_id"].as_str().expect("an id");
+    let confirm = ["sync", "users", "--confirm-deletes", run_id, "--json"];
+    let run = last_run(&program.run(&confirm).await.expect(4));
+    assert_eq!(mirror.value::<i64>(tombstones).await, 0, "{run}");
+    server.answers_rightly();
+    program.run(&["sync", "users", "--full"]).await.expect(0);
+    assert_eq!(mirror.value::<i64>(tombstones).await, 0);
+}
+
+/// The key of an event is its time, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_events_of_one_id_at_two_times_are_two() {
+    let at = 1_600_000_000;
+    let event = |at| Record {
+        id: "e".to_owned(),
+        at,
+    };
+    let mut tenant = Tenant::default().with(USERS, "u", 1);
+    tenant
+        .list(EVENTS)
+        .extend([event(at), event(at + 1), event(at + 1)]);
+    let server = Scripted::start(tenant).await;
+    let mirror = Mirror::new().await;
+    let program = OF_EVENTS.program(&server, &mirror, "500");
+    program.run(&["sync", "events"]).await.expect(0);
+    let events = "select count(*) from user_events";
+    assert_eq!(mirror.value::<i64>(events).await, 2);
 }

@@ -259,6 +259,7 @@ impl Tenant {
             envelope,
             answered_at: Some(at(self.now)),
             not_found: false,
+            may_be_cut: false,
         }
     }
 }

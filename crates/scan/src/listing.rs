@@ -69,6 +69,11 @@ pub struct Pass {
     keyed: bool,
     /// Items on the first page.
     first: u64,
+    /// Items on the page before, and on the largest one.
+    previous: u64,
+    largest: u64,
+    /// A page held less than was asked for, and another one came after it.
+    is_cut_off: bool,
     stale: u32,
     /// The first page came again for the second: it is asked for once more, with fewer items.
     asks_for_fewer: bool,
@@ -132,6 +137,9 @@ impl Pass {
             next: false,
             keyed: false,
             first: 0,
+            previous: 0,
+            largest: 0,
+            is_cut_off: false,
             stale: 0,
             asks_for_fewer: false,
             end: None,
@@ -155,6 +163,19 @@ impl Pass {
     /// Different items so far.
     pub fn seen(&self) -> u64 {
         self.seen
+    }
+
+    /// How to ask from now on. A server that sends fewer at a time than it is asked for may still
+    /// count its pages by what it is asked for, and skip what lies between: it is asked for as much
+    /// as it sends.
+    pub fn next_manner(&self) -> Manner {
+        match self.manner {
+            Manner::ByPage { total_ends, .. } if self.is_cut_off => Manner::ByPage {
+                rpp: self.largest.max(1),
+                total_ends,
+            },
+            Manner::Once | Manner::ByPage { .. } => self.manner,
+        }
     }
 
     /// Takes in an answer; whether the pass goes on.
@@ -188,6 +209,11 @@ impl Pass {
         if self.pages == 0 {
             self.first = answer.items;
         }
+        if let Manner::ByPage { rpp, .. } = self.manner {
+            self.is_cut_off |= self.pages > 0 && answer.fresh > 0 && self.previous < rpp;
+        }
+        self.previous = answer.items;
+        self.largest = self.largest.max(answer.items);
         self.keyed |= answer.keyed;
         self.pages += 1;
         self.seen += answer.fresh;

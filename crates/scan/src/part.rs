@@ -143,6 +143,8 @@ struct Known {
     signs: Signs,
     first_answer: Option<DateTime<Utc>>,
     total: Option<u64>,
+    /// An answer came of which nothing tells that it is whole.
+    may_be_cut: bool,
 }
 
 impl<S: Source> PartReader<S> {
@@ -181,6 +183,11 @@ impl<S: Source> PartReader<S> {
     /// Whether the server said that there is more where there was not.
     pub fn contradicted(&self) -> bool {
         self.known().signs.lie()
+    }
+
+    /// Whether an answer came of which nothing tells that it is whole.
+    pub fn may_be_cut(&self) -> bool {
+        self.known().may_be_cut
     }
 
     /// Whether there may be records without a date, which are in no window.
@@ -296,7 +303,7 @@ impl<S: Source> PartReader<S> {
         belongs: impl Fn(&Item) -> bool,
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<ByPage, Stopped<S::Error>> {
-        let mut rpp = self.asking.rpp;
+        let mut rpp = self.full_page();
         let mut last = self.pass(window, rpp, &belongs, pages).await?;
         let mut everybody = last.people.clone();
         let (mut proof, mut passes) = (Proof::None, 1);
@@ -304,9 +311,14 @@ impl<S: Source> PartReader<S> {
             if rpp > self.asking.rpp && !last.shows_all() {
                 break;
             }
-            if last.end == PassEnd::FullPages {
-                rpp = rpp.max(VERY_LARGE_RPP);
-            }
+            rpp = match last.end {
+                PassEnd::FullPages => rpp.max(VERY_LARGE_RPP),
+                // A server that sends fewer at a time than it is asked for may still count its
+                // pages by what it is asked for, and skip what lies between.
+                PassEnd::EmptyPage | PassEnd::SamePages | PassEnd::BrokenOff => {
+                    self.known().signs.full_page(rpp)
+                }
+            };
             let next = self.pass(window, rpp, &belongs, pages).await?;
             passes += 1;
             everybody.add(&next.people);
@@ -337,7 +349,13 @@ impl<S: Source> PartReader<S> {
     ) -> Result<bool, Stopped<S::Error>> {
         let items = match pass.end {
             PassEnd::SamePages => pass.received,
-            PassEnd::EmptyPage => return Ok(true),
+            PassEnd::EmptyPage => {
+                // Where pages are seen to work, an empty one is the end.
+                let is_end = pass.pages != 1 || self.known().signs.pages_work();
+                return Ok(is_end
+                    || self.sends_more_than(pass.received).await?
+                    || self.goes_by_pages(window, pass.received).await?);
+            }
             PassEnd::FullPages | PassEnd::BrokenOff => return Ok(false),
         };
         // It does not go by the size either.
@@ -353,6 +371,30 @@ impl<S: Source> PartReader<S> {
         Ok(again.len() as u64 > fewer)
     }
 
+    /// Whether an answer of so many, with an empty page behind it, is no answer that the server has
+    /// cut off: it is no full page, or more is seen to come at once.
+    async fn sends_more_than(&self, items: u64) -> Result<bool, Stopped<S::Error>> {
+        if !(self.known().signs).may_be_cut_off(self.asking.rpp, items) {
+            return Ok(true);
+        }
+        let more = self.ask(Window::ALL, items + 1, 1).await?;
+        Ok(more.len() as u64 > items)
+    }
+
+    /// Whether a second page shows others than the first one: of everybody, in pages of so many, or
+    /// of this window, in pages of half of them.
+    async fn goes_by_pages(&self, window: Window, items: u64) -> Result<bool, Stopped<S::Error>> {
+        for (window, rpp) in [(Window::ALL, items), (window, items.div_ceil(2))] {
+            let first = Sightings::on(&self.ask(window, rpp, 1).await?);
+            let second = Sightings::on(&self.ask(window, rpp, 2).await?);
+            if first.len() as u64 <= rpp && !second.is_subset(&first) {
+                self.known().signs.more_behind(rpp, first.len() as u64);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Reads everything by page, once: what is left when the server ignores the filter.
     ///
     /// # Errors
@@ -361,8 +403,18 @@ impl<S: Source> PartReader<S> {
         &self,
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<Option<Growth>, Stopped<S::Error>> {
-        let rpp = self.asking.rpp;
+        let rpp = self.full_page();
         Ok(self.pass(Window::ALL, rpp, &|_| true, pages).await?.grown)
+    }
+
+    /// The first page of a window.
+    pub(super) async fn first(&self, window: Window) -> Result<Page, Stopped<S::Error>> {
+        self.ask(window, self.asking.rpp, 1).await
+    }
+
+    /// Whether a first page, as it is, may have more behind it.
+    pub(super) fn may_go_on(&self, page: &Page) -> bool {
+        page.not_found || self.may_have_more(self.asking.rpp, page)
     }
 
     async fn ask(&self, window: Window, rpp: u64, page: u64) -> Result<Page, Stopped<S::Error>> {
@@ -380,6 +432,7 @@ impl<S: Source> PartReader<S> {
             .map_err(Stopped::Source)?;
         let mut known = self.known();
         known.first_answer = known.first_answer.or(answer.answered_at);
+        known.may_be_cut |= answer.may_be_cut;
         if window == Window::ALL && answer.envelope.count > Some(answer.len() as u64) {
             known.total = answer.envelope.count;
         }
@@ -413,7 +466,7 @@ impl<S: Source> PartReader<S> {
                         // A server that ignores the page number sends the same people again: that
                         // says nothing about a full page.
                         if !Sightings::on(&second).is_subset(&here) {
-                            self.known().signs.more(asked, items);
+                            self.known().signs.more_behind(asked, items);
                         } else if judgement == Judgement::SaysMore && items < asked {
                             return Ok((Holds::Unknown, page));
                         }
@@ -428,6 +481,10 @@ impl<S: Source> PartReader<S> {
                     page = again;
                     if still {
                         let (mut known, items) = (self.known(), page.len() as u64);
+                        let everybody = window == Window::ALL && self.asking.since.is_none();
+                        if everybody && Signs::hides_most(items, page.envelope) {
+                            return Ok((Holds::Unknown, page));
+                        }
                         if known.signs.says_more(items, page.envelope) {
                             known.signs.contradicted(items, page.envelope);
                         }
@@ -446,9 +503,12 @@ impl<S: Source> PartReader<S> {
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<Reading, Stopped<S::Error>> {
         let (holds, page) = self.first_page(window, VERY_LARGE_RPP).await?;
+        let items = page.len() as u64;
         match holds {
-            Holds::All => return Ok(Reading::Whole(core(window, page))),
-            Holds::Some | Holds::Unknown => drop(page),
+            Holds::All if self.sends_more_than(items).await? => {
+                return Ok(Reading::Whole(core(window, page)));
+            }
+            Holds::All | Holds::Some | Holds::Unknown => drop(page),
         }
         let belongs = |item: &Item| item.registered_at.is_none_or(|at| window.contains(at));
         let read = self.agreeing_passes(window, belongs, pages).await?;
@@ -464,6 +524,7 @@ impl<S: Source> PartReader<S> {
     ) -> Result<Pass, Stopped<S::Error>> {
         let mut pass = Pass::default();
         let mut before = Before::default();
+        let mut previous = 0;
         for number in 1..=MAX_PAGES {
             let mut page = self.ask(window, rpp, number).await?;
             if page.is_empty() {
@@ -488,6 +549,11 @@ impl<S: Source> PartReader<S> {
                     break;
                 }
             };
+            pass.pages += 1;
+            if number > 1 && shown < page.len() {
+                self.known().signs.more_behind(rpp, previous);
+            }
+            previous = page.len() as u64;
             pass.received += (page.len() - shown.min(page.len())) as u64;
             pass.usable |= !page.items.is_empty();
             pass.unusable |= page.rejects.iter().any(|reject| reject.id.is_none());
@@ -545,6 +611,8 @@ struct Pass {
     people: Sightings,
     /// Records that belong.
     rows: u64,
+    /// Pages that held somebody.
+    pages: u64,
     /// Records that came and had not just been shown.
     received: u64,
     end: PassEnd,

@@ -1,6 +1,6 @@
 //! Who was seen in the answers, and whether these fit together.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::window::Window;
@@ -25,6 +25,10 @@ impl Sightings {
     /// thirty million scans, and then somebody who is gone stays until the next one.
     pub fn contains(&self, id: &str) -> bool {
         self.0.contains(&short(id))
+    }
+
+    pub(super) fn shows(&self, who: Shown) -> bool {
+        self.0.contains(&who.id)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -55,8 +59,11 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Who is in this record, if it has a date.
+    /// Who is in this record, if it has a date that a filter knows.
     pub fn of(item: &Item) -> Option<Self> {
+        if item.from_number {
+            return None;
+        }
         let second = item.registered_at?.timestamp();
         Some(Self {
             second,
@@ -77,19 +84,21 @@ const MOST_CONTRADICTED: u32 = 1;
 /// for ever smaller windows.
 #[derive(Debug, Default)]
 pub struct Explained {
-    /// Who was shown and whose time is not read yet.
-    waiting: BTreeSet<Shown>,
+    /// Who was shown and whose time is not read yet, with the window whose answer showed them.
+    waiting: BTreeMap<Shown, Window>,
     contradicted: u32,
 }
 
 impl Explained {
-    /// Takes in who was shown in an answer that was too large.
-    pub fn add(&mut self, shown: impl IntoIterator<Item = Shown>) {
+    /// Takes in who was shown in the answer to a window that was too large.
+    pub fn add(&mut self, window: Window, shown: impl IntoIterator<Item = Shown>) {
+        let shown = shown.into_iter().map(|shown| (shown, window));
         self.waiting.extend(shown);
     }
 
-    /// A window was read to its end, and these were in it; none if that is not known here.
-    pub fn read(&mut self, window: Window, seen: Option<&Sightings>) {
+    /// A window was read to its end, and these were in it; none if that is not known here. Answers
+    /// who was shown for its time and is not among them, by the window whose answer showed them.
+    pub fn read(&mut self, window: Window, seen: Option<&Sightings>) -> Vec<(Shown, Window)> {
         let second = |at: chrono::DateTime<chrono::Utc>| Shown {
             second: at.timestamp(),
             id: 0,
@@ -102,13 +111,15 @@ impl Explained {
             self.waiting.append(&mut inside.split_off(&second(until)));
         }
         let Some(seen) = seen else {
-            return;
+            return Vec::new();
         };
-        let missing = inside.iter().filter(|shown| !seen.0.contains(&shown.id));
-        let missing = missing.count();
-        if missing >= FEW && missing * 2 > inside.len() {
+        let among = inside.len();
+        let missing = inside.into_iter().filter(|(shown, _)| !seen.shows(*shown));
+        let missing: Vec<(Shown, Window)> = missing.collect();
+        if missing.len() >= FEW && missing.len() * 2 > among {
             self.contradicted += 1;
         }
+        missing
     }
 
     /// Whether the answers contradict each other.
@@ -157,7 +168,7 @@ mod tests {
     fn who_was_shown_and_is_there_contradicts_nothing() {
         let mut explained = Explained::default();
         for second in 0..10 {
-            explained.add(shown(second, &["a", "b", "c", "d"]));
+            explained.add(Window::ALL, shown(second, &["a", "b", "c", "d"]));
             // One left, one came.
             explained.read(
                 window(second, second + 1),
@@ -170,7 +181,10 @@ mod tests {
     #[test]
     fn others_than_were_shown_contradict_when_it_happens_again_and_again() {
         let mut explained = Explained::default();
-        explained.add((0..5).flat_map(|second| shown(second, &["a", "b", "c", "d"])));
+        explained.add(
+            Window::ALL,
+            (0..5).flat_map(|second| shown(second, &["a", "b", "c", "d"])),
+        );
         for second in 0..2 {
             assert!(!explained.is_contradicted());
             explained.read(window(second, second + 1), Some(&seen(&["d", "e", "f"])));
@@ -183,10 +197,10 @@ mod tests {
     fn a_window_that_others_read_is_only_done() {
         let mut explained = Explained::default();
         for second in 0..5 {
-            explained.add(shown(second, &["a", "b", "c"]));
+            explained.add(Window::ALL, shown(second, &["a", "b", "c"]));
             explained.read(window(second, second + 1), None);
         }
-        explained.add(shown(7, &["a"]));
+        explained.add(Window::ALL, shown(7, &["a"]));
         explained.read(Window::ALL, None);
         assert!(!explained.is_contradicted() && explained.waiting.is_empty());
     }

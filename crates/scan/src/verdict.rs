@@ -107,6 +107,8 @@ pub struct Parts {
     pub filter_ignored: bool,
     /// The server said that there is more where there was not.
     pub contradicted: bool,
+    /// An answer came of which nothing tells that it is whole.
+    pub may_be_cut: bool,
     /// Why it was not read to its end.
     pub given_up: Option<GivenUp>,
 }
@@ -144,7 +146,7 @@ impl Parts {
         }
         if self.hidden > 0 {
             let reason = format!(
-                "{endpoint} said for {} of {all} parts that there are more than it showed, and sent the same page again for the next one",
+                "{endpoint} said for {} of {all} parts that there are more than it showed, and nobody new came with the next page",
                 self.hidden
             );
             return (Verdict::Incomplete, reason);
@@ -161,9 +163,14 @@ impl Parts {
         } else {
             ""
         };
+        let may_be_cut = if self.may_be_cut {
+            "; some answers said neither how long they are (Content-Length) nor came in chunks, so nothing tells a table that was cut off from a whole one"
+        } else {
+            ""
+        };
         if self.passes > 0 {
             let reason = format!(
-                "{} of {all} parts rest on two equal passes by page, the others on whole answers{contradicted}",
+                "{} of {all} parts rest on two equal passes by page, the others on whole answers{contradicted}{may_be_cut}",
                 self.passes
             );
             return (Verdict::Agreed, reason);
@@ -172,8 +179,8 @@ impl Parts {
             1 => "everything came whole in one answer".to_owned(),
             parts => format!("each of {parts} parts came whole in one answer"),
         };
-        if self.contradicted {
-            return (Verdict::Agreed, reason + contradicted);
+        if self.contradicted || self.may_be_cut {
+            return (Verdict::Agreed, reason + contradicted + may_be_cut);
         }
         (Verdict::Proven, reason)
     }

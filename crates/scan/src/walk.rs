@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::Source;
 use super::part::{Asking, ByPage, Fetched, PartReader, Reading, Stopped};
 use super::plan::{Overflow, Plan};
-use super::sightings::{Explained, Sightings};
+use super::sightings::{Explained, Shown, Sightings};
 use super::undated::{Counted, dated};
 use super::verdict::{GivenUp, Growth, Parts, Proof, Verdict};
 use super::whole::Learned;
@@ -83,6 +83,9 @@ pub struct Walk<S: Source> {
     /// Windows that were too large, none inside another, with how many records each holds at least.
     too_large: Vec<(Window, u64)>,
     explained: Explained,
+    /// Windows that were read to their end, with how many each held.
+    read: Vec<(Window, u64)>,
+    borders: Borders,
     in_flight: usize,
     asked: JoinSet<Answer<S::Error>>,
     /// Windows that somebody else reads.
@@ -100,6 +103,18 @@ enum Answered {
     Dated(Option<u64>),
     Undated(ByPage),
     Everything(Option<Growth>),
+    /// Whether windows leave somebody out who belongs to them.
+    LeftOut(bool),
+}
+
+/// Whether it is known that windows beside each other hold all of their time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Borders {
+    /// It is asked for when all windows are read.
+    Waiting,
+    /// It is asked for, or cannot be: what a resumed scan has read before is not counted here, and
+    /// of what changed since some time nothing is counted.
+    Begun,
 }
 
 /// How far the search for people without a date has come.
@@ -137,6 +152,11 @@ impl<S: Source> Walk<S> {
             planned_too_large: BTreeMap::new(),
             too_large: Vec::new(),
             explained: Explained::default(),
+            read: Vec::new(),
+            borders: match asking.since {
+                None => Borders::Waiting,
+                Some(_) => Borders::Begun,
+            },
             in_flight: in_flight.max(1),
             asked: JoinSet::new(),
             lent: Vec::new(),
@@ -158,6 +178,9 @@ impl<S: Source> Walk<S> {
                 Part::Undated => self.undated = Undated::Begun,
                 Part::Window(window) => windows.push(*window),
             }
+        }
+        if !windows.is_empty() {
+            self.borders = Borders::Begun;
         }
         if windows == [Window::ALL] && self.undated != Undated::Begun {
             self.undated_were_among_all();
@@ -202,7 +225,9 @@ impl<S: Source> Walk<S> {
         };
         self.lent.swap_remove(position);
         match found {
-            Found::Whole(people) => self.whole(window, people, None),
+            Found::Whole(people) => {
+                self.whole(window, people, None);
+            }
             Found::TooLarge(overflow) => {
                 let full_page = overflow.full_page.min(self.reader.full_page());
                 let overflow = Overflow {
@@ -263,6 +288,8 @@ impl<S: Source> Walk<S> {
             }
             Answered::Undated(read) => self.read_by_page(Part::Undated, read),
             Answered::Everything(grown) => self.check_growth(grown),
+            Answered::LeftOut(true) => self.without_filter(pages),
+            Answered::LeftOut(false) => {}
         }
         Step::Learned
     }
@@ -275,7 +302,8 @@ impl<S: Source> Walk<S> {
     ) -> Step {
         match reading {
             Reading::Whole(page) => {
-                self.whole(window, page.len() as u64, Some(&Sightings::on(&page)));
+                let missing = self.whole(window, page.len() as u64, Some(&Sightings::on(&page)));
+                self.ask_again(window, missing);
                 if window == Window::ALL {
                     self.undated_were_among_all();
                 }
@@ -338,9 +366,18 @@ impl<S: Source> Walk<S> {
                 Ok(Answered::Window(window, reading))
             }));
         }
+        let is_read = self.asked.is_empty() && self.lent.is_empty();
+        if is_read && self.borders == Borders::Waiting && self.read.len() > 1 {
+            self.borders = Borders::Begun;
+            self.read.sort_unstable_by_key(|(window, _)| window.from);
+            let (reader, read) = (self.reader.clone(), std::mem::take(&mut self.read));
+            self.spawn(async move {
+                let left_out = reader.leaves_out_between(&read).await?;
+                Ok(Answered::LeftOut(left_out))
+            });
+        }
         if let Undated::Counted(counted) = self.undated
-            && self.asked.is_empty()
-            && self.lent.is_empty()
+            && is_read
         {
             self.undated = Undated::Begun;
             let (reader, pages, read) = (self.reader.clone(), pages.clone(), self.people);
@@ -397,7 +434,7 @@ impl<S: Source> Walk<S> {
             return self.plan.read_by_page(window);
         }
         self.answered(window);
-        self.explained.add(overflow.shown.iter().copied());
+        self.explained.add(window, overflow.shown.iter().copied());
         self.too_large.push((window, overflow.dates.len() as u64));
         self.plan.cut(window, overflow);
         if self.is_piece(window) {
@@ -419,12 +456,36 @@ impl<S: Source> Walk<S> {
         self.too_large.retain(|(larger, _)| !larger.holds(window));
     }
 
-    /// Ends the scan where what is cut does not hold what was cut.
-    fn check_explained(&mut self, window: Window, seen: Option<&Sightings>) {
-        self.explained.read(window, seen);
+    /// Ends the scan where what is cut does not hold what was cut. Answers who is not there.
+    fn check_explained(
+        &mut self,
+        window: Window,
+        seen: Option<&Sightings>,
+    ) -> Vec<(Shown, Window)> {
+        let missing = self.explained.read(window, seen);
         if self.explained.is_contradicted() {
             self.give_up(GivenUp::Contradicted);
+            return Vec::new();
         }
+        missing
+    }
+
+    /// Who was shown for the time of a window and was not in it may have been deleted since, or the
+    /// window leaves them out: asked of one of the answers that showed them.
+    fn ask_again(&mut self, window: Window, missing: Vec<(Shown, Window)>) {
+        let Some((_, larger)) = missing.first().copied() else {
+            return;
+        };
+        if self.gave_up_windows() {
+            return;
+        }
+        let of_it = missing.into_iter().filter(|(_, by)| *by == larger);
+        let who: Vec<Shown> = of_it.map(|(shown, _)| shown).collect();
+        let reader = self.reader.clone();
+        self.spawn(async move {
+            let left_out = reader.leaves_out(window, larger, &who).await?;
+            Ok(Answered::LeftOut(left_out))
+        });
     }
 
     /// Counts an answer that brought nothing that could be kept, where another one for the same
@@ -479,6 +540,7 @@ impl<S: Source> Walk<S> {
         self.plan.clear();
         self.explained.clear();
         self.undated = Undated::Begun;
+        self.borders = Borders::Begun;
     }
 
     fn without_filter(&mut self, pages: &mpsc::Sender<Fetched>) {
@@ -491,14 +553,23 @@ impl<S: Source> Walk<S> {
     }
 
     /// A window is read; none are seen where somebody else did.
-    fn whole(&mut self, window: Window, people: u64, seen: Option<&Sightings>) {
+    ///
+    /// Answers who was shown for its time before, and is not among them.
+    fn whole(
+        &mut self,
+        window: Window,
+        people: u64,
+        seen: Option<&Sightings>,
+    ) -> Vec<(Shown, Window)> {
         self.parts.add(Proof::Whole);
         self.answered(window);
-        self.check_explained(window, seen);
+        let missing = self.check_explained(window, seen);
         self.people += people;
+        self.read.push((window, people));
         self.brought_something();
         self.plan.read(window, people);
         self.check_growth(None);
+        missing
     }
 
     fn read_by_page(&mut self, part: Part, read: ByPage) {
@@ -507,6 +578,7 @@ impl<S: Source> Walk<S> {
             self.answered(window);
             self.check_explained(window, Some(&read.people));
             self.people_by_page += read.rows;
+            self.read.push((window, read.rows));
         }
         if read.rows > 0 {
             self.brought_something();
@@ -536,6 +608,7 @@ impl<S: Source> Walk<S> {
     pub fn parts(&self) -> Parts {
         Parts {
             contradicted: self.reader.contradicted(),
+            may_be_cut: self.reader.may_be_cut(),
             ..self.parts
         }
     }

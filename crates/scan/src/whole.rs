@@ -26,6 +26,8 @@ pub struct Signs {
     /// The largest answer to each page size that had more behind it: the size of a full page,
     /// whatever was asked.
     full: BTreeMap<u64, u64>,
+    /// A page after the first one showed somebody new, so the page number counts.
+    pages_work: bool,
 }
 
 /// What outlasts a scan: an incremental run believes an answer by what the full scan before it saw.
@@ -115,11 +117,14 @@ impl Signs {
             .flatten()
             .filter(|size| items <= *size)
             .min();
+        let told = self.links_tell || (self.count_is_total && count == Some(items));
+        // As many as came once when there were more are as many as this server sends at a time.
         let is_full = brim == Some(items)
-            || (self.full.get(&asked)).is_some_and(|full| items >= *full && says_more);
+            || (self.full.get(&asked)).is_some_and(|full| items >= *full && (says_more || !told));
         if is_full && items > 0 {
-            // Full to the brim: cutting is cheaper than asking, and proves more.
-            if says_more {
+            // Full to the brim: cutting is cheaper than asking, and proves more. A server that names
+            // a smaller size than it was asked for sends no more at a time.
+            if says_more || envelope.rpp == Some(items) && items < asked {
                 self.more(asked, items);
             }
             return Judgement::More;
@@ -130,12 +135,17 @@ impl Signs {
         if items == 0 {
             return Judgement::Whole;
         }
-        let told = self.links_tell || (self.count_is_total && count == Some(items));
         if told || held.is_some_and(|held| items < held) {
             Judgement::Whole
         } else {
             Judgement::Unclear
         }
+    }
+
+    /// Whether an answer that was asked for everybody, and an empty page behind it, hold so few of
+    /// those that are counted that nothing explains it.
+    pub fn hides_most(items: u64, envelope: Envelope) -> bool {
+        (envelope.count).is_some_and(|count| count > items && count >= items.saturating_mul(2))
     }
 
     /// Whether an answer says that there is more than its records, as far as it can still be
@@ -169,8 +179,25 @@ impl Signs {
         self.held.get(&asked).is_some_and(|held| items * 2 < *held)
     }
 
+    /// Whether a page after the first one was seen to show somebody new.
+    pub fn pages_work(&self) -> bool {
+        self.pages_work
+    }
+
+    /// Learns that the page after one of `items` records showed somebody new.
+    pub fn more_behind(&mut self, asked: u64, items: u64) {
+        self.pages_work = true;
+        self.more(asked, items);
+    }
+
+    /// Whether an answer to a request for more is no larger than one that was full: the server may
+    /// cut off there, whatever it is asked for.
+    pub fn may_be_cut_off(&self, usual: u64, items: u64) -> bool {
+        items > 0 && (items == usual || Some(&items) == self.full.get(&usual))
+    }
+
     /// Learns that an answer of `items` records had more behind it.
-    pub fn more(&mut self, asked: u64, items: u64) {
+    fn more(&mut self, asked: u64, items: u64) {
         if items > 0 {
             let full = self.full.entry(asked).or_default();
             *full = items.max(*full);
@@ -205,7 +232,7 @@ mod tests {
         let mut signs = Signs::default();
         // It has room for more: the next page tells.
         assert_eq!(signs.judge(500, 20, NEXT), Judgement::SaysMore);
-        signs.more(500, 20);
+        signs.more_behind(500, 20);
         assert_eq!(signs.judge(500, 20, NEXT), Judgement::More);
         let mut signs = Signs::default();
         assert_eq!(signs.judge(500, 100, counting(101)), Judgement::SaysMore);
@@ -271,6 +298,16 @@ mod tests {
         signs.judge(500, 100, counting(9_000));
         assert_eq!(signs.judge(500, 400, counting(400)), Judgement::Whole);
         assert_eq!(signs.judge(500, 450, SILENT), Judgement::Unclear);
+    }
+
+    #[test]
+    fn as_many_as_came_when_there_were_more_are_not_all() {
+        let mut signs = Signs::default();
+        assert_eq!(signs.judge(500, 100, SILENT), Judgement::Unclear);
+        signs.more_behind(500, 100);
+        assert_eq!(signs.judge(500, 100, SILENT), Judgement::More);
+        assert_eq!(signs.judge(500, 99, SILENT), Judgement::Whole);
+        assert!(signs.may_be_cut_off(500, 100) && !signs.may_be_cut_off(500, 99));
     }
 
     #[test]

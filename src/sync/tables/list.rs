@@ -126,11 +126,12 @@ impl Work<'_> {
         let mut before: Option<(Pass, Judgement)> = None;
         let mut passes = 0;
         loop {
-            let (pass, judgement) = self.pass(list, manner, living).await?;
+            let (pass, judgement, next_manner) = self.pass(list, manner, living).await?;
             passes += 1;
             if let Some(judged) = judged(list, &pass, judgement, living) {
                 return Ok((pass, judgement, manner, judged));
             }
+            let asked = manner;
             let agrees = before
                 .as_ref()
                 .is_some_and(|(before, last)| *last == judgement && pass.equals(before));
@@ -156,6 +157,9 @@ impl Work<'_> {
                 | Judgement::Stale
                 | Judgement::Grown(_)
                 | Judgement::Endless => {}
+            }
+            if manner == asked {
+                manner = next_manner;
             }
             if passes >= MAX_PASSES {
                 let words = format!(
@@ -192,7 +196,7 @@ impl Work<'_> {
         if pass.without_detail.is_empty() {
             return Ok(None);
         }
-        let (again, _) = self.pass(list, manner, living).await?;
+        let (again, _, _) = self.pass(list, manner, living).await?;
         let contradicted = pass.without_detail.intersection(&again.without_detail);
         let contradicted = contradicted.count();
         Ok((contradicted > 0).then(|| {
@@ -205,13 +209,14 @@ impl Work<'_> {
         }))
     }
 
-    /// Reads the list from its first page to its last, and stores what is new.
+    /// Reads the list from its first page to its last, and stores what is new: what is made of it,
+    /// and how to ask for the next.
     async fn pass(
         &self,
         list: &List,
         manner: Manner,
         living: i64,
-    ) -> Result<(Pass, Judgement), Stop> {
+    ) -> Result<(Pass, Judgement, Manner), Stop> {
         let mut pass = Pass::default();
         let expected = self.growth(living);
         let mut reading = listing::Pass::new(manner, expected);
@@ -243,7 +248,7 @@ impl Work<'_> {
             }
         }
         pass.pages = reading.pages();
-        Ok((pass, reading.judge()))
+        Ok((pass, reading.judge(), reading.next_manner()))
     }
 
     /// Stores one page.

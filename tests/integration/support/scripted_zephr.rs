@@ -4,7 +4,7 @@
 //! checks no signature, counts what it is asked for, and can be told to answer as no honest server
 //! would.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -142,6 +142,22 @@ pub enum Habit {
     WindowsOneMoreThanFits,
 }
 
+/// What a server holds back, though each of its answers looks well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withholds {
+    /// The filter goes by days and lets nobody of its first and last day through; counts are right.
+    FilterByDays,
+    /// The same, and nothing says how many there are.
+    FilterByDaysSilently,
+    /// Pages begin where as many as were asked for would have ended, and hold fewer; nothing says
+    /// how many there are.
+    SkipsBetweenPages,
+    /// There is one page, and nothing says that there is more.
+    OnePage,
+    /// There is one page, with half of those that it counts.
+    HalfOfWhatItCounts,
+}
+
 /// What happens after each answer of the list with the habit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drift {
@@ -192,6 +208,8 @@ impl Canned {
 #[derive(Debug)]
 struct Override {
     answer: Canned,
+    /// Requests that are answered rightly before.
+    before: u32,
     left: Option<u32>,
 }
 
@@ -201,12 +219,16 @@ struct State {
     overrides: BTreeMap<String, Override>,
     /// The template whose answers are not honest.
     habit: Option<(String, Habit)>,
+    /// The template whose answers lack something.
+    withholds: Option<(String, Withholds)>,
     /// The template whose list changes after each answer.
     drift: Option<(String, Drift)>,
     /// A page of these holds so many at most, whatever is asked for.
     pages_of: BTreeMap<String, usize>,
     /// An answer of these holds so many at most, and fewer where fewer are asked for.
     most: BTreeMap<String, usize>,
+    /// Keys that no list shows.
+    hidden: BTreeSet<String>,
     /// Requests by template.
     asked: BTreeMap<String, u64>,
     last: VecDeque<String>,
@@ -290,7 +312,16 @@ impl Scripted {
     /// Answers a path in this way from now on; `{}` in it stands for any identifier that is not
     /// named itself.
     pub fn answers(&self, template: &str, answer: Canned) {
-        let replaced = Override { answer, left: None };
+        self.answers_after(template, 0, answer);
+    }
+
+    /// Answers so many requests for a path rightly, and all that follow in this way.
+    pub fn answers_after(&self, template: &str, before: u32, answer: Canned) {
+        let replaced = Override {
+            answer,
+            before,
+            left: None,
+        };
         lock(&self.state)
             .overrides
             .insert(template.to_owned(), replaced);
@@ -300,6 +331,7 @@ impl Scripted {
     pub fn answers_next(&self, template: &str, times: u32, answer: Canned) {
         let replaced = Override {
             answer,
+            before: 0,
             left: Some(times),
         };
         lock(&self.state)
@@ -315,6 +347,11 @@ impl Scripted {
     /// Answers a list as no honest server would.
     pub fn has_habit(&self, template: &str, habit: Habit) {
         lock(&self.state).habit = Some((template.to_owned(), habit));
+    }
+
+    /// Holds back something of a list.
+    pub fn withholds(&self, template: &str, withholds: Withholds) {
+        lock(&self.state).withholds = Some((template.to_owned(), withholds));
     }
 
     /// Changes a list after each of its answers.
@@ -333,6 +370,11 @@ impl Scripted {
     /// Sends so many items of a list at a time at most, and does not say so.
     pub fn sends_at_most(&self, template: &str, items: usize) {
         lock(&self.state).most.insert(template.to_owned(), items);
+    }
+
+    /// Shows these in no list; by id they are there.
+    pub fn hides(&self, ids: impl IntoIterator<Item = String>) {
+        lock(&self.state).hidden = ids.into_iter().collect();
     }
 
     /// Requests for a path so far.
@@ -423,6 +465,18 @@ impl Asked {
         is_after(self.after)
             && is_after(self.updated_after)
             && self.before.is_none_or(|bound| record.at < bound)
+    }
+
+    /// The same where filters go by days, without those that they name.
+    fn lets_days_through(&self, record: &Record) -> bool {
+        let day = |at: i64| at.div_euclid(24 * 3_600);
+        let is_after = |bound: Option<i64>| bound.is_none_or(|bound| day(record.at) > day(bound));
+        if record.at == UNDATED {
+            return self.lets_through(record);
+        }
+        is_after(self.after)
+            && is_after(self.updated_after)
+            && (self.before).is_none_or(|bound| day(record.at) < day(bound))
     }
 
     /// A time that the filters let through, another one for each number as far as there are such.
@@ -558,6 +612,10 @@ impl State {
             if let Some(replaced) = self.overrides.get_mut(place)
                 && replaced.left != Some(0)
             {
+                if replaced.before > 0 {
+                    replaced.before -= 1;
+                    continue;
+                }
                 replaced.left = replaced.left.map(|left| left - 1);
                 return replaced.answer.clone().response();
             }
@@ -614,13 +672,29 @@ impl State {
             .as_ref()
             .filter(|(of, _)| of == template)
             .map(|(_, habit)| *habit);
-        let all = self.tenant.list(path).clone();
+        let withholds = self
+            .withholds
+            .as_ref()
+            .filter(|(of, _)| of == template)
+            .map(|(_, withholds)| *withholds);
+        let mut all = self.tenant.list(path).clone();
+        all.retain(|record| !self.hidden.contains(&record.id));
         if all.is_empty() && is_404_when_empty(template) && habit.is_none() {
             return not_found();
         }
         let inside: Vec<Record> = all
             .iter()
-            .filter(|record| asked.lets_through(record))
+            .filter(|record| match withholds {
+                Some(Withholds::FilterByDays | Withholds::FilterByDaysSilently) => {
+                    asked.lets_days_through(record)
+                }
+                Some(
+                    Withholds::SkipsBetweenPages
+                    | Withholds::OnePage
+                    | Withholds::HalfOfWhatItCounts,
+                )
+                | None => asked.lets_through(record),
+            })
             .cloned()
             .collect();
         let show = |records: &[Record]| -> Vec<Value> {
@@ -658,8 +732,45 @@ impl State {
             next: (paged && asked.page.saturating_mul(rpp) < records.len())
                 .then_some(asked.page + 1),
         };
+        let withheld = match withholds {
+            None | Some(Withholds::FilterByDays) => honest(&inside),
+            Some(Withholds::FilterByDaysSilently) => Page {
+                count: None,
+                next: None,
+                ..honest(&inside)
+            },
+            Some(Withholds::SkipsBetweenPages) => {
+                let begin = (asked.page - 1).saturating_mul(asked.rpp);
+                let begin = begin.min(inside.len());
+                let end = (begin + rpp).min(inside.len());
+                Page {
+                    items: show(&inside[begin..end]),
+                    count: None,
+                    next: None,
+                    ..honest(&[])
+                }
+            }
+            Some(Withholds::OnePage) => Page {
+                items: match asked.page {
+                    1 => cut(&inside, 1),
+                    _ => Vec::new(),
+                },
+                count: None,
+                next: None,
+                ..honest(&[])
+            },
+            Some(Withholds::HalfOfWhatItCounts) => Page {
+                items: match asked.page {
+                    1 => show(&inside[..inside.len() / 2]),
+                    _ => Vec::new(),
+                },
+                count: Some(inside.len() as u64),
+                next: None,
+                ..honest(&[])
+            },
+        };
         let page = match habit {
-            None => honest(&inside),
+            None => withheld,
             Some(Habit::IgnoresFilter) => honest(&all),
             Some(Habit::IgnoresPage) => Page {
                 envelope: Envelope::Bare,

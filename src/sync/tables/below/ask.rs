@@ -53,12 +53,14 @@ impl Work<'_> {
             Paging::Unpaged => Manner::Once,
             Paging::A | Paging::B => self.by_page(below.paging),
         };
-        let (mut read, mut judgement) =
+        let (mut read, mut judgement, mut next) =
             self.read_below(below, maker, parent, known, manner).await?;
         if judgement == Some(Judgement::SaysMore) {
             // It says so itself, so it is asked for by page.
-            let manner = self.by_page(Paging::B);
-            (read, judgement) = self.read_below(below, maker, parent, known, manner).await?;
+            next = self.by_page(Paging::B);
+        }
+        if next != manner {
+            (read, judgement, _) = self.read_below(below, maker, parent, known, next).await?;
         }
         let Reading {
             rows, rejects, at, ..
@@ -89,7 +91,7 @@ impl Work<'_> {
     }
 
     /// Reads what is below a parent once, from its first page to its last, and says what may be
-    /// made of it; nothing where no path can carry the parent's key.
+    /// made of it, nothing where no path can carry the parent's key, and how to ask from then on.
     async fn read_below(
         &self,
         below: &Below,
@@ -97,7 +99,7 @@ impl Work<'_> {
         parent: &str,
         known: usize,
         manner: Manner,
-    ) -> Result<(Reading, Option<Judgement>), Error> {
+    ) -> Result<(Reading, Option<Judgement>, Manner), Error> {
         let expected = self.growth_below(known as u64);
         let mut pass = listing::Pass::new(manner, expected);
         let mut read = Reading::default();
@@ -114,7 +116,7 @@ impl Work<'_> {
                 .await;
             let listed = match listed {
                 Err(error) if error.is_unsendable() => {
-                    return Ok((read, None));
+                    return Ok((read, None, manner));
                 }
                 other => other?,
             };
@@ -129,7 +131,7 @@ impl Work<'_> {
                 break;
             }
         }
-        Ok((read, Some(pass.judge())))
+        Ok((read, Some(pass.judge()), pass.next_manner()))
     }
 
     /// Whether a parent below which nothing was found is there itself.

@@ -203,7 +203,7 @@ impl Trial {
             && meets.incident.is_none()
             && self.scenario.is_honest()
             && self.scenario.is_calm()
-            && !self.says_nothing(run.job);
+            && !self.says_nothing(run);
         if !counts {
             return;
         }
