@@ -18,6 +18,7 @@ mod deletions;
 pub mod error;
 mod events;
 mod exports;
+pub mod forecast;
 mod pace;
 mod privacy;
 pub mod progress;
@@ -47,7 +48,7 @@ use ::scan::verdict::{Growth, Proof, Verdict};
 use ::scan::walk::Part;
 pub use error::Error;
 use lifecycle::Shutdown;
-use mirror::postgres::connect::Database;
+use mirror::postgres::connect::{self, Database};
 use mirror::state::leases::{self, Holder};
 use mirror::state::retention::{self, Removed};
 use mirror::state::runs::{Counts, Ending, Slot, Traffic};
@@ -59,6 +60,7 @@ pub use scope::{Extent, Start};
 pub use share::{Assistant, Assisted, Sharing};
 use telemetry::field;
 use telemetry::span::{Span, Work};
+use write::Sessions;
 use zephr::Reader;
 
 /// A failed run is recorded within this time or not at all: when Postgres is gone, nobody should
@@ -203,11 +205,10 @@ pub async fn run(
     let mut connection = env.database.connect().await?;
     identity::check(&mut connection, &env.reader, Access::Write).await?;
     trust::settle(&mut connection, env, job).await?;
-    connection.close().await?;
+    let round_trip = connect::round_trip(&mut connection).await?;
     let running = async {
         let pool = env.database.pool_at_once(run::SESSIONS);
-        let session = env.database.connect().await?;
-        let lease = leases::acquire(session, job.resource, &holder_name(), waiting).await?;
+        let lease = leases::acquire(connection, job.resource, &holder_name(), waiting).await?;
         env.progress.enter(Phase::Leased);
         let run = Run {
             env,
@@ -216,6 +217,7 @@ pub async fn run(
             run_id: Uuid::now_v7(),
             lease: &lease,
             pool: &pool,
+            round_trip,
         };
         // On the heap: a run is the deepest of all our futures, and with everything around it deeper
         // than the compiler goes when it lays out one.
@@ -275,15 +277,17 @@ pub async fn dry_run(
     let mut connection = env.database.connect().await?;
     identity::check(&mut connection, &env.reader, Access::ReadOnly).await?;
     let doubt = trust::doubt(&mut connection, job).await?;
+    let round_trip = connect::round_trip(&mut connection).await?;
     connection.close().await?;
     let extent = match (&doubt, extent) {
         // A run would begin anew.
         (Some(_), Extent::AsDue | Extent::Full(_)) => Extent::Full(Start::Restart),
         (Some(_) | None, other) => other,
     };
+    let sessions = || Sessions::open(&env.database, round_trip);
     let (counts, verdict, reason) = match job.resource {
-        Resource::Users => users::dry_run(env, extent, job).await?,
-        Resource::Events => events::dry_run(env, extent, job).await?,
+        Resource::Users => users::dry_run(env, extent, job, sessions()).await?,
+        Resource::Events => events::dry_run(env, extent, job, sessions()).await?,
         Resource::Schema
         | Resource::Catalog
         | Resource::Accounts

@@ -26,7 +26,7 @@ const PINGS: usize = 51;
 /// A connection, and what is wanted of it as a share of the Unix socket's figures.
 struct Between {
     name: &'static str,
-    round_trip: Duration,
+    over: Over,
     /// Of load and unchanged.
     wanted: Option<f64>,
     /// Of the others.
@@ -36,35 +36,45 @@ struct Between {
 const BETWEEN: [Between; 5] = [
     Between {
         name: "socket",
-        round_trip: Duration::ZERO,
+        over: Over::Socket,
         wanted: None,
         wanted_else: None,
     },
     Between {
         name: "TCP",
-        round_trip: Duration::ZERO,
+        over: Over::Tcp,
         wanted: Some(0.9),
         wanted_else: Some(0.9),
     },
     Between {
         name: "TLS",
-        round_trip: Duration::ZERO,
+        over: Over::Tls,
         wanted: Some(0.9),
         wanted_else: Some(0.9),
     },
     Between {
         name: "TLS, 1 ms",
-        round_trip: Duration::from_millis(1),
+        over: Over::Far(Duration::from_millis(1)),
         wanted: Some(0.8),
         wanted_else: None,
     },
     Between {
         name: "TLS, 5 ms",
-        round_trip: Duration::from_millis(5),
+        over: Over::Far(Duration::from_millis(5)),
         wanted: Some(0.5),
         wanted_else: None,
     },
 ];
+
+/// What lies between the program and Postgres.
+#[derive(Debug, Clone, Copy)]
+enum Over {
+    Socket,
+    Tcp,
+    Tls,
+    /// TLS, and a forwarder with this round trip.
+    Far(Duration),
+}
 
 /// What a round over one connection showed: seconds, and what was counted.
 #[derive(Debug, Clone, Copy)]
@@ -105,16 +115,14 @@ async fn measure(
     users: usize,
     between: &Between,
 ) -> Result<Round, Box<dyn Error>> {
-    let forwarder = if between.round_trip.is_zero() {
-        None
-    } else {
-        Some(Forwarder::start(server.port(), between.round_trip)?)
-    };
-    let way = match (&forwarder, between.name) {
-        (Some(forwarder), _) => Way::Tls(forwarder.port),
-        (None, "socket") => Way::Socket,
-        (None, "TCP") => Way::Tcp,
-        (None, _) => Way::Tls(server.port()),
+    let (way, forwarder) = match between.over {
+        Over::Socket => (Way::Socket, None),
+        Over::Tcp => (Way::Tcp, None),
+        Over::Tls => (Way::Tls(server.port()), None),
+        Over::Far(round_trip) => {
+            let forwarder = Forwarder::start(server.port(), round_trip)?;
+            (Way::Tls(forwarder.port), Some(forwarder))
+        }
     };
     let counted = || forwarder.as_ref().map(Forwarder::round_trips);
     let mut mirror = Mirror::by(server, simulator, way).await?;

@@ -43,7 +43,7 @@ impl Began {
         let by_postgres = time::before(began, MARGIN);
         let Some(api) = api else {
             let doubt =
-                "Zephr's answers have no usable Date, so the next run goes by Postgres's clock";
+                "no usable Date came with what was read, so the next run goes by Postgres's clock";
             return Self {
                 at: by_postgres,
                 doubt: Some(doubt.to_owned()),

@@ -11,7 +11,7 @@ use super::progress::Phase;
 use super::run::{Moves, Outcome, Run, judged, nothing_left, unfinished};
 use super::scan::{self, Committed, Scan};
 use super::scope::Scope;
-use super::write::{self, Append, Destination};
+use super::write::{Append, ByBatch, Destination, Sessions};
 use super::{Ended, Environment, Error, Extent, privacy};
 use crate::job::Job;
 use ::scan::part::Asking;
@@ -34,16 +34,26 @@ pub async fn dry_run(
     env: &Environment,
     extent: Extent,
     job: &Job,
+    sessions: Sessions,
 ) -> Result<(Counts, Verdict, String), Error> {
-    let pool = env.database.pool(write::WRITERS);
-    let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
-    let keeps_since = keeps_since(job, &pool).await?;
-    let destination = Destination::Count(pool.clone(), Arc::clone(&env.progress));
-    let known = known(&pool, &job.name).await?;
+    let pool = sessions.pool();
+    let scope = Scope::decide(extent, job.mode, pool, &job.name).await?;
+    let keeps_since = keeps_since(job, pool).await?;
+    let destination = Destination::ByBatch(ByBatch::Count(Arc::clone(&env.progress)));
+    let known = known(pool, &job.name).await?;
     let (source, asking) = reading(env, scope, keeps_since, known);
-    let mut scan = Scan::new(env, source, asking, &job.name, scope, destination, &pool).await?;
+    let mut scan = Scan::new(
+        env,
+        source,
+        asking,
+        &job.name,
+        scope,
+        destination,
+        &sessions,
+    )
+    .await?;
     let read = scan.read(None).await;
-    pool.close().await;
+    sessions.close().await;
     read?;
     let (verdict, reason) = scan.walk.verdict();
     Ok((env.progress.counts(), verdict, reason))
@@ -102,7 +112,7 @@ impl Run<'_> {
             return Err(Error::NothingToConfirm { run_id, why });
         }
         let scope = Scope::decide(self.extent, self.job.mode, self.pool, &self.job.name).await?;
-        let writers = self.env.database.pool_at_once(write::WRITERS);
+        let writers = Sessions::open(&self.env.database, self.round_trip);
         self.begin(scope.mode(), scope.kept().map(|kept| kept.scan_id))
             .await?;
         let worked = self.watched(self.read_events(scope, &writers)).await;
@@ -111,13 +121,12 @@ impl Run<'_> {
     }
 
     /// Where events are appended, once what is stored is as the settings want it.
-    async fn append(&self, scope: Scope, writers: &PgPool) -> Result<Append, Error> {
+    async fn append(&self, scope: Scope) -> Result<Append, Error> {
         let (env, token) = (self.env, self.lease.token());
         let schema = env.database.schemas().data();
         privacy::follow(self.pool, token, schema, &env.privacy).await?;
         Ok(Append {
             erased: Arc::new(erasures::erased(self.pool, env.privacy.key()).await?),
-            pool: writers.clone(),
             token,
             job: self.job.name.as_str().into(),
             run_id: self.run_id,
@@ -129,11 +138,11 @@ impl Run<'_> {
     async fn read_events(
         &self,
         scope: Scope,
-        writers: &PgPool,
+        writers: &Sessions,
     ) -> Result<(Ending, Outcome), Error> {
         let env = self.env;
         let keeps_since = keeps_since(self.job, self.pool).await?;
-        let destination = Destination::Append(self.append(scope, writers).await?);
+        let destination = Destination::ByBatch(ByBatch::Append(self.append(scope).await?));
         let known = known(self.pool, &self.job.name).await?;
         let (source, asking) = reading(env, scope, keeps_since, known);
         let mut scan = Scan::new(
@@ -143,7 +152,7 @@ impl Run<'_> {
             &self.job.name,
             scope,
             destination,
-            self.pool,
+            writers,
         )
         .await?;
         if let Some(broken_off) = self.read_through(&mut scan, scope).await? {

@@ -15,15 +15,16 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::progress::{Phase, Progress};
-use super::write::Merge;
+use super::write::Merging;
 use super::{Error, RECORD_TIMEOUT, holder_name, privacy, reading};
 use ::privacy::{Erased, Policy, Rules};
 use lifecycle::Shutdown;
 use mirror::load::freshness;
 use mirror::postgres::connect::Database;
+use mirror::postgres::savepoint::Savepoint;
 use mirror::state::leases::{self, Holder, Lease};
 use mirror::state::rejects::{self, Kept};
-use mirror::state::runs::{self, Counts, Ending, Mode};
+use mirror::state::runs::{self, Counts, Ending, Finish, Mode};
 use mirror::state::{erasures, marks};
 use record::{Item, Resource};
 use telemetry::field;
@@ -173,7 +174,16 @@ impl Replay<'_> {
 
     async fn record(&self, ending: Ending, failure: Option<(&str, &str)>) -> Result<(), Error> {
         let mut transaction = self.lease.token().begin(self.pool).await?;
-        runs::finish(&mut *transaction, self.run_id, ending, None, failure).await?;
+        // The API is not asked.
+        let finish = Finish {
+            ending,
+            verdict: None,
+            failure,
+            traffic: None,
+            missed: None,
+            unfit: None,
+        };
+        runs::finish(&mut *transaction, self.run_id, finish).await?;
         marks::renew(&mut transaction).await?;
         transaction.commit().await?;
         self.env.progress.enter(Phase::Finished);
@@ -252,14 +262,13 @@ impl Replay<'_> {
         let items = items
             .map(|(_, item, at)| (item.clone(), Some(*at)))
             .collect();
-        Merge::merge(
-            &mut transaction,
-            self.run_id,
-            &reading,
-            items,
-            &mut counts,
-            &mut unstorable,
-        )
+        Merging {
+            run_id: self.run_id,
+            reading: &reading,
+            counts: &mut counts,
+            unstorable: &mut unstorable,
+        }
+        .merge(&mut transaction, &mut Savepoint::none(), items)
         .await?;
         for (reject_id, item, _) in &batch.items {
             match unstorable

@@ -15,7 +15,7 @@ use crate::job::Job;
 use ::scan::verdict::{GivenUp, Growth, Parts, Verdict};
 use mirror::state::leases::Lease;
 use mirror::state::notices::{self, About};
-use mirror::state::runs::{self, Ending, Traffic};
+use mirror::state::runs::{self, Ending, Finish, Traffic};
 use mirror::state::{checkpoints, marks, scan_findings, shared_windows, triggers};
 use mirror::unfit::Unfit;
 use telemetry::field;
@@ -37,6 +37,8 @@ pub(super) struct Run<'a> {
     pub(super) run_id: Uuid,
     pub(super) lease: &'a Lease,
     pub(super) pool: &'a PgPool,
+    /// How long an answer of Postgres takes to arrive.
+    pub(super) round_trip: Duration,
 }
 
 /// What is to be recorded about the end of a run.
@@ -212,11 +214,6 @@ impl Run<'_> {
             distrusted.is_some(),
         )
         .await?;
-        runs::note_traffic(&mut *transaction, self.run_id, self.env.traffic()).await?;
-        runs::note_missed(&mut *transaction, self.run_id, outcome.missed).await?;
-        if let Some(unfit) = &outcome.unfit {
-            runs::note_unfit(&mut *transaction, self.run_id, unfit).await?;
-        }
         let from_numbers = runs::times_from_numbers(&mut *transaction, self.run_id).await?;
         let verdict = outcome.verdict.as_ref().map(|(verdict, reason)| {
             let unfit = outcome.unfit.as_deref().unwrap_or_default();
@@ -234,8 +231,15 @@ impl Run<'_> {
             .failure
             .as_ref()
             .map(|(error, remedy)| (error.as_str(), remedy.as_str()));
-        let ended_at =
-            runs::finish(&mut *transaction, self.run_id, ending, verdict, failure).await?;
+        let finish = Finish {
+            ending,
+            verdict,
+            failure,
+            traffic: Some(self.env.traffic()),
+            missed: outcome.missed,
+            unfit: outcome.unfit.as_deref(),
+        };
+        let ended_at = runs::finish(&mut *transaction, self.run_id, finish).await?;
         if self.is_to_be_told(ending) {
             notices::add(&mut *transaction, ended_at, &About::Run(self.run_id)).await?;
         }

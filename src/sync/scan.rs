@@ -10,7 +10,7 @@ use super::pace::{Handed, Pace};
 use super::run::{Moves, Outcome, Run, interrupted, nothing_left, too_many_rejects};
 use super::scope::Scope;
 use super::share::Lending;
-use super::write::{Destination, Writers};
+use super::write::{ByBatch, Destination, Sessions, Writers};
 use super::{Environment, Error};
 use ::scan::Source;
 use ::scan::part::{Asking, Fetched, Stopped};
@@ -101,6 +101,7 @@ pub(super) struct Scan<'a, S: Source<Error = zephr::Error>> {
     scope: Scope,
     pub(super) walk: Walk<S>,
     destination: Destination,
+    sessions: Sessions,
     lending: Option<Lending<'a>>,
     pace: Pace,
     /// How many records the windows hold that the mirror cut, where it cut any, and where to ask
@@ -117,8 +118,9 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
         job: &str,
         scope: Scope,
         destination: Destination,
-        pool: &PgPool,
+        sessions: &Sessions,
     ) -> Result<Self, Error> {
+        let pool = sessions.pool();
         let learned = match scope {
             // What is to be proven begins with what is seen now.
             Scope::Full { .. } | Scope::Sample { .. } => Learned::default(),
@@ -139,6 +141,7 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
             scope,
             walk,
             destination,
+            sessions: sessions.clone(),
             lending: None,
             pace: Pace::new(env.max_in_flight),
             planned: None,
@@ -187,7 +190,7 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
         checkpoint: Option<&mut Checkpoint<'_>>,
     ) -> Result<Reached, Error> {
         let (pages, receiver) = mpsc::channel(PAGES_WAITING);
-        let mut writers = Writers::start(&self.destination, receiver);
+        let mut writers = Writers::start(&self.destination, &self.sessions, receiver);
         let reached = self.fetch(&pages, &mut writers, checkpoint).await;
         drop(pages);
         // The writers are always joined before the reader's error is returned: what was fetched is
@@ -386,33 +389,35 @@ impl Run<'_> {
     }
 }
 
-/// Asks for what changed since then, and strikes it out from what this scan noted as changed: what
-/// is left, incremental runs do not see.
-pub(super) async fn strike_seen(
-    env: &Environment,
-    scan_id: Uuid,
-    since: DateTime<Utc>,
-    learned: Learned,
-    pool: &PgPool,
-) -> Result<(Reached, ::scan::verdict::Verdict), Error> {
-    // Whatever changed is among those whom the scan before has shown.
-    let asking = asking_for_users(env, Some(since), 0);
-    let mut scan = Scan {
-        env,
-        scope: Scope::Incremental { since },
-        walk: Walk::new(
-            UserExport(env.reader.clone()),
-            asking,
-            learned,
-            env.max_in_flight,
-        ),
-        destination: Destination::Strike(pool.clone(), scan_id),
-        lending: None,
-        pace: Pace::new(env.max_in_flight),
-        planned: None,
-    };
-    let reached = scan.read(None).await?;
-    Ok((reached, scan.walk.verdict().0))
+impl Scan<'_, UserExport> {
+    /// Asks for what changed since then, and strikes it out from what this scan noted as changed:
+    /// what is left, incremental runs do not see.
+    pub(super) async fn strike_seen(
+        &self,
+        scan_id: Uuid,
+        since: DateTime<Utc>,
+    ) -> Result<(Reached, ::scan::verdict::Verdict), Error> {
+        let env = self.env;
+        // Whatever changed is among those whom this scan has shown.
+        let asking = asking_for_users(env, Some(since), 0);
+        let mut scan = Scan {
+            env,
+            scope: Scope::Incremental { since },
+            walk: Walk::new(
+                UserExport(env.reader.clone()),
+                asking,
+                self.walk.reader().learned(),
+                env.max_in_flight,
+            ),
+            destination: Destination::ByBatch(ByBatch::Strike(scan_id)),
+            sessions: self.sessions.clone(),
+            lending: None,
+            pace: Pace::new(env.max_in_flight),
+            planned: None,
+        };
+        let reached = scan.read(None).await?;
+        Ok((reached, scan.walk.verdict().0))
+    }
 }
 
 /// What a scan waits for.

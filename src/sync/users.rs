@@ -15,14 +15,13 @@ use super::run::{Moves, Outcome, Run, interrupted, judged, nothing_left, unfinis
 use super::scan::{self, Committed, Reached, Scan, asking_for_users};
 use super::scope::Scope;
 use super::share::Lending;
-use super::write::{self, Compare, Destination, Merge};
+use super::write::{ByBatch, Compare, Destination, Merge, Sessions};
 use super::{Ended, Environment, Error, Extent, privacy, reading, tidy, unfit};
 use crate::job::Job;
 use ::privacy::USERS;
 use ::scan::part::ByPage;
 use ::scan::verdict::Verdict;
 use ::scan::walk::Part;
-use ::scan::whole::Learned;
 use mirror::load::compare;
 use mirror::state::runs::{self, Counts, Ending, Status};
 use mirror::state::scan_findings::{self, Note};
@@ -39,20 +38,20 @@ pub async fn dry_run(
     env: &Environment,
     extent: Extent,
     job: &Job,
+    sessions: Sessions,
 ) -> Result<(Counts, Verdict, String), Error> {
-    let pool = env.database.pool(write::WRITERS);
-    let scope = Scope::decide(extent, job.mode, &pool, &job.name).await?;
-    let erased = Arc::new(erasures::erased(&pool, env.privacy.key()).await?);
+    let pool = sessions.pool();
+    let scope = Scope::decide(extent, job.mode, pool, &job.name).await?;
+    let erased = Arc::new(erasures::erased(pool, env.privacy.key()).await?);
     let reading = reading::known(&mut *pool.acquire().await?, &env.reader, &env.privacy).await?;
     let missing = Arc::new(AtomicU64::new(0));
-    let destination = Destination::Compare(Compare {
-        pool: pool.clone(),
+    let destination = Destination::ByBatch(ByBatch::Compare(Compare {
         progress: Arc::clone(&env.progress),
         erased,
         reading,
         missing: Arc::clone(&missing),
-    });
-    let known = known(&pool, &job.name).await?;
+    }));
+    let known = known(pool, &job.name).await?;
     let asking = asking_for_users(env, scope.since(), known);
     let mut scan = Scan::new(
         env,
@@ -61,7 +60,7 @@ pub async fn dry_run(
         &job.name,
         scope,
         destination,
-        &pool,
+        &sessions,
     )
     .await?;
     let read = async {
@@ -70,15 +69,15 @@ pub async fn dry_run(
         let reason = match (scope, verdict) {
             (Scope::Full { .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
                 let missing = missing.load(Ordering::Relaxed);
-                let by_page = missing_by_page(&pool, scan.walk.by_page()).await?;
-                with_missing(env, &pool, reason, missing + by_page).await?
+                let by_page = missing_by_page(pool, scan.walk.by_page()).await?;
+                with_missing(env, pool, reason, missing + by_page).await?
             }
             (Scope::Full { .. } | Scope::Incremental { .. } | Scope::Sample { .. }, _) => reason,
         };
-        Ok((verdict, reason))
+        Ok::<_, Error>((verdict, reason))
     };
-    let read: Result<_, Error> = read.await;
-    pool.close().await;
+    let read = read.await;
+    sessions.close().await;
     let (verdict, reason) = read?;
     Ok((env.progress.counts(), verdict, reason))
 }
@@ -123,7 +122,7 @@ async fn with_missing(
         "and a run would ask for each by id before it marks them as deleted".to_owned()
     };
     Ok(format!(
-        "{reason}; {missing} living users of the mirror were not shown, {then}"
+        "{reason}; up to {missing} living users of the mirror were not shown (who moved meanwhile is among them), {then}"
     ))
 }
 
@@ -154,7 +153,7 @@ impl Run<'_> {
 
     /// Reads what the scope says, into the mirror.
     async fn scan(&self, scope: Scope) -> Result<Ended, Error> {
-        let writers = self.env.database.pool_at_once(write::WRITERS);
+        let writers = Sessions::open(&self.env.database, self.round_trip);
         let kept = scope.kept();
         self.begin(scope.mode(), kept.map(|kept| kept.scan_id))
             .await?;
@@ -209,7 +208,7 @@ impl Run<'_> {
     }
 
     /// Where users are merged, once what is stored is as the settings want it.
-    async fn merge(&self, scope: Scope, writers: &PgPool) -> Result<Merge, Error> {
+    async fn merge(&self, scope: Scope) -> Result<Merge, Error> {
         let env = self.env;
         let token = self.lease.token();
         let schema = env.database.schemas().data();
@@ -218,7 +217,6 @@ impl Run<'_> {
         let reading =
             reading::begin(self.pool, token, self.run_id, &env.reader, &env.privacy).await?;
         let merge = Merge::new(
-            writers.clone(),
             token,
             &self.job.name,
             self.run_id,
@@ -231,10 +229,10 @@ impl Run<'_> {
     async fn read_and_settle(
         &self,
         scope: Scope,
-        writers: &PgPool,
+        writers: &Sessions,
     ) -> Result<(Ending, Outcome), Error> {
         let env = self.env;
-        let destination = Destination::Merge(self.merge(scope, writers).await?);
+        let destination = Destination::Merge(self.merge(scope).await?);
         let known = known(self.pool, &self.job.name).await?;
         let asking = asking_for_users(env, scope.since(), known);
         let mut scan = Scan::new(
@@ -244,7 +242,7 @@ impl Run<'_> {
             &self.job.name,
             scope,
             destination,
-            self.pool,
+            writers,
         )
         .await?;
         if let (Scope::Full { .. }, Some(kept)) = (scope, scope.kept()) {
@@ -269,7 +267,7 @@ impl Run<'_> {
         let began = self.began(scan.walk.reader().first_answer()).await?;
         let reason = reading::said(self.pool, &[USERS], began.explain(reason)).await?;
         let (ending, mut outcome) = self.settle(scope, &scan, began.at, verdict, reason).await?;
-        tidy::users(writers, env.progress.counts()).await;
+        tidy::users(writers.pool(), env.progress.counts()).await;
         let tables = [
             (USERS, unfit::places_of_users()),
             (&USER_GRANTS.name, unfit::places(&USER_GRANTS)),
@@ -352,7 +350,7 @@ impl Run<'_> {
         self.confirm_pushes(Some(scan_id)).await?;
         let (ending, mut outcome) = self.settled(settled, verdict, reason).await?;
         outcome.missed = match seen_since {
-            Some(since) => self.missed(scan_id, since, learned).await?,
+            Some(since) => self.missed(scan_id, since, scan).await?,
             None => None,
         };
         outcome.moves = Moves::Finished(scan_id, scan::to_remember(learned));
@@ -432,7 +430,7 @@ impl Run<'_> {
                 Ending::Braked,
                 braked(
                     format!(
-                        "{missing} living users of the mirror are missing from the tenant, and cannot be asked for by id ({why}): nobody was marked as deleted"
+                        "{missing} living users of the mirror are missing from the tenant, and cannot be asked for by id ({why}): none of them was marked as deleted"
                     ),
                     format!(
                         "Everything else is up to date. Give the key pair's admin user a role that may read single users. {confirm}"
@@ -448,13 +446,13 @@ impl Run<'_> {
         &self,
         scan_id: Uuid,
         since: DateTime<Utc>,
-        learned: Learned,
+        scan: &Scan<'_, UserExport>,
     ) -> Result<Option<i64>, Error> {
         let changed = scan_findings::count(self.pool, scan_id, Note::Changed).await?;
         if changed == 0 {
             return Ok(Some(0));
         }
-        match scan::strike_seen(self.env, scan_id, since, learned, self.pool).await? {
+        match scan.strike_seen(scan_id, since).await? {
             (Reached::End, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {}
             (
                 Reached::Limit

@@ -5,9 +5,10 @@ mod merge;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -19,9 +20,10 @@ use ::scan::part::Fetched;
 use ::scan::verdict::Proof;
 use ::scan::walk::Part;
 pub use append::Append;
-pub use merge::{Kept, Merge};
+pub use merge::{Kept, Merge, Merging};
 use mirror::load::compare::{self, Group, Range};
 use mirror::load::merge::{self as load, Extracted};
+use mirror::postgres::connect::Database;
 use mirror::state::runs::Counts;
 use mirror::state::scan_findings::{self, Note};
 use mirror::state::windows;
@@ -31,33 +33,48 @@ use zephr::reread::Reading;
 use zephr::user;
 
 /// A second writing connection is worth half as much again; a third only waits for the same two
-/// disks and cores.
+/// disks and cores, where Postgres is near.
 pub const WRITERS: u32 = 2;
+
+/// Sessions that writers may have at most, however far away Postgres is: a role or a server allows
+/// only so many, and each holds a batch in memory.
+const MOST_WRITERS: u32 = 6;
+
+/// How long a batch of new users keeps a writer and Postgres at work (500 of some 19,000 a second
+/// for each of two writers, on two cores), and for how many round trips it waits beside that
+/// (`make bench`, subject `network`).
+pub(super) const BATCH_WORKS: Duration = Duration::from_millis(26);
+pub(super) const BATCH_WAITS: u32 = 10;
 
 /// Records that commit together, about: two pages. Large enough that the commit does not matter,
 /// small enough that a batch in memory does not either.
-const BATCH: usize = 500;
+pub(super) const BATCH: usize = 500;
 
 /// Where batches go.
 #[derive(Debug, Clone)]
 pub enum Destination {
-    /// Into the mirror.
+    /// Into the mirror; those of which little is to be written wait for each other.
     Merge(Merge),
-    /// Nowhere: they are compared in a session that may only read.
+    /// Each by itself to where it is wanted.
+    ByBatch(ByBatch),
+}
+
+/// Where each batch goes by itself.
+#[derive(Debug, Clone)]
+pub enum ByBatch {
+    /// Nowhere: it is compared in a session that may only read.
     Compare(Compare),
     /// Into the events.
     Append(Append),
-    /// Nowhere: the events among them that are not there are counted.
-    Count(PgPool, Arc<Progress>),
-    /// Nowhere: who is in them is no longer noted as changed by this scan.
-    Strike(PgPool, Uuid),
+    /// Nowhere: the events in it that are not there are counted.
+    Count(Arc<Progress>),
+    /// Nowhere: who is in it is no longer noted as changed by this scan.
+    Strike(Uuid),
 }
 
 /// What a writer needs that only compares.
 #[derive(Debug, Clone)]
 pub struct Compare {
-    /// Sessions.
-    pub pool: PgPool,
     /// Where people and logs see how it goes.
     pub progress: Arc<Progress>,
     /// Who must not come back.
@@ -66,6 +83,43 @@ pub struct Compare {
     pub reading: Arc<Reading>,
     /// Living users whom a whole window did not show.
     pub missing: Arc<AtomicU64>,
+}
+
+/// The sessions that writers work in.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    pool: PgPool,
+    writers: u32,
+}
+
+impl Sessions {
+    /// As many as keep Postgres at work where an answer takes it so long to arrive. They are
+    /// being opened while the caller goes on.
+    pub fn open(database: &Database, round_trip: Duration) -> Self {
+        let writers = writers(round_trip);
+        Self {
+            pool: database.pool_at_once(writers),
+            writers,
+        }
+    }
+
+    /// For what is asked while no writer works.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Ends them.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// While one writer waits for the network, another one may work.
+pub(super) fn writers(round_trip: Duration) -> u32 {
+    let waits = round_trip.as_secs_f64() * f64::from(BATCH_WAITS);
+    let busy = BATCH_WORKS.as_secs_f64();
+    let writers = f64::from(WRITERS) * (busy + waits) / busy;
+    (writers.round() as u32).clamp(WRITERS, MOST_WRITERS)
 }
 
 /// The writers of a run.
@@ -77,16 +131,23 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// Starts them on what comes through the channel.
-    pub fn start(destination: &Destination, pages: mpsc::Receiver<Fetched>) -> Self {
+    /// Starts them on what comes through the channel, each with a session that it keeps: taking one
+    /// from the pool for each batch asks it each time whether it still lives, and so does giving it
+    /// back.
+    pub fn start(
+        destination: &Destination,
+        sessions: &Sessions,
+        pages: mpsc::Receiver<Fetched>,
+    ) -> Self {
         let pages = Arc::new(Mutex::new(pages));
         let (failing, failed) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        for _ in 0..WRITERS {
+        for _ in 0..sessions.writers {
             let (destination, pages, failing) =
                 (destination.clone(), Arc::clone(&pages), failing.clone());
+            let pool = sessions.pool.clone();
             tasks.spawn(Span::current().over(async move {
-                let written = write_all(&destination, &pages).await;
+                let written = write_all(&destination, &pool, &pages).await;
                 if written.is_err() {
                     let _ = failing.send(true);
                     // Nothing that was fetched may wait for a writer that is gone.
@@ -133,31 +194,31 @@ impl Writers {
 
 async fn write_all(
     destination: &Destination,
+    pool: &PgPool,
     pages: &Mutex<mpsc::Receiver<Fetched>>,
 ) -> Result<(), Error> {
-    match destination {
-        Destination::Merge(merge) => merge.write_all(pages).await,
-        Destination::Compare(compare) => each(pages, |batch| compare.look(batch)).await,
-        Destination::Append(append) => each(pages, |batch| append.write(batch)).await,
-        Destination::Count(pool, progress) => {
-            each(pages, |batch| append::count_only(pool, progress, batch)).await
-        }
-        Destination::Strike(pool, scan_id) => {
-            each(pages, |batch| strike(pool, *scan_id, batch)).await
-        }
-    }
-}
-
-async fn each<F: Future<Output = Result<(), Error>>>(
-    pages: &Mutex<mpsc::Receiver<Fetched>>,
-    write: impl Fn(Batch) -> F,
-) -> Result<(), Error> {
+    let session = &mut *pool.acquire().await?;
+    let by_batch = match destination {
+        Destination::Merge(merge) => return merge.write_all(session, pages).await,
+        Destination::ByBatch(by_batch) => by_batch,
+    };
     while let Some(batch) = next_batch(pages).await {
         let rows = batch.rows;
         let span = Span::of(|| Work::Batch { rows });
-        span.over(write(batch)).await?;
+        span.over(by_batch.write(session, batch)).await?;
     }
     Ok(())
+}
+
+impl ByBatch {
+    async fn write(&self, session: &mut PgConnection, batch: Batch) -> Result<(), Error> {
+        match self {
+            Self::Compare(compare) => compare.look(session, batch).await,
+            Self::Append(append) => append.write(session, batch).await,
+            Self::Count(progress) => append::count_only(session, progress, batch).await,
+            Self::Strike(scan_id) => strike(session, *scan_id, batch).await,
+        }
+    }
 }
 
 /// One page, and what else is waiting already, up to a batch.
@@ -275,12 +336,26 @@ impl Batch {
     }
 }
 
-/// Each record once, by key.
-fn once_each(mut items: Vec<Answered>) -> Vec<Answered> {
-    items.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+/// Each user once.
+fn once_each(items: Vec<Answered>) -> Vec<Answered> {
+    once_each_by(items, |a, b| a.id.cmp(&b.id))
+}
+
+/// Each event once: of one key there may be several, at different times.
+fn once_each_event(items: Vec<Answered>) -> Vec<Answered> {
+    once_each_by(items, |a, b| {
+        a.id.cmp(&b.id).then(a.registered_at.cmp(&b.registered_at))
+    })
+}
+
+fn once_each_by(
+    mut items: Vec<Answered>,
+    order: impl Fn(&Item, &Item) -> std::cmp::Ordering,
+) -> Vec<Answered> {
+    items.sort_by(|(a, _), (b, _)| order(a, b));
     // Sorting is stable: of one that was sent twice the later one is kept.
     items.reverse();
-    items.dedup_by(|(a, _), (b, _)| a.id == b.id);
+    items.dedup_by(|(a, _), (b, _)| order(a, b).is_eq());
     // Ascending, through all statements of the transaction: two writers that meet the same ones
     // lock them in the same order.
     items.reverse();
@@ -288,21 +363,21 @@ fn once_each(mut items: Vec<Answered>) -> Vec<Answered> {
 }
 
 /// Who is in the batch is no longer noted as changed.
-async fn strike(pool: &PgPool, scan_id: Uuid, batch: Batch) -> Result<(), Error> {
+async fn strike(session: &mut PgConnection, scan_id: Uuid, batch: Batch) -> Result<(), Error> {
     let items = batch.items();
     let ids: Vec<&str> = items.iter().map(|(item, _)| item.id.as_str()).collect();
-    Ok(scan_findings::strike(pool, scan_id, Note::Changed, &ids).await?)
+    Ok(scan_findings::strike(session, scan_id, Note::Changed, &ids).await?)
 }
 
 impl Compare {
-    async fn look(&self, mut batch: Batch) -> Result<(), Error> {
+    async fn look(&self, session: &mut PgConnection, mut batch: Batch) -> Result<(), Error> {
         let erased = batch.without(&self.erased).len() as i64;
         let mut counts = Counts {
             read: batch.rows as i64,
             rejected: batch.rejects.len() as i64,
             ..Counts::default()
         };
-        let mut transaction = self.pool.begin_with("begin read only").await?;
+        let mut transaction = session.begin_with("begin read only").await?;
         let missing = compare::changed(&mut transaction, &mut batch.windows).await?;
         self.missing
             .fetch_add(missing.len() as u64, Ordering::Relaxed);
@@ -322,5 +397,17 @@ impl Compare {
         transaction.commit().await?;
         self.progress.committed(counts);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_farther_postgres_is_the_more_writers_wait_for_it() {
+        let writers = [0, 100, 1_000, 5_000, 80_000]
+            .map(|microseconds| writers(Duration::from_micros(microseconds)));
+        assert_eq!(writers, [2, 2, 3, 6, 6]);
     }
 }

@@ -2,9 +2,16 @@
 //! and a stuck one that wakes up changes nothing.
 
 use chrono::{DateTime, Utc};
+use mirror::state::batches::{self, Closing};
+use mirror::state::leases;
+use mirror::state::runs::Counts;
+use mirror::state::scan_findings::Note;
+use mirror::state::windows;
+use record::Resource;
 use rustix::process::Signal;
 use simulator::{Faults, Options, Shape};
 use sqlx::{Connection, Row};
+use uuid::Uuid;
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::{Mirror, Program, tenant};
@@ -115,6 +122,64 @@ async fn a_holder_that_came_while_another_waited_for_the_row_is_not_robbed() {
     assert!(second.until(waits).await, "it took what another holds");
     holder.close().await.unwrap();
     second.end().await.expect(0);
+}
+
+/// A batch is fenced by its last statement, which also counts it: under an old token nothing of it
+/// can be committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_under_an_old_token_leaves_nothing() {
+    let simulator = tenant(Options::default()).await;
+    let mirror = Mirror::new().await;
+    let program = Program::between(&simulator, &mirror);
+    program.run(&FULL).await.expect(0);
+    let run_id: Uuid = mirror.value("select run_id from runs").await;
+    let left = "select concat_ws(' ', (select rows_read from runs),
+        (select count(*) from windows where scan_id = '00000000-0000-0000-0000-000000000000'),
+        (select count(*) from scan_notes where record_id = 'ann'))";
+    let read: i64 = mirror.value("select rows_read from runs").await;
+    let session = mirror.connect().await;
+    let lease = leases::acquire(session, Resource::Users, "a test", |_| {})
+        .await
+        .expect("the lease");
+    let part = windows::Done {
+        lower_bound: None,
+        upper_bound: None,
+        part: "window".to_owned(),
+        proof: "whole".to_owned(),
+        rows_read: 1,
+    };
+    let closing = Closing {
+        run_id,
+        counts: Counts {
+            read: 1,
+            ..Counts::default()
+        },
+        scan: Some(batches::Progress {
+            scan_id: Uuid::nil(),
+            parts: &[part],
+            findings: &[(Note::Missing, "ann".to_owned())],
+        }),
+    };
+    let token = lease.token();
+    let mut connection = mirror.connect().await;
+    batches::close(&mut connection, token, closing)
+        .await
+        .expect("its own token");
+    assert_eq!(
+        mirror.value::<String>(left).await,
+        format!("{} 1 1", read + 1)
+    );
+    sqlx::query("update leases set token = token + 1 where resource = 'users'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let closed = batches::close(&mut connection, token, closing).await;
+    assert!(matches!(closed, Err(leases::Error::Lost(_))), "{closed:?}");
+    assert_eq!(
+        mirror.value::<String>(left).await,
+        format!("{} 1 1", read + 1),
+        "something was written"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -184,7 +184,6 @@ impl Helper {
             notes_changes: shared.notes_changes,
         };
         let merge = Merge::new(
-            pool.clone(),
             Token::of_leader(Resource::Users, shared.token),
             &shared.job,
             shared.run_id,
@@ -241,7 +240,9 @@ impl Helper {
                     completes: Some(window),
                 };
                 let rows = fetched.page.len();
-                let writing = self.merge.write_claimed(fetched, claim, self.asked());
+                let writing = self
+                    .merge
+                    .write_claimed(&self.pool, fetched, claim, self.asked());
                 let stood = Span::of(|| Work::Batch { rows }).over(writing).await?;
                 return Ok(if stood { Done::Whole } else { Done::Late });
             }

@@ -4,27 +4,27 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::super::Error;
 use super::super::progress::{Phase, Progress};
-use super::{Answered, Batch, once_each};
+use super::{Answered, Batch, once_each_event};
 use ::privacy::Erased;
 use mirror::load::events;
 use mirror::load::merge::Failure;
 use mirror::load::pieces::Pieces;
+use mirror::postgres::savepoint::Savepoint;
+use mirror::state::batches::{self, Closing};
 use mirror::state::leases::Token;
-use mirror::state::runs::{self, Counts};
-use mirror::state::{rejects, windows};
+use mirror::state::rejects;
+use mirror::state::runs::Counts;
 use record::{Event, Reject, Resource};
 use zephr::{event, user};
 
 /// What an appending writer needs.
 #[derive(Debug, Clone)]
 pub struct Append {
-    /// Sessions.
-    pub pool: PgPool,
     /// The lease.
     pub token: Token,
     /// Name of the job.
@@ -40,16 +40,20 @@ pub struct Append {
 }
 
 impl Append {
-    pub(super) async fn write(&self, mut batch: Batch) -> Result<(), Error> {
+    pub(super) async fn write(
+        &self,
+        session: &mut PgConnection,
+        mut batch: Batch,
+    ) -> Result<(), Error> {
         let mut counts = Counts {
             read: batch.rows as i64,
             times_from_numbers: batch.times_from_numbers,
             ..Counts::default()
         };
-        let mut transaction = self.token.begin(&self.pool).await?;
+        let mut transaction = session.begin_with(Savepoint::BEGIN).await?;
         let mut unstorable = std::mem::take(&mut batch.rejects);
         let done = std::mem::take(&mut batch.done);
-        let items = once_each(batch.items());
+        let items = once_each_event(batch.items());
         self.progress.enter(Phase::BatchCompared);
         let left_out = self
             .append(&mut transaction, &items, &mut counts, &mut unstorable)
@@ -67,12 +71,17 @@ impl Append {
             .await?;
             counts.rejected = met as i64;
         }
-        if let Some(scan_id) = self.scan_id
-            && !done.is_empty()
-        {
-            windows::commit(&mut *transaction, scan_id, self.run_id, &done).await?;
-        }
-        runs::add(&mut *transaction, self.run_id, counts).await?;
+        let scan = self.scan_id.map(|scan_id| batches::Progress {
+            scan_id,
+            parts: &done,
+            findings: &[],
+        });
+        let closing = Closing {
+            run_id: self.run_id,
+            counts,
+            scan,
+        };
+        batches::close(&mut transaction, self.token, closing).await?;
         transaction.commit().await?;
         self.progress.committed(counts);
         Ok(())
@@ -89,6 +98,7 @@ impl Append {
     ) -> Result<i64, Error> {
         let answered_at = items.iter().filter_map(|(_, at)| *at).min();
         let mut left_out = 0;
+        let mut savepoint = Savepoint::of_begin();
         let mut pieces = Pieces::of(items);
         while let Some(piece) = pieces.next() {
             let mut rows: Vec<Event> = piece
@@ -101,7 +111,8 @@ impl Append {
                 !user.is_some_and(|user| self.erased.is(user))
             });
             let left = (before - rows.len()) as i64;
-            match events::append(connection, self.run_id, answered_at, &rows).await {
+            match events::append(connection, &mut savepoint, self.run_id, answered_at, &rows).await
+            {
                 Ok(inserted) => {
                     counts.inserted += inserted;
                     left_out += left;
@@ -120,7 +131,7 @@ impl Append {
 
 /// Counts what would be appended.
 pub(super) async fn count_only(
-    pool: &PgPool,
+    session: &mut PgConnection,
     progress: &Progress,
     batch: Batch,
 ) -> Result<(), Error> {
@@ -129,12 +140,12 @@ pub(super) async fn count_only(
         rejected: batch.rejects.len() as i64,
         ..Counts::default()
     };
-    let items = once_each(batch.items());
+    let items = once_each_event(batch.items());
     let events: Vec<(DateTime<Utc>, &str)> = items
         .iter()
         .filter_map(|(item, _)| Some((item.registered_at?, item.id.as_str())))
         .collect();
-    let known = events::known(&mut *pool.acquire().await?, &events).await?;
+    let known = events::known(session, &events).await?;
     counts.inserted = events.len() as i64 - known;
     counts.unchanged = counts.read - counts.inserted - counts.rejected;
     progress.committed(counts);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -18,9 +18,11 @@ use clock::time;
 use mirror::load::compare;
 use mirror::load::merge::{self, Extracted, Failure};
 use mirror::load::pieces::Pieces;
+use mirror::postgres::savepoint::Savepoint;
+use mirror::state::batches::{self, Closing};
 use mirror::state::leases::Token;
-use mirror::state::runs::{self, Counts};
-use mirror::state::scan_findings::{self, Note};
+use mirror::state::runs::Counts;
+use mirror::state::scan_findings::Note;
 use mirror::state::shared_windows::{self, Asked, Claim};
 use mirror::state::{erasures, rejects, windows};
 use record::{Mirrored, Reject, Resource, User};
@@ -41,7 +43,6 @@ const WORTH_A_COMMIT: usize = 250;
 /// What a merging writer needs.
 #[derive(Debug, Clone)]
 pub struct Merge {
-    pool: PgPool,
     token: Token,
     job: Arc<str>,
     run_id: Uuid,
@@ -63,7 +64,6 @@ pub struct Kept {
 impl Merge {
     /// Merges into the mirror under a lease. Without a scan no progress is kept.
     pub fn new(
-        pool: PgPool,
         token: Token,
         job: &str,
         run_id: Uuid,
@@ -71,7 +71,6 @@ impl Merge {
         progress: Arc<Progress>,
     ) -> Self {
         Self {
-            pool,
             token,
             job: job.into(),
             run_id,
@@ -160,6 +159,7 @@ impl Merge {
     /// little changed wait for company.
     pub(super) async fn write_all(
         &self,
+        session: &mut PgConnection,
         pages: &Mutex<mpsc::Receiver<Fetched>>,
     ) -> Result<(), Error> {
         let mut waiting = Together::default();
@@ -169,7 +169,7 @@ impl Merge {
                 match tokio::time::timeout_at(until, next_batch(pages)).await {
                     Ok(batch) => batch,
                     Err(_) => {
-                        self.commit_all(&mut waiting).await?;
+                        self.commit_all(session, &mut waiting).await?;
                         continue;
                     }
                 }
@@ -177,7 +177,7 @@ impl Merge {
                 next_batch(pages).await
             };
             let Some(batch) = batch else {
-                return self.commit_all(&mut waiting).await;
+                return self.commit_all(session, &mut waiting).await;
             };
             if !waiting.is_waiting() {
                 until = time::later(Instant::now(), LONGEST_WAIT);
@@ -185,9 +185,7 @@ impl Merge {
             let rows = batch.rows;
             let span = Span::of(|| Work::Batch { rows });
             let written = async {
-                let mut compared = self
-                    .compare(&mut *self.pool.acquire().await?, batch)
-                    .await?;
+                let mut compared = self.compare(session, batch).await?;
                 let ready = if self.scan.is_some() {
                     compared.leave_pages_if_it_waits();
                     waiting.take_in(compared)
@@ -195,7 +193,7 @@ impl Merge {
                     Some(compared)
                 };
                 match ready {
-                    Some(ready) => self.commit(ready).await,
+                    Some(ready) => self.commit(session, ready).await,
                     None => Ok(()),
                 }
             };
@@ -203,18 +201,23 @@ impl Merge {
         }
     }
 
-    async fn commit_all(&self, waiting: &mut Together<Compared>) -> Result<(), Error> {
+    async fn commit_all(
+        &self,
+        session: &mut PgConnection,
+        waiting: &mut Together<Compared>,
+    ) -> Result<(), Error> {
         match waiting.take_all() {
-            Some(compared) => self.commit(compared).await,
+            Some(compared) => self.commit(session, compared).await,
             None => Ok(()),
         }
     }
 
-    async fn commit(&self, compared: Compared) -> Result<(), Error> {
-        let mut transaction = self.token.begin(&self.pool).await?;
-        let counts = self.merge_compared(&mut transaction, compared).await?;
-        // Last, since the other writers wait for this row until the commit.
-        runs::add(&mut *transaction, self.run_id, counts).await?;
+    async fn commit(&self, session: &mut PgConnection, compared: Compared) -> Result<(), Error> {
+        let mut transaction = session.begin_with(Savepoint::BEGIN).await?;
+        let savepoint = Savepoint::of_begin();
+        let counts = self
+            .merge_compared(&mut transaction, savepoint, compared)
+            .await?;
         transaction.commit().await?;
         self.progress.committed(counts);
         Ok(())
@@ -224,20 +227,23 @@ impl Merge {
     /// it did. The claim ends with the commit.
     pub(in crate::sync) async fn write_claimed(
         &self,
+        pool: &PgPool,
         fetched: Fetched,
         claim: Claim,
         asked: Asked,
     ) -> Result<bool, Error> {
         let mut batch = Batch::default();
         batch.push(fetched);
-        let mut transaction = self.token.begin(&self.pool).await?;
+        let mut transaction = self.token.begin(pool).await?;
         if !shared_windows::stands(&mut transaction, claim).await? {
             return Ok(false);
         }
         let compared = self.compare(&mut transaction, batch).await?;
-        let counts = self.merge_compared(&mut transaction, compared).await?;
+        let savepoint = Savepoint::none();
+        let counts = self
+            .merge_compared(&mut transaction, savepoint, compared)
+            .await?;
         shared_windows::whole(&mut *transaction, claim, counts, asked).await?;
-        runs::add(&mut *transaction, self.run_id, counts).await?;
         transaction.commit().await?;
         self.progress.committed(counts);
         Ok(true)
@@ -267,10 +273,12 @@ impl Merge {
         })
     }
 
-    /// Everything that commits together but the counters of the run.
+    /// Everything that commits together. The users come first: what was written before them may be
+    /// taken back with them.
     async fn merge_compared(
         &self,
         transaction: &mut PgConnection,
+        mut savepoint: Savepoint,
         compared: Compared,
     ) -> Result<Counts, Error> {
         let Compared {
@@ -288,18 +296,14 @@ impl Merge {
             times_from_numbers,
             ..Counts::default()
         };
-        if let Some(scan) = self.scan {
-            scan.note(transaction, Note::Undated, &undated).await?;
-            scan.note(transaction, Note::Missing, &missing).await?;
+        let changed = Merging {
+            run_id: self.run_id,
+            reading: &self.reading,
+            counts: &mut counts,
+            unstorable: &mut unstorable,
         }
-        let (run_id, unstored) = (self.run_id, &mut unstorable);
-        let items = once_each(items);
-        let reading = &self.reading;
-        let changed =
-            Self::merge(transaction, run_id, reading, items, &mut counts, unstored).await?;
-        if let Some(scan) = self.scan.filter(|scan| scan.notes_changes) {
-            scan.note(transaction, Note::Changed, &changed).await?;
-        }
+        .merge(transaction, &mut savepoint, once_each(items))
+        .await?;
         self.progress.enter(Phase::BatchMerged);
         let left_out = (unstorable.len() + erased.len()) as i64;
         counts.unchanged = counts.read - counts.inserted - counts.updated - left_out;
@@ -318,24 +322,65 @@ impl Merge {
             // A part that is read by page is read twice, and its rejects are still the same.
             counts.rejected = met as i64;
         }
-        if let Some(scan) = self.scan
-            && !done.is_empty()
-        {
-            windows::commit(&mut *transaction, scan.scan_id, self.run_id, &done).await?;
-        }
+        let findings = self.findings(undated, missing, changed);
+        let scan = self.scan.map(|scan| batches::Progress {
+            scan_id: scan.scan_id,
+            parts: &done,
+            findings: &findings,
+        });
+        let closing = Closing {
+            run_id: self.run_id,
+            counts,
+            scan,
+        };
+        batches::close(transaction, self.token, closing).await?;
         Ok(counts)
     }
 
+    fn findings(
+        &self,
+        undated: Vec<String>,
+        missing: Vec<String>,
+        changed: Vec<String>,
+    ) -> Vec<(Note, String)> {
+        let notes_changes = self.scan.is_some_and(|scan| scan.notes_changes);
+        let changed = if notes_changes { changed } else { Vec::new() };
+        let noted = |note, ids: Vec<String>| ids.into_iter().map(move |id| (note, id));
+        noted(Note::Undated, undated)
+            .chain(noted(Note::Missing, missing))
+            .chain(noted(Note::Changed, changed))
+            .collect()
+    }
+}
+
+/// Users on their way into the mirror, and what is counted of them.
+#[derive(Debug)]
+pub struct Merging<'a> {
+    /// The run.
+    pub run_id: Uuid,
+    /// How users are read.
+    pub reading: &'a Reading,
+    /// Counts who is new and who is different.
+    pub counts: &'a mut Counts,
+    /// Takes in those whom Postgres cannot hold.
+    pub unstorable: &'a mut Vec<Reject>,
+}
+
+impl Merging<'_> {
     /// Merges, halving what Postgres cannot hold until the records are found that it refuses.
     /// Answers who was new or different.
     pub async fn merge(
+        self,
         connection: &mut PgConnection,
-        run_id: Uuid,
-        reading: &Reading,
+        savepoint: &mut Savepoint,
         items: Vec<Answered>,
-        counts: &mut Counts,
-        unstorable: &mut Vec<Reject>,
     ) -> Result<Vec<String>, Error> {
+        let Self {
+            run_id,
+            reading,
+            counts,
+            unstorable,
+        } = self;
         let mut changed = Vec::new();
         let mut pieces = Pieces::of(&items);
         while let Some(piece) = pieces.next() {
@@ -344,7 +389,7 @@ impl Merge {
                 .map(|(item, at)| (user::row(item), *at))
                 .collect();
             let settle = |stored: &Mirrored, user: &mut User| reading.settle(stored, user);
-            match merge::settled(connection, run_id, &settle, &mut rows).await {
+            match merge::users(connection, savepoint, run_id, &settle, &mut rows).await {
                 Ok(merged) => {
                     counts.inserted += merged.inserted;
                     counts.updated += merged.updated;
@@ -361,17 +406,5 @@ impl Merge {
             }
         }
         Ok(changed)
-    }
-}
-
-impl Kept {
-    async fn note(
-        self,
-        connection: &mut PgConnection,
-        note: Note,
-        ids: &[String],
-    ) -> Result<(), Error> {
-        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        Ok(scan_findings::add(connection, self.scan_id, note, &ids).await?)
     }
 }

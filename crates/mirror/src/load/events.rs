@@ -8,8 +8,8 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use uuid::Uuid;
 
 use super::merge::{self, Failure};
+use crate::postgres::savepoint::Savepoint;
 use record::Event;
-use sqlx::Acquire;
 
 /// Names this part of the database to Postgres's advisory locks: one writer at a time makes
 /// partitions.
@@ -22,16 +22,14 @@ const PARTITIONS_LOCK: &str = "zephr-sync: partitions of user_events";
 /// stored.
 pub async fn append(
     connection: &mut PgConnection,
+    savepoint: &mut Savepoint,
     run_id: Uuid,
     answered_at: Option<DateTime<Utc>>,
     events: &[Event],
 ) -> Result<i64, Failure> {
-    let appended = async {
-        let mut savepoint = connection.begin().await?;
-        let appended = insert(&mut savepoint, run_id, answered_at, events).await?;
-        savepoint.commit().await?;
-        Ok(appended)
-    };
+    let appended = savepoint.around(connection, async |connection| {
+        insert(connection, run_id, answered_at, events).await
+    });
     appended.await.map_err(merge::failure)
 }
 

@@ -11,10 +11,11 @@ mod copy;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use sqlx::{Acquire, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{rows, sample};
+use crate::postgres::savepoint::Savepoint;
 use record::table::Row;
 use record::{HASH_BYTES, Mirrored, User};
 use resource::grants::USER_GRANTS;
@@ -46,36 +47,31 @@ pub enum Failure {
 /// only be read in another way than before.
 pub type Settle<'a> = &'a (dyn Fn(&Mirrored, &mut User) -> bool + Sync);
 
-/// Merges users. Either all are merged or, on a failure, none: the transaction goes on from before
-/// the call. Who is equal after all is no longer among them.
+/// Merges users; those with another hash than in the mirror are looked at once more. Either all are
+/// merged or, on a failure, none: the transaction goes on from before the call. Who is equal after
+/// all is no longer among them.
 ///
 /// # Errors
 /// [`Failure::Unstorable`] asks the caller to try with fewer rows until the one is found that
 /// cannot be stored.
 pub async fn users(
     connection: &mut PgConnection,
-    run_id: Uuid,
-    rows: &mut Vec<Extracted>,
-) -> Result<Merged, Failure> {
-    settled(connection, run_id, &|_, _| true, rows).await
-}
-
-/// The same, where users with another hash are looked at once more.
-///
-/// # Errors
-/// As [`users`].
-pub async fn settled(
-    connection: &mut PgConnection,
+    savepoint: &mut Savepoint,
     run_id: Uuid,
     settle: Settle<'_>,
     rows: &mut Vec<Extracted>,
 ) -> Result<Merged, Failure> {
     let asked = rows.len() as i64;
-    let merged = match attempt(connection, run_id, settle, rows, New::Copied).await {
+    let mut attempt = async |new| {
+        savepoint
+            .around(connection, async |connection| {
+                merge(connection, run_id, settle, rows, new).await
+            })
+            .await
+    };
+    let merged = match attempt(New::Copied).await {
         // Another writer added one of them between the look and the COPY: now it is seen.
-        Err(error) if is_there_already(&error) => {
-            attempt(connection, run_id, settle, rows, New::Upserted).await
-        }
+        Err(error) if is_there_already(&error) => attempt(New::Upserted).await,
         other => other,
     };
     let (merged, same) = merged.map_err(failure)?;
@@ -97,19 +93,6 @@ enum New {
 
 /// What was merged, and who is the same but for how it is read.
 type Attempted = (Merged, HashSet<String>);
-
-async fn attempt(
-    connection: &mut PgConnection,
-    run_id: Uuid,
-    settle: Settle<'_>,
-    rows: &mut Vec<Extracted>,
-    new: New,
-) -> Result<Attempted, sqlx::Error> {
-    let mut savepoint = connection.begin().await?;
-    let merged = merge(&mut savepoint, run_id, settle, rows, new).await?;
-    savepoint.commit().await?;
-    Ok(merged)
-}
 
 fn is_there_already(error: &sqlx::Error) -> bool {
     let said = error.as_database_error();
@@ -148,7 +131,7 @@ async fn merge(
     new: New,
 ) -> Result<Attempted, sqlx::Error> {
     rows.sort_unstable_by(|(a, _), (b, _)| a.user_id.cmp(&b.user_id));
-    let known = lock(connection, run_id, rows).await?;
+    let (now, known) = lock(connection, run_id, rows).await?;
     rows.retain(|(user, extracted_at)| {
         known.get(&user.user_id).is_none_or(|known| {
             let older = known
@@ -173,7 +156,7 @@ async fn merge(
             rows.iter().filter(|row| !is_same(row)).collect(),
         ),
     };
-    copy::users(connection, run_id, &copied).await?;
+    copy::users(connection, run_id, now, &copied).await?;
     if !upserted.is_empty() {
         let superseded_at = supersede(connection, &changed).await?;
         upsert(connection, run_id, &upserted, superseded_at).await?;
@@ -240,32 +223,26 @@ struct Known {
     by_this_run: Option<DateTime<Utc>>,
 }
 
-/// The rows that exist, locked in key order.
+/// The rows that exist, locked in key order, and Postgres's time of the transaction.
 async fn lock(
     connection: &mut PgConnection,
     run_id: Uuid,
     rows: &[Extracted],
-) -> Result<HashMap<String, Known>, sqlx::Error> {
+) -> Result<(DateTime<Utc>, HashMap<String, Known>), sqlx::Error> {
     let ids: Vec<&str> = rows.iter().map(|(user, _)| user.user_id.as_str()).collect();
-    let known = sqlx::query!(
-        r#"select user_id, case when _zephr_deleted_at is null then _zephr_hash end as hash,
-                  case when _zephr_run_id = $2 then _zephr_extracted_at end as by_this_run
-           from users where user_id = any($1) order by user_id for no key update"#,
-        &ids as &[&str],
-        run_id,
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(known
-        .into_iter()
-        .map(|row| {
-            let known = Known {
-                hash: row.hash.and_then(|hash| hash.try_into().ok()),
-                by_this_run: row.by_this_run,
-            };
-            (row.user_id, known)
-        })
-        .collect())
+    let mut known = HashMap::new();
+    let locked = sqlx::query_file!("src/load/merge/lock.sql", &ids as &[&str], run_id)
+        .fetch_all(connection)
+        .await?;
+    let now = locked.first().ok_or(sqlx::Error::RowNotFound)?.now;
+    for row in locked {
+        if let Some(user_id) = row.user_id {
+            let hash = row.hash.and_then(|hash| hash.try_into().ok());
+            let by_this_run = row.by_this_run;
+            known.insert(user_id, Known { hash, by_this_run });
+        }
+    }
+    Ok((now, known))
 }
 
 /// Moves the present versions of users whose rows are locked into the history, and says when they

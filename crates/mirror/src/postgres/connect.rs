@@ -1,7 +1,7 @@
 //! Connections to the mirror's database: search path, timeouts, pools.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -121,6 +121,8 @@ impl Database {
                     "idle_in_transaction_session_timeout",
                     IDLE_IN_TRANSACTION.as_millis().to_string(),
                 ),
+                // A writer keeps its session while the API makes us wait, which may be for minutes.
+                ("idle_session_timeout", "0".into()),
                 // A process that was killed in the middle of a statement is noticed within this
                 // many milliseconds, not at the statement's end.
                 ("client_connection_check_interval", "500".into()),
@@ -186,6 +188,23 @@ impl Database {
         }
         pool
     }
+}
+
+/// Questions of which the fastest answer tells how long one takes at least.
+const PINGS: usize = 2;
+
+/// How long an answer takes that costs Postgres nothing.
+///
+/// # Errors
+/// As sqlx.
+pub async fn round_trip(connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
+    let mut fastest = Duration::MAX;
+    for _ in 0..PINGS {
+        let asked = Instant::now();
+        connection.ping().await?;
+        fastest = fastest.min(asked.elapsed());
+    }
+    Ok(fastest)
 }
 
 /// `DATABASE_URL` cannot be read.

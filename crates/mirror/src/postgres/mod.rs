@@ -2,5 +2,6 @@
 
 pub mod connect;
 pub mod migrate;
+pub mod savepoint;
 pub mod sessions;
 pub mod sockets;

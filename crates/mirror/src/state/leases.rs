@@ -234,9 +234,10 @@ async fn take(
     Ok(token)
 }
 
-/// Makes sure that the row is there, and locks it. Postgres looks once per transaction at who is
-/// connected: whoever waited here for another taker would compare that one's session with what was
-/// seen before it came, and take it for dead. So the row is locked before anybody looks.
+/// Makes sure that the row is there, and locks it, as an update does that changes nothing. Postgres
+/// looks once per transaction at who is connected: whoever waited here for another taker would
+/// compare that one's session with what was seen before it came, and take it for dead. So the row
+/// is locked before anybody looks.
 async fn lock(
     connection: &mut PgConnection,
     subject: Subject,
@@ -245,17 +246,11 @@ async fn lock(
     sqlx::query!(
         "insert into leases (resource, token, holder, session_pid, session_started_at, acquired_at, expires_at)
          values ($1, 0, $2, 0, '-infinity', clock_timestamp(), '-infinity')
-         on conflict (resource) do nothing",
+         on conflict (resource) do update set holder = leases.holder",
         subject.name(),
         name,
     )
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query_scalar!(
-        "select token from leases where resource = $1 for no key update",
-        subject.name(),
-    )
-    .fetch_one(connection)
+    .execute(connection)
     .await?;
     Ok(())
 }
@@ -268,6 +263,10 @@ impl Token {
             subject: subject.into(),
             token,
         }
+    }
+
+    pub(super) fn subject(self) -> Subject {
+        self.subject
     }
 
     /// Its number, for those who work for its holder.

@@ -215,6 +215,25 @@ pub async fn any_rows(connection: &mut PgConnection) -> Result<bool, sqlx::Error
     Ok(!with_rows(connection, &there).await?.is_empty())
 }
 
+/// Notes which of these tables, of which rows were removed on purpose, have none left: that is no
+/// sign of anything.
+pub async fn note_emptied(
+    connection: &mut PgConnection,
+    tables: &[&str],
+) -> Result<(), sqlx::Error> {
+    let full = with_rows(connection, tables).await?;
+    let emptied: Vec<&str> = (tables.iter().copied())
+        .filter(|table| !full.contains(*table))
+        .collect();
+    sqlx::query!(
+        "update table_marks set had_rows = false where table_name = any($1)",
+        &emptied as &[&str],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Gives the living rows of a table this hash, if it has hashes.
 pub async fn take_hashes(
     connection: &mut PgConnection,

@@ -2,14 +2,15 @@
 //!
 //! [`leases`] prove that this process alone works on a resource; [`runs`] say what was done;
 //! [`checkpoints`] and [`windows`] how far; [`scan_findings`] what a scan noted about single
-//! records; [`bulk`] what was pushed; [`poll_schedule`] whom the API was asked for one at a time;
-//! [`rejects`] what could not be stored. [`privacy`] keeps the key of the hashes, [`erasures`] who
+//! records, and [`batches`] note all of that at once; [`bulk`] what was pushed; [`poll_schedule`]
+//! whom the API was asked for one at a time; [`rejects`] what could not be stored. [`privacy`] keeps the key of the hashes, [`erasures`] who
 //! was erased, and [`personal_data`] finds where a person is named. [`tenant`] says whose mirror it
 //! is, [`marks`] whether tables and bookkeeping belong together. [`daemons`] say who else is there,
 //! [`shared_windows`] what one reads for another, [`schedules`] and [`triggers`] what daemons agree
 //! on, [`notices`] what they have to tell, and [`retention`] removes what is old. Functions take
 //! the connection or transaction of the caller, who decides what commits together.
 
+pub mod batches;
 pub mod bulk;
 pub mod candidates;
 pub mod checkpoints;

@@ -363,38 +363,6 @@ pub async fn note_traffic(
     Ok(())
 }
 
-/// Notes how many changes the incremental runs before a full scan should have seen and did not.
-pub async fn note_missed(
-    executor: impl PgExecutor<'_>,
-    run_id: Uuid,
-    missed: Option<i64>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update runs set rows_missed = $2 where run_id = $1",
-        run_id,
-        missed
-    )
-    .execute(executor)
-    .await?;
-    Ok(())
-}
-
-/// Notes of which columns too many values did not fit.
-pub async fn note_unfit(
-    executor: impl PgExecutor<'_>,
-    run_id: Uuid,
-    unfit: &[Unfit],
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update runs set unfit = $2 where run_id = $1",
-        run_id,
-        Json(unfit) as _,
-    )
-    .execute(executor)
-    .await?;
-    Ok(())
-}
-
 /// Of which columns the last run of a job that looked found that too many values did not fit; none
 /// where no run has looked.
 pub async fn unfit(
@@ -510,24 +478,52 @@ pub async fn note_pushes(
     Ok(())
 }
 
+/// The end of a run, as it is recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct Finish<'a> {
+    /// How it ended.
+    pub ending: Ending,
+    /// The verdict about its scan, with the reason.
+    pub verdict: Option<(&'a str, &'a str)>,
+    /// What happened, and what to do.
+    pub failure: Option<(&'a str, &'a str)>,
+    /// What the API was asked, if it was.
+    pub traffic: Option<Traffic>,
+    /// How many changes the incremental runs before a full scan should have seen and did not.
+    pub missed: Option<i64>,
+    /// The columns of which too many values did not fit, if anybody looked.
+    pub unfit: Option<&'a [Unfit]>,
+}
+
 /// Ends a run; when that was.
 pub async fn finish(
     executor: impl PgExecutor<'_>,
     run_id: Uuid,
-    ending: Ending,
-    verdict: Option<(&str, &str)>,
-    failure: Option<(&str, &str)>,
+    finish: Finish<'_>,
 ) -> Result<DateTime<Utc>, sqlx::Error> {
+    let traffic = finish.traffic;
     sqlx::query_scalar!(
-        r#"update runs set status = $2, finished_at = clock_timestamp(), verdict = $3, verdict_reason = $4, error = $5, remedy = $6
-         where run_id = $1
-         returning finished_at as "finished_at!""#,
+        r#"update runs set
+               status = $2, finished_at = clock_timestamp(), verdict = $3, verdict_reason = $4, error = $5, remedy = $6,
+               requests = coalesce($7, requests), retries = coalesce($8, retries), throttled_ms = coalesce($9, throttled_ms),
+               requests_allowed = coalesce($10, requests_allowed),
+               throttled_until = coalesce(clock_timestamp() + make_interval(secs => $11), throttled_until),
+               rows_missed = $12, unfit = $13
+           where run_id = $1
+           returning finished_at as "finished_at!""#,
         run_id,
-        ending.name(),
-        verdict.map(|(verdict, _)| verdict),
-        verdict.map(|(_, reason)| reason),
-        failure.map(|(error, _)| error),
-        failure.map(|(_, remedy)| remedy),
+        finish.ending.name(),
+        finish.verdict.map(|(verdict, _)| verdict),
+        finish.verdict.map(|(_, reason)| reason),
+        finish.failure.map(|(error, _)| error),
+        finish.failure.map(|(_, remedy)| remedy),
+        traffic.map(|traffic| traffic.requests),
+        traffic.map(|traffic| traffic.retries),
+        traffic.map(|traffic| traffic.throttled_ms),
+        traffic.map(|traffic| traffic.allowed),
+        traffic.and_then(|traffic| traffic.waiting_seconds),
+        finish.missed,
+        finish.unfit.map(Json) as _,
     )
     .fetch_one(executor)
     .await

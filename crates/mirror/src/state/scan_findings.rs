@@ -17,7 +17,7 @@ pub enum Note {
 }
 
 impl Note {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Missing => "missing",
             Self::Undated => "undated",

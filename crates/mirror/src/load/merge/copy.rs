@@ -37,21 +37,19 @@ const POSTGRES_EPOCH_SECONDS: i64 = 946_684_800;
 /// buffer keep their size.
 const SENT_AT_ONCE: usize = 64 * 1024;
 
-/// Inserts users and their foreign keys.
+/// Inserts users and their foreign keys, as loaded at this time of Postgres's.
 ///
 /// # Errors
 /// As sqlx; a unique violation if one of them is there.
 pub(super) async fn users(
     connection: &mut PgConnection,
     run_id: Uuid,
+    now: DateTime<Utc>,
     users: &[&Extracted],
 ) -> Result<(), sqlx::Error> {
     if users.is_empty() {
         return Ok(());
     }
-    let now = sqlx::query_scalar!(r#"select now() as "now!""#)
-        .fetch_one(&mut *connection)
-        .await?;
     let mut rows = Rows::into(connection, USERS).await?;
     for (user, extracted_at) in users {
         rows.begin(USER_FIELDS).await?;
