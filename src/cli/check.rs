@@ -1,5 +1,9 @@
 //! `zephr-sync check`: everything a night's run depends on, each failure with its remedy.
 
+mod latency;
+
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
@@ -13,6 +17,7 @@ use crate::identity;
 use crate::job::{self, Job};
 use crate::sync;
 use clock::Clock;
+use latency::Distance;
 use mirror::postgres::connect::Database;
 use mirror::postgres::{migrate, sessions};
 use schedule::Schedule;
@@ -90,13 +95,23 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
     }
     if !args.offline {
         // First, though shown last: nothing is asked of a tenant that the mirror does not hold.
-        let (postgres, held) = postgres(settings).await;
+        let Postgres {
+            checks: postgres,
+            held,
+            distance: to_postgres,
+        } = postgres(settings).await;
         let is_held = held.as_ref().is_none_or(|held| held.ok);
+        let mut to_api = None;
         if is_held {
-            checks.extend(api(settings, &clock).await);
+            let (asked, distance) = api(settings, &clock).await;
+            checks.extend(asked);
+            to_api = distance;
         }
         checks.extend(held);
         checks.extend(postgres);
+        if let (Some(to_postgres), Some(to_api)) = (to_postgres, to_api) {
+            checks.push(latency::check(settings, to_postgres, to_api));
+        }
         if !is_held {
             exit = Exit::Usage;
         }
@@ -183,9 +198,10 @@ fn schedule(job: &Job, now: DateTime<Utc>) -> Check {
     Check::good("job", format!("{}{state}, {when}", job.name))
 }
 
-async fn api(settings: &Settings, clock: &Clock) -> Vec<Check> {
+/// Whether the API answers, and how long that takes.
+async fn api(settings: &Settings, clock: &Clock) -> (Vec<Check>, Option<Duration>) {
     let Ok((base, keys)) = settings.api() else {
-        return Vec::new();
+        return (Vec::new(), None);
     };
     let client = match Client::new(base, keys, clock.clone(), settings.limits) {
         Ok(client) => client,
@@ -194,15 +210,22 @@ async fn api(settings: &Settings, clock: &Clock) -> Vec<Check> {
                 "the HTTP client cannot be set up",
                 "Check the proxy variables and the system's certificates.",
             );
-            return vec![Check::bad("api", failure)];
+            return (vec![Check::bad("api", failure)], None);
         }
     };
-    match Reader::new(client, settings.ignored.clone()).probe().await {
-        Ok(date) => vec![
-            Check::good("api", "answers, and accepts the key pair"),
-            clock_check(date, clock.now().into()),
-        ],
-        Err(error) => vec![Check::bad("api", error.into())],
+    let reader = Reader::new(client, settings.ignored.clone());
+    match reader.probe().await {
+        Ok(date) => {
+            let checks = vec![
+                Check::good("api", "answers, and accepts the key pair"),
+                clock_check(date, clock.now().into()),
+            ];
+            // The first answer took a connection, too.
+            let asked = Instant::now();
+            let again = reader.probe().await;
+            (checks, again.ok().map(|_| asked.elapsed()))
+        }
+        Err(error) => (vec![Check::bad("api", error.into())], None),
     }
 }
 
@@ -228,22 +251,45 @@ fn clock_check(theirs: Option<DateTime<Utc>>, ours: DateTime<Utc>) -> Check {
     )
 }
 
-/// Whether Postgres is fit, and whether the mirror in it is this tenant's, where there is one.
-async fn postgres(settings: &Settings) -> (Vec<Check>, Option<Check>) {
+/// What was found out about Postgres.
+struct Postgres {
+    checks: Vec<Check>,
+    /// Whether the mirror in it is this tenant's, where there is one.
+    held: Option<Check>,
+    /// Where it can be used.
+    distance: Option<Distance>,
+}
+
+async fn postgres(settings: &Settings) -> Postgres {
     let mirror = match opened::open(settings).await {
         Ok(mirror) => mirror,
-        Err(failure) => return (vec![Check::bad("postgres", failure)], None),
+        Err(failure) => {
+            return Postgres {
+                checks: vec![Check::bad("postgres", failure)],
+                held: None,
+                distance: None,
+            };
+        }
     };
     let check = usable(&mirror.database)
         .await
         .unwrap_or_else(|failure| Check::bad("postgres", failure));
-    let held = match check.ok {
-        true => whose(settings, &mirror.database).await,
-        false => None,
+    let (held, distance) = match check.ok {
+        true => (
+            whose(settings, &mirror.database).await,
+            latency::distance(&mirror.database).await,
+        ),
+        false => (None, None),
     };
+    let mut checks = vec![check];
     match mirror.close().await {
-        Ok(()) => (vec![check], held),
-        Err(failure) => (vec![check, Check::bad("postgres", failure)], held),
+        Ok(()) => {}
+        Err(failure) => checks.push(Check::bad("postgres", failure)),
+    }
+    Postgres {
+        checks,
+        held,
+        distance,
     }
 }
 
