@@ -143,11 +143,15 @@ async fn rows(
 ) -> Result<Removed, sqlx::Error> {
     let mut removed = personal_data::count(connection, user_id).await?;
     personal_data::remove(connection, user_id).await?;
+    let mut tables = Vec::new();
     for holder in erase::holders(connection, schema).await? {
         let count = holder.remove(connection, user_id).await?;
         if count > 0 {
+            tables.push(holder.name.clone());
             removed.insert(holder.name, count);
         }
     }
+    let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+    marks::note_emptied(connection, &tables).await?;
     Ok(removed)
 }

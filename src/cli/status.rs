@@ -102,16 +102,21 @@ async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document,
     let mut statuses = Vec::with_capacity(jobs.len());
     for job in jobs {
         let checkpoint = checkpoints::get(&mut connection, &job.name).await?;
+        let mut last_run = runs::last_of(&mut connection, &job.name).await?;
+        // After the run: one that runs has taken the lease before it said so.
+        let holder = leases::holder(&mut connection, job.resource).await?;
+        if holder.is_none() {
+            // It may have ended in between.
+            last_run = runs::last_of(&mut connection, &job.name).await?;
+        }
         statuses.push(JobStatus {
             job: job.name.clone(),
             enabled: job.enabled,
-            holder: leases::holder(&mut connection, job.resource)
-                .await?
-                .map(|holder| holder.name),
+            holder: holder.map(|holder| holder.name),
             watermark: checkpoint.and_then(|checkpoint| checkpoint.watermark),
             full_finished_at: checkpoint.and_then(|checkpoint| checkpoint.full_finished_at),
             unfinished_windows: checkpoint.and_then(|checkpoint| checkpoint.unfinished_windows),
-            last_run: runs::last_of(&mut connection, &job.name).await?,
+            last_run,
             held_back: held_back(&mut connection, &job.name).await?,
             last_verification: verifications::last_of(&mut connection, &job.name).await?,
             not_read: not_read(&mut connection, job).await?,
@@ -219,6 +224,16 @@ fn going_round(job: &str, round: &RoundStatus) -> String {
     format!("{asked}{more}.\n")
 }
 
+/// What is known of a run that did not record its end, and whose resource nobody holds.
+fn abandoned(run: &Run) -> String {
+    format!(
+        "{}: the process of the last run is gone, and nothing of it runs; {} were read. What was committed stays: `zephr-sync sync {}` goes on from there.\n",
+        run.job,
+        thousands(run.rows_read),
+        run.job
+    )
+}
+
 /// What a run is doing now, as far as its record tells.
 fn running(run: &Run) -> String {
     let mut text = format!(
@@ -252,6 +267,18 @@ async fn held_back(
     Ok((rows > 0).then_some(HeldBack { run_id, rows }))
 }
 
+/// How a run stands. One that did not record its end and whose resource nobody holds is over.
+fn stands(run: &Run, is_held: bool) -> &'static str {
+    match run.status {
+        Status::Running if !is_held => "gone",
+        Status::Running
+        | Status::Succeeded
+        | Status::Failed
+        | Status::Interrupted
+        | Status::Braked => run.status.name(),
+    }
+}
+
 fn text(document: &Document) -> String {
     let rows: Vec<_> = document
         .jobs
@@ -261,7 +288,7 @@ fn text(document: &Document) -> String {
             let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
             [
                 status.job.clone(),
-                or_dash(run.map(|run| run.status.name().to_owned())),
+                or_dash(run.map(|run| stands(run, status.holder.is_some()).to_owned())),
                 or_dash(run.and_then(|run| run.verdict.clone())),
                 or_dash(run.map(|run| run.started_at.format("%Y-%m-%d %H:%M:%S").to_string())),
                 or_dash(run.map(|run| thousands(run.rows_read))),
@@ -348,7 +375,10 @@ fn words_about(status: &JobStatus) -> String {
     if let Some(run) = &status.last_run
         && run.status == Status::Running
     {
-        text.push_str(&running(run));
+        text.push_str(&match status.holder {
+            Some(_) => running(run),
+            None => abandoned(run),
+        });
     }
     if let Some(run) = &status.last_run
         && let (Some(error), Some(remedy)) = (&run.error, &run.remedy)

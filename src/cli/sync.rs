@@ -280,13 +280,13 @@ pub fn summary(run: &Run) -> String {
             );
             if run.rows_tombstoned > 0 {
                 text.push_str(&format!(
-                    "{} who no longer exist are marked as deleted.\n",
+                    "{} rows that the tenant does not show any more are marked as deleted.\n",
                     thousands(run.rows_tombstoned)
                 ));
             }
             if let Some(missed) = run.rows_missed.filter(|missed| *missed > 0) {
                 text.push_str(&format!(
-                    "{} of these changes the API does not show when it is asked for what changed, so incremental runs do not see them: make full_every shorter.\n",
+                    "{} of these changes the API does not show when it is asked for what changed, so incremental runs do not see them (or an earlier full scan did not): make full_every shorter.\n",
                     thousands(missed)
                 ));
             }

@@ -336,3 +336,22 @@ async fn what_the_page_says_can_be_typed() {
     }
     assert_eq!(typed, 4);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_an_erasure_emptied_is_no_sign_of_anything() {
+    let (_simulator, mirror, program, id) = mirrored().await;
+    mirror
+        .execute(&format!(
+            "insert into user_segments (segment_id, user_id, _zephr_run_id, _zephr_first_seen_at, _zephr_loaded_at, _zephr_extracted_at, _zephr_hash)
+             values ('s', '{id}', gen_random_uuid(), now(), now(), now(), '\\x00')"
+        ))
+        .await;
+    // Notes that the table has rows.
+    program.run(&["sync", "users"]).await.expect(0);
+    program.run(&["erase", &id, "--yes"]).await.expect(0);
+    let rows = "select count(*) from user_segments";
+    assert_eq!(mirror.value::<i64>(rows).await, 0);
+    let ended = program.run(&["sync", "users", "--json"]).await.expect(0);
+    let run = run_of(&serde_json::from_str(&ended.stdout).expect("JSON"));
+    assert_eq!(run["mode"], "incremental", "{run:#}");
+}

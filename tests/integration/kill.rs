@@ -466,3 +466,21 @@ async fn a_sync_killed_under_drift_says_no_more_than_is_true() {
 async fn a_sync_killed_fifty_times_under_drift_says_no_more_than_is_true() {
     kill_under_drift(50, 10_000, 120, seed()).await;
 }
+
+#[tokio::test]
+async fn a_run_whose_process_is_gone_is_not_told_as_running() {
+    let setting = Setting::new(1_000).await;
+    let mut first = setting.program.start(&FULL);
+    assert!(first.until_phase(Phase::BatchMerged, 1).await);
+    first.kill().await;
+    // Its session ends when Postgres notices.
+    let give_up = Instant::now() + NO_LEASE_WAIT;
+    loop {
+        let said = setting.program.run(&["status"]).await.expect(0).stdout;
+        if said.contains("the process of the last run is gone") {
+            assert!(!said.contains("running"), "{said}");
+            break;
+        }
+        assert!(Instant::now() < give_up, "{said}");
+    }
+}
