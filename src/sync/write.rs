@@ -41,8 +41,9 @@ pub const WRITERS: u32 = 2;
 const MOST_WRITERS: u32 = 6;
 
 /// How long a batch of new users keeps a writer and Postgres at work (500 of some 19,000 a second
-/// for each of two writers, on two cores), and for how many round trips it waits beside that
-/// (`make bench`, subject `network`).
+/// for each of two writers, on two cores), and for about how many round trips it waits beside that:
+/// seven statements, of which two are a COPY and take two, and now and then the row of the run,
+/// which another writer holds until its commit.
 pub(super) const BATCH_WORKS: Duration = Duration::from_millis(26);
 pub(super) const BATCH_WAITS: u32 = 10;
 
