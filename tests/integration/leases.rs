@@ -1,6 +1,8 @@
 //! One at a time works on a resource: others wait for a living holder, take over from a stuck one,
 //! and a stuck one that wakes up changes nothing.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use mirror::state::batches::{self, Closing};
 use mirror::state::leases;
@@ -180,6 +182,32 @@ async fn a_batch_under_an_old_token_leaves_nothing() {
         format!("{} 1 1", read + 1),
         "something was written"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sleeps_in_the_middle_of_a_copy_keeps_nobody_waiting() {
+    let simulator = tenant(Options {
+        shape: Shape {
+            people: 60_000,
+            ..Shape::default()
+        },
+        ..Options::default()
+    })
+    .await;
+    let mirror = Mirror::new().await;
+    let program = Program::between(&simulator, &mirror);
+    program.run(&["migrate"]).await.expect(0);
+    let sleeper = program.start(&FULL);
+    sleeper.stop_in_a_copy(&mirror).await;
+    mirror.execute("update leases set expires_at = now()").await;
+    let second = program.run(&FULL);
+    let second = tokio::time::timeout(Duration::from_secs(90), second).await;
+    second.expect("it waits for one that is stuck").expect(0);
+    let before = versions(&mirror).await;
+    sleeper.signal(Signal::CONT);
+    let ended = sleeper.end().await;
+    assert_ne!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(versions(&mirror).await, before, "it wrote");
 }
 
 #[tokio::test(flavor = "multi_thread")]

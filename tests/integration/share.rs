@@ -4,9 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use mirror::state::checkpoints::Learned;
+use mirror::state::shared_windows::{self, Terms};
 use rustix::process::Signal;
 use simulator::{Edits, Faults, Options, Shape, Simulator};
-use sqlx::Row;
+use sqlx::{Connection, Row};
+use uuid::Uuid;
 use zephr_sync::sync::progress::Phase;
 
 use crate::support::running::Running;
@@ -296,6 +299,57 @@ async fn one_who_slept_through_its_claim_in_the_middle_of_writing_changes_nothin
     ] {
         stop_at(phase).await;
     }
+}
+
+/// A session in the middle of a COPY is at work as far as Postgres knows: nothing ends it but who
+/// leads the scan.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_gone_in_the_middle_of_a_copy_does_not_keep_its_claim() {
+    let setting = Setting::new(100, 0, 2).await;
+    setting.program.run(&FULL).await.expect(0);
+    let run_id: Uuid = setting.mirror.value("select run_id from runs").await;
+    let mut leader = setting.mirror.connect().await;
+    let terms = Terms {
+        leader: None,
+        token: 1,
+        settings: &[],
+        rpp: 100,
+        notes_changes: true,
+        learned: Learned::default(),
+    };
+    shared_windows::share(&mut leader, run_id, terms)
+        .await
+        .unwrap();
+    shared_windows::offer(&mut leader, run_id, &[(None, None)])
+        .await
+        .unwrap();
+    // One that never beat.
+    let claimed = shared_windows::claim(&mut leader, run_id, Uuid::nil(), 1)
+        .await
+        .unwrap();
+    let mut helper = setting.mirror.connect().await;
+    let mut writing = helper.begin().await.unwrap();
+    assert!(
+        shared_windows::stands(&mut writing, claimed[0].0)
+            .await
+            .unwrap()
+    );
+    let mut copy = writing.copy_in_raw("copy users from stdin").await.unwrap();
+    let mut back = Vec::new();
+    let end = Instant::now() + Duration::from_secs(30);
+    while back.is_empty() {
+        assert!(Instant::now() < end, "the claim is never taken back");
+        back = shared_windows::take_back_lost(&mut leader, run_id)
+            .await
+            .unwrap();
+    }
+    assert_eq!(back, [(None, None)]);
+    let sent = copy.send(&b"\\.\n"[..]).await;
+    let ended = match sent {
+        Ok(_) => copy.finish().await.map(drop),
+        Err(error) => Err(error),
+    };
+    assert!(ended.is_err(), "its session lives");
 }
 
 #[tokio::test(flavor = "multi_thread")]

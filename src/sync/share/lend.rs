@@ -108,7 +108,7 @@ impl<'a> Lending<'a> {
                 walk.hear(window(heard.bounds), found, pages);
             }
             if looks_around {
-                for lost in shared_windows::take_back_lost(&mut *transaction, self.run_id).await? {
+                for lost in shared_windows::take_back_lost(&mut transaction, self.run_id).await? {
                     walk.hear(window(lost), Found::Nothing, pages);
                 }
             }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::Error;
@@ -50,7 +50,7 @@ impl Append {
             times_from_numbers: batch.times_from_numbers,
             ..Counts::default()
         };
-        let mut transaction = session.begin_with(Savepoint::BEGIN).await?;
+        let mut transaction = self.token.begin_batch(session).await?;
         let mut unstorable = std::mem::take(&mut batch.rejects);
         let done = std::mem::take(&mut batch.done);
         let items = once_each_event(batch.items());

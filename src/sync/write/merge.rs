@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -213,7 +213,7 @@ impl Merge {
     }
 
     async fn commit(&self, session: &mut PgConnection, compared: Compared) -> Result<(), Error> {
-        let mut transaction = session.begin_with(Savepoint::BEGIN).await?;
+        let mut transaction = self.token.begin_batch(session).await?;
         let savepoint = Savepoint::of_begin();
         let counts = self
             .merge_compared(&mut transaction, savepoint, compared)

@@ -1,6 +1,7 @@
 //! The program under way: its log is read as it comes, so that a test can act at a named moment.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -9,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use zephr_sync::sync::progress::Phase;
 
-use super::{Ended, Program};
+use super::{Ended, Mirror, Program};
 
 /// A started program.
 #[derive(Debug)]
@@ -101,6 +102,30 @@ impl Running {
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("it can be signalled");
+    }
+
+    /// Stops it in the middle of the second COPY of a batch, when the users of the first are written
+    /// and not committed: Postgres waits for the rest, and takes the session for one that is at
+    /// work, so that no time limit of idle ones ends it.
+    pub async fn stop_in_a_copy(&self, mirror: &Mirror) {
+        let copies = "select count(*) > 0 from pg_stat_activity
+            where datname = current_database() and state = 'active' and wait_event = 'ClientRead' and query ~* '^copy user_foreign_keys'";
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            assert!(Instant::now() < end, "it was never met in a COPY");
+            self.signal(Signal::STOP);
+            // What it had sent already is read first.
+            let mut seen = 0;
+            while seen < 3 && mirror.value::<bool>(copies).await {
+                seen += 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            if seen == 3 {
+                return;
+            }
+            self.signal(Signal::CONT);
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Ends it without a word, and waits until it is gone.

@@ -21,10 +21,11 @@ enum Stands {
 }
 
 impl Savepoint {
-    /// Begins a transaction whose first place to go back to is its beginning.
-    pub const BEGIN: &'static str = "begin; savepoint piece";
+    /// The last words of a message that begins a transaction whose first place to go back to is its
+    /// beginning.
+    pub(crate) const SET: &'static str = "savepoint piece";
 
-    /// The one that [`Self::BEGIN`] has set. What is written before the first piece may be taken
+    /// The one that the beginning of a batch has set. What is written before the first piece may be taken
     /// back with it.
     pub fn of_begin() -> Self {
         Self {
@@ -60,7 +61,7 @@ impl Savepoint {
     async fn set(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         match self.stands {
             Stands::Nowhere => {
-                connection.execute("savepoint piece").await?;
+                connection.execute(Self::SET).await?;
             }
             Stands::AtTheEnd => {}
             Stands::Before => {

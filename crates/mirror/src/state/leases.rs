@@ -6,15 +6,17 @@
 //!
 //! The lock modes do the fencing. A writing transaction holds the lease row `for key share`; a
 //! renewal changes no key column and passes; a takeover changes the token, which is part of a key,
-//! and so waits until the transactions under the old token have ended.
+//! and so waits until the transactions under the old token have ended. Those it ends itself, since a
+//! process that is stuck may never do so: each holds an advisory lock that names its lease and token.
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection, PgExecutor, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool, Postgres, Transaction};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::postgres::savepoint::Savepoint;
 use clock::{Clock, Moment, time};
 use record::Resource;
 
@@ -191,15 +193,38 @@ async fn take(
 ) -> Result<Option<i64>, sqlx::Error> {
     let mut transaction = session.begin().await?;
     lock(&mut transaction, subject, name).await?;
-    // A holder whose time is over but whose session lives is stuck; its session must not come back.
-    let stuck = sqlx::query!(
-        "select s.pid from leases l
-         join pg_stat_activity s on s.pid = l.session_pid and s.backend_start = l.session_started_at
-         where l.resource = $1 and l.expires_at <= clock_timestamp()",
+    let free = sqlx::query!(
+        r#"select held.token as "token!", stuck.pid as "stuck?"
+           from leases held
+           left join pg_stat_activity stuck on stuck.pid = held.session_pid and stuck.backend_start = held.session_started_at
+           where held.resource = $1
+             and (held.expires_at <= clock_timestamp() or not exists (
+                  select from pg_stat_activity s
+                  where s.pid = held.session_pid and coalesce(s.backend_start, held.session_started_at) = held.session_started_at
+              ))"#,
         subject.name(),
     )
     .fetch_optional(&mut *transaction)
     .await?;
+    let Some(free) = free else {
+        transaction.commit().await?;
+        return Ok(None);
+    };
+    // What it wrote and did not commit is in the way, and so is the lock on the row of the lease.
+    let old = Token {
+        subject,
+        token: free.token,
+    };
+    let ended = sqlx::query_scalar!("select end_writers($1)", old.permit())
+        .fetch_one(&mut *transaction)
+        .await?;
+    if let Some(sessions @ 1..) = ended {
+        tracing::warn!(
+            lease = subject.name(),
+            sessions,
+            "ended sessions in which a former holder of the lease still wrote"
+        );
+    }
     let token = sqlx::query_scalar!(
         "update leases as held set
              token = held.token + 1,
@@ -209,29 +234,25 @@ async fn take(
              acquired_at = clock_timestamp(),
              expires_at = clock_timestamp() + make_interval(secs => $3)
          from pg_stat_activity own
-         where own.pid = pg_backend_pid()
-           and held.resource = $1
-           and (held.expires_at <= clock_timestamp() or not exists (
-                select from pg_stat_activity s
-                where s.pid = held.session_pid and coalesce(s.backend_start, held.session_started_at) = held.session_started_at
-            ))
+         where own.pid = pg_backend_pid() and held.resource = $1
          returning token",
         subject.name(),
         name,
         LEASE.as_secs_f64(),
     )
-    .fetch_optional(&mut *transaction)
+    .fetch_one(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    if let (Some(_), Some(stuck)) = (token, stuck)
-        && let Err(error) = sqlx::query_scalar!("select pg_terminate_backend($1)", stuck.pid)
+    // A holder whose time is over but whose session lives is stuck; its session must not come back.
+    if let Some(stuck) = free.stuck
+        && let Err(error) = sqlx::query_scalar!("select pg_terminate_backend($1)", stuck)
             .fetch_one(session)
             .await
     {
         // The token fences it all the same.
         tracing::warn!({ telemetry::field::ERROR } = %error, "could not end the session of a stuck lease holder");
     }
-    Ok(token)
+    Ok(Some(token))
 }
 
 /// Makes sure that the row is there, and locks it, as an update does that changes nothing. Postgres
@@ -274,6 +295,29 @@ impl Token {
         self.token
     }
 
+    /// Under what its transactions write, as the advisory lock names it that they hold.
+    fn permit(self) -> String {
+        format!("{} {}", self.subject.name(), self.token)
+    }
+
+    /// A transaction of a batch: the savepoint of its first piece is set, and its fence comes with
+    /// [`batches::close`](super::batches::close). Whoever takes the lease over can end it before.
+    ///
+    /// # Errors
+    /// As sqlx.
+    pub async fn begin_batch(
+        self,
+        session: &mut PgConnection,
+    ) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+        // Both are of our own making: the name of a subject and a number.
+        let begin = AssertSqlSafe(format!(
+            "begin; select pg_advisory_xact_lock_shared(writer_lock('{}')); {}",
+            self.permit(),
+            Savepoint::SET
+        ));
+        session.begin_with(begin).await
+    }
+
     /// A transaction that only this holder can commit.
     ///
     /// # Errors
@@ -289,10 +333,11 @@ impl Token {
     /// # Errors
     /// [`Error::Lost`] when another process has taken over.
     pub async fn fence(self, transaction: &mut Transaction<'_, Postgres>) -> Result<(), Error> {
-        sqlx::query_scalar!(
-            "select token from leases where resource = $1 and token = $2 for key share",
+        sqlx::query!(
+            "select pg_advisory_xact_lock_shared(writer_lock($3)) from leases where resource = $1 and token = $2 for key share",
             self.subject.name(),
             self.token,
+            self.permit(),
         )
         .fetch_optional(&mut **transaction)
         .await?

@@ -232,9 +232,11 @@ pub async fn hear(executor: impl PgExecutor<'_>, run_id: Uuid) -> Result<Vec<Hea
     Ok(heard.collect())
 }
 
-/// Takes back what was claimed by somebody who is gone, or too slow.
+/// Takes back what was claimed by somebody who is gone, or too slow. Who is gone in the middle of
+/// writing holds the row of its claim: its session is ended, and the claim is taken back when it is
+/// looked for again.
 pub async fn take_back_lost(
-    executor: impl PgExecutor<'_>,
+    connection: &mut PgConnection,
     run_id: Uuid,
 ) -> Result<Vec<Bounds>, sqlx::Error> {
     let rows = sqlx::query!(
@@ -253,7 +255,19 @@ pub async fn take_back_lost(
         run_id,
         TERM.as_secs_f64(),
     )
-    .fetch_all(executor)
+    .fetch_all(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "select end_writers('claim ' || offer_id) from offers o
+         where run_id = $1 and state = 'claimed'
+           and not exists (
+               select from daemons d
+               where d.daemon_id = o.holder and d.seen_at > clock_timestamp() - make_interval(secs => $2)
+           )",
+        run_id,
+        TERM.as_secs_f64(),
+    )
+    .fetch_all(connection)
     .await?;
     Ok(rows
         .into_iter()
@@ -377,8 +391,8 @@ pub async fn renew(
 
 /// Whether a claim stands; if so, it does until the end of the transaction.
 pub async fn stands(connection: &mut PgConnection, claim: Claim) -> Result<bool, sqlx::Error> {
-    let standing = sqlx::query_scalar!(
-        "select offer_id from offers
+    let standing = sqlx::query!(
+        "select pg_advisory_xact_lock_shared(writer_lock('claim ' || offer_id)) from offers
          where offer_id = $1 and holder = $2 and state = 'claimed' and expires_at > clock_timestamp() for update",
         claim.offer_id,
         claim.holder,
