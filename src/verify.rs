@@ -122,7 +122,7 @@ impl Error {
 /// # Errors
 /// What kept it from its end; nothing is stored then.
 pub async fn users(env: &Environment<'_>, job: &str, size: i64) -> Result<Verified, Error> {
-    let pool = env.database.pool(1);
+    let pool = env.database.pool_at_once(1);
     let verified = verify(env, &pool, job, size).await;
     pool.close().await;
     verified

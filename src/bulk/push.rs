@@ -245,7 +245,7 @@ async fn leased(
     let session = env.database.connect().await?;
     let lease = leases::acquire(session, Subject::Pushes, &holder_name(), waiting).await?;
     env.progress.enter(Phase::Leased);
-    let pool = env.database.pool(2);
+    let pool = env.database.pool_at_once(2);
     let mut push = Push {
         env,
         lease: &lease,

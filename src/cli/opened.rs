@@ -10,7 +10,7 @@ use crate::config::{Mirror, Settings};
 use crate::identity;
 use crate::sync;
 use ::privacy::Policy;
-use mirror::postgres::connect::{Database, Schemas};
+use mirror::postgres::connect::{self, Database, Schemas};
 use mirror::postgres::migrate;
 use mirror::state::privacy::{self, Access};
 use private_postgres::PrivateCluster;
@@ -68,7 +68,7 @@ impl Opened {
     /// The session of the command's own questions. There is one, which they share: to open another
     /// takes as long as all of them. Whoever has it waits for nobody else who may want it.
     pub async fn session(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        self.sessions.acquire().await
+        connect::acquire(&self.sessions).await
     }
 
     /// Brings the schema up to date, unless the mirror is another tenant's. Every command that

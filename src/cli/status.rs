@@ -98,7 +98,7 @@ pub async fn run(settings: &Settings, output: Output) -> Result<Exit, Failure> {
 
 async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document, Failure> {
     mirror.migrate(output).await?;
-    let mut connection = mirror.database.connect().await?;
+    let mut connection = mirror.session().await?;
     let mut statuses = Vec::with_capacity(jobs.len());
     for job in jobs {
         let checkpoint = checkpoints::get(&mut connection, &job.name).await?;

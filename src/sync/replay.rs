@@ -76,7 +76,7 @@ pub async fn users(env: &Environment<'_>, waiting: impl FnMut(&Holder)) -> Resul
     let lease = leases::acquire(session, Resource::Users, &holder_name(), waiting).await?;
     env.progress.enter(Phase::Leased);
     // One for the work, and one to record its end when that is broken off.
-    let pool = env.database.pool(2);
+    let pool = env.database.pool_at_once(2);
     let replay = Replay {
         env,
         run_id: Uuid::now_v7(),

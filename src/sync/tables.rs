@@ -43,7 +43,7 @@ pub async fn dry_run(
     job: &Job,
     extent: Extent,
 ) -> Result<(Counts, Verdict, String), Error> {
-    let pool = env.database.pool(1);
+    let pool = env.database.pool_at_once(1);
     let plan = Plan::decide(job, extent, &pool).await;
     let read = async {
         let work = Work {

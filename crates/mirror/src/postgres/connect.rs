@@ -4,8 +4,9 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{ConnectOptions, Connection, Postgres};
 
 use super::sockets;
 use crate::state::leases::LEASE;
@@ -149,9 +150,9 @@ impl Database {
 
     /// One session of its own.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&self.options)).await
-        {
-            Ok(connected) => connected.inspect(|_| sockets::send_at_once()),
+        let opens = sockets::opening(PgConnection::connect_with(&self.options));
+        match tokio::time::timeout(CONNECT_TIMEOUT, opens).await {
+            Ok(connected) => connected,
             Err(_) => Err(sqlx::Error::PoolTimedOut),
         }
     }
@@ -184,10 +185,18 @@ impl Database {
         for _ in 0..size {
             let pool = pool.clone();
             // What keeps it from opening, whoever needs it meets too.
-            tokio::spawn(async move { drop(pool.acquire().await) });
+            tokio::spawn(async move { drop(acquire(&pool).await) });
         }
         pool
     }
+}
+
+/// Takes a session from a pool, and opens it as [`Database::connect`] does if it has to be opened.
+///
+/// # Errors
+/// As sqlx.
+pub async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    sockets::opening(pool.acquire()).await
 }
 
 /// Questions of which the fastest answer tells how long one takes at least.

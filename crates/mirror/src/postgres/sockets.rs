@@ -2,12 +2,13 @@
 //!
 //! Without `TCP_NODELAY` the small write at the end of each COPY waits for the acknowledgement of
 //! the large one before it, which Linux delays by 40 ms: a load over TCP takes four times as long
-//! as over a Unix socket. sqlx sets it again in what follows 0.9.0 (its pull request 4336); with a
+//! as over a Unix socket, and each session with TLS takes 40 ms longer to open. sqlx sets it again in what follows 0.9.0 (its pull request 4336); with a
 //! release that has it, this file can go. sqlx opens its sockets itself and hands none out, so they
 //! are looked for among what this process has open.
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use rustix::net::sockopt;
@@ -21,6 +22,20 @@ const OPEN: [&str; 2] = ["/proc/self/fd", "/dev/fd"];
 const SILENT: Duration = Duration::from_secs(60);
 const BETWEEN: Duration = Duration::from_secs(15);
 const TIMES: u32 = 4;
+
+/// Waits for a session that is being opened, and has its socket send at once from its first message
+/// on. A handshake of TLS ends with two small writes of ours, and the second one would wait for the
+/// acknowledgement of the first: 40 ms for each session.
+pub async fn opening<T>(opens: impl Future<Output = T>) -> T {
+    let mut opens = pin!(opens);
+    std::future::poll_fn(|context| {
+        let opened = opens.as_mut().poll(context);
+        // The socket came to be in one of these steps.
+        send_at_once();
+        opened
+    })
+    .await
+}
 
 /// Has all TCP sockets of this process send what is written at once, and notice a peer that is
 /// gone. The other ones that a process has (to the API, and of the page) are served by this too.
