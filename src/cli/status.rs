@@ -98,16 +98,17 @@ pub async fn run(settings: &Settings, output: Output) -> Result<Exit, Failure> {
 
 async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document, Failure> {
     mirror.migrate(output).await?;
-    let mut connection = mirror.session().await?;
+    let mut session = mirror.session().await?;
+    let connection: &mut PgConnection = &mut session;
     let mut statuses = Vec::with_capacity(jobs.len());
     for job in jobs {
-        let checkpoint = checkpoints::get(&mut connection, &job.name).await?;
-        let mut last_run = runs::last_of(&mut connection, &job.name).await?;
+        let checkpoint = checkpoints::get(&mut *connection, &job.name).await?;
+        let mut last_run = runs::last_of(&mut *connection, &job.name).await?;
         // After the run: one that runs has taken the lease before it said so.
-        let holder = leases::holder(&mut connection, job.resource).await?;
+        let holder = leases::holder(&mut *connection, job.resource).await?;
         if holder.is_none() {
             // It may have ended in between.
-            last_run = runs::last_of(&mut connection, &job.name).await?;
+            last_run = runs::last_of(&mut *connection, &job.name).await?;
         }
         statuses.push(JobStatus {
             job: job.name.clone(),
@@ -117,18 +118,18 @@ async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document,
             full_finished_at: checkpoint.and_then(|checkpoint| checkpoint.full_finished_at),
             unfinished_windows: checkpoint.and_then(|checkpoint| checkpoint.unfinished_windows),
             last_run,
-            held_back: held_back(&mut connection, &job.name).await?,
-            last_verification: verifications::last_of(&mut connection, &job.name).await?,
-            not_read: not_read(&mut connection, job).await?,
-            unfit: runs::unfit(&mut connection, &job.name)
+            held_back: held_back(&mut *connection, &job.name).await?,
+            last_verification: verifications::last_of(&mut *connection, &job.name).await?,
+            not_read: not_read(&mut *connection, job).await?,
+            unfit: runs::unfit(&mut *connection, &job.name)
                 .await?
                 .unwrap_or_default(),
-            rounds: rounds(&mut connection, job).await?,
+            rounds: rounds(&mut *connection, job).await?,
         });
     }
     Ok(Document {
         jobs: statuses,
-        rejects: rejects::count(&mut connection).await?,
+        rejects: rejects::count(&mut *connection).await?,
     })
 }
 
