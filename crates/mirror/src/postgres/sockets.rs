@@ -23,15 +23,22 @@ const SILENT: Duration = Duration::from_secs(60);
 const BETWEEN: Duration = Duration::from_secs(15);
 const TIMES: u32 = 4;
 
+/// Steps of an opening in which the socket may come to be: the name is looked up, and each address
+/// takes two. The thousands after them reckon the proof of the password.
+const STEPS: usize = 16;
+
 /// Waits for a session that is being opened, and has its socket send at once from its first message
 /// on. A handshake of TLS ends with two small writes of ours, and the second one would wait for the
 /// acknowledgement of the first: 40 ms for each session.
 pub async fn opening<T>(opens: impl Future<Output = T>) -> T {
     let mut opens = pin!(opens);
+    let mut steps = 0;
     std::future::poll_fn(|context| {
         let opened = opens.as_mut().poll(context);
-        // The socket came to be in one of these steps.
-        send_at_once();
+        steps += 1;
+        if steps <= STEPS || opened.is_ready() {
+            send_at_once();
+        }
         opened
     })
     .await
@@ -102,5 +109,17 @@ mod tests {
         send_at_once();
         assert!(stream.nodelay().expect("an option"));
         assert!(sockopt::socket_keepalive(&stream).expect("an option"));
+    }
+
+    #[tokio::test]
+    async fn a_socket_sends_at_once_before_its_session_is_open() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = listener.local_addr().expect("an address");
+        let opens = async {
+            let stream = TcpStream::connect(at).await.expect("a connection");
+            tokio::task::yield_now().await;
+            stream.nodelay().expect("an option")
+        };
+        assert!(opening(opens).await);
     }
 }
