@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -18,6 +19,28 @@ use zephr::{Reader, user};
 const GRANTS: &str = "grants";
 const APP_IDS: &str = "app_ids.";
 const PRIVACY: &str = "privacy.";
+const FORM: &str = "form.";
+
+/// Hash of everything that decides what is stored of a user, and so of what the hash of a row says:
+/// the program, the tenant, what is asked for, what may be kept. Two daemons that differ in it would
+/// undo each other's work. The key of hashed values belongs to the mirror and is the same for all.
+pub(super) fn form(reader: &Reader, policy: &Policy) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in [
+        env!("CARGO_PKG_VERSION"),
+        &reader.manner(),
+        &format!("{:?}", policy.choices()),
+    ] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// The part that stands for all of them together.
+fn form_part(reader: &Reader, policy: &Policy) -> String {
+    format!("{FORM}{}", hex::encode(form(reader, policy)))
+}
 
 /// Notes what this run reads of users, and tells how.
 pub(super) async fn begin(
@@ -31,8 +54,10 @@ pub(super) async fn begin(
     let asked = reader.parts();
     let grants = asked.grants.then(|| GRANTS.to_owned());
     let apps = asked.apps.iter().map(|app| format!("{APP_IDS}{app}"));
-    let parts: Vec<String> = grants.into_iter().chain(apps).collect();
-    readings::note(&mut *transaction, run_id, USERS, &[GRANTS, APP_IDS], &parts).await?;
+    let form = std::iter::once(form_part(reader, policy));
+    let parts: Vec<String> = grants.into_iter().chain(apps).chain(form).collect();
+    let prefixes = [GRANTS, APP_IDS, FORM];
+    readings::note(&mut *transaction, run_id, USERS, &prefixes, &parts).await?;
     transaction.commit().await?;
     known(&mut *pool.acquire().await?, reader, policy).await
 }
@@ -44,12 +69,12 @@ pub(super) async fn known(
     policy: &Policy,
 ) -> Result<Arc<Reading>, Error> {
     let parts = readings::of(connection, &[USERS]).await?;
-    Ok(Arc::new(of(
-        &parts,
-        reader.ignored(),
-        reader.parts(),
-        policy,
-    )))
+    let reading = of(&parts, reader.ignored(), reader.parts(), policy);
+    let is_by_hash = is_by_hash(&parts, &reading, &form_part(reader, policy));
+    Ok(Arc::new(Reading {
+        is_by_hash,
+        ..reading
+    }))
 }
 
 /// How rejects are read again: as their users are read now, as far as is noted.
@@ -105,6 +130,17 @@ fn of(parts: &[Part], ignored: &[String], asked: &Parts, policy: &Policy) -> Rea
         .collect();
     reading.stricter = user::rules(&policy.with(stricter.into_iter().collect()));
     reading
+}
+
+/// Whether the hash of every row was made as it is made now, and nothing of a row is to be taken
+/// over that is no longer asked for.
+fn is_by_hash(parts: &[Part], reading: &Reading, form: &str) -> bool {
+    let is_whole = |part: &Part| part.part == form && part.is_read && part.whole_at.is_some();
+    let is_left = |part: &Part| !part.is_read && !part.part.starts_with(FORM);
+    parts.iter().any(is_whole)
+        && !parts.iter().any(is_left)
+        && reading.new.is_nothing()
+        && reading.stricter.is_empty()
 }
 
 /// What was done before with what is kept again.

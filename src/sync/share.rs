@@ -19,13 +19,11 @@ mod lend;
 
 use std::sync::{Mutex, PoisonError};
 
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub use assist::{Assistant, Assisted};
 pub(super) use lend::Lending;
 
-use super::Environment;
 use ::scan::window::Window;
 use mirror::state::shared_windows::{Asked, Bounds};
 
@@ -56,22 +54,6 @@ impl Sharing {
         asked.requests += more.requests;
         asked.retries += more.retries;
     }
-}
-
-/// Hash of everything that decides what is stored of a record: the program, the tenant, what is
-/// asked for, what may be kept. Two daemons that differ in it would undo each other's work. The key
-/// of the hashes belongs to the mirror and is the same for all.
-fn settings(env: &Environment) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for part in [
-        env!("CARGO_PKG_VERSION"),
-        &env.reader.manner(),
-        &format!("{:?}", env.privacy.choices()),
-    ] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
 }
 
 fn bounds(window: Window) -> Bounds {

@@ -11,7 +11,7 @@ use super::{Environment, Error};
 use crate::job::Job;
 use mirror::load::erase;
 use mirror::state::marks::{self, Sign};
-use mirror::state::{checkpoints, erasures, personal_data, poll_schedule};
+use mirror::state::{checkpoints, erasures, personal_data, poll_schedule, readings};
 use record::{HASH_BYTES, Resource};
 use resource::Step;
 use telemetry::field;
@@ -140,6 +140,7 @@ async fn compare_anew(
 pub async fn distrust_all(connection: &mut PgConnection, why: &str) -> Result<(), sqlx::Error> {
     checkpoints::distrust(&mut *connection, None, why).await?;
     poll_schedule::forget_tables(&mut *connection, None).await?;
+    readings::forget_forms(&mut *connection).await?;
     marks::settle(connection, None).await
 }
 

@@ -30,7 +30,7 @@ fn user(email: &str, hash: u8) -> User {
 async fn merge(connection: &mut PgConnection, run: Uuid, rows: &mut Vec<Extracted>) -> Merged {
     let mut transaction = connection.begin().await.expect("a transaction");
     let savepoint = &mut Savepoint::none();
-    let merged = merge::users(&mut transaction, savepoint, run, &|_, _| true, rows).await;
+    let merged = merge::users(&mut transaction, savepoint, run, None, rows).await;
     transaction.commit().await.expect("a commit");
     merged.expect("it merges")
 }

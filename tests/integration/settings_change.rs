@@ -291,6 +291,28 @@ async fn settings_about_what_counts_and_what_is_kept_make_no_versions() {
     assert_eq!(versions(&mirror).await, updated);
 }
 
+/// A row's hash may have been made in another way; once a full scan has read everybody as records
+/// are read now, it was not.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_hash_is_another_user_once_everybody_was_read_in_this_way() {
+    let (_simulator, mirror, program) = setting().await;
+    job(&program, PLAIN);
+    run(&program, &FULL).await;
+    let hashed_otherwise = "update users set _zephr_hash = decode(md5(user_id), 'hex')
+        where user_id in (select user_id from users order by user_id limit 5)";
+    let of_another_version =
+        "update readings set part = 'form.of another version' where part ~ '^form'";
+    mirror.execute(of_another_version).await;
+    mirror.execute(hashed_otherwise).await;
+    assert_eq!(counted(&run(&program, &FULL).await), [0, 0, 0, 0]);
+    assert_eq!(versions(&mirror).await, 0);
+    let noted = "select string_agg(is_read || ' ' || (whole_at is not null), ', ' order by is_read) from readings where part ~ '^form'";
+    assert_eq!(mirror.value::<String>(noted).await, "false true, true true");
+    mirror.execute(hashed_otherwise).await;
+    assert_eq!(counted(&run(&program, &FULL).await)[1], 5);
+    assert_eq!(versions(&mirror).await, 5);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_column_that_a_job_file_no_longer_names_stays_and_says_so() {
     let simulator = tenant(Options {

@@ -35,6 +35,8 @@ pub struct Reading {
     pub new: Parts,
     /// What was not kept of a record until now, and is.
     pub stricter: Rules,
+    /// The hash of every row was made as it is made now: another hash is another user.
+    pub is_by_hash: bool,
 }
 
 /// Parts of a record that are sent when they are asked for.

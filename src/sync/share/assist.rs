@@ -14,7 +14,7 @@ use super::super::progress::Progress;
 use super::super::scan::remembered;
 use super::super::write::{Kept, Merge, WRITERS};
 use super::super::{Environment, Error, reading};
-use super::{settings, window};
+use super::window;
 use crate::membership::Registered;
 use ::scan::part::{Asking, Fetched, Look, PartReader, Stopped};
 use ::scan::window::Window;
@@ -64,7 +64,7 @@ impl<'a> Assistant<'a> {
             daemon,
             // The writers, and one for the claims.
             pool: env.database.pool(WRITERS + 1),
-            settings: settings(env),
+            settings: reading::form(&env.reader, &env.privacy),
         }
     }
 

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::super::progress::Progress;
 use super::super::scan::to_remember;
 use super::super::write::Kept;
-use super::super::{Environment, Error};
-use super::{Sharing, bounds, settings, window};
+use super::super::{Environment, Error, reading};
+use super::{Sharing, bounds, window};
 use ::scan::part::Fetched;
 use ::scan::plan::Overflow;
 use ::scan::walk::{Found, Walk};
@@ -67,7 +67,7 @@ impl<'a> Lending<'a> {
             token,
             run_id,
             kept,
-            settings: settings(env),
+            settings: reading::form(&env.reader, &env.privacy),
             rpp: env.rpp,
             ticks,
             looked_around: None,

@@ -16,7 +16,7 @@ use ::scan::part::Fetched;
 use ::scan::together::{self, Batch as _, Together};
 use clock::time;
 use mirror::load::compare;
-use mirror::load::merge::{self, Extracted, Failure};
+use mirror::load::merge::{self, Extracted, Failure, Settle};
 use mirror::load::pieces::Pieces;
 use mirror::postgres::savepoint::Savepoint;
 use mirror::state::batches::{self, Closing};
@@ -389,7 +389,8 @@ impl Merging<'_> {
                 .map(|(item, at)| (user::row(item), *at))
                 .collect();
             let settle = |stored: &Mirrored, user: &mut User| reading.settle(stored, user);
-            match merge::users(connection, savepoint, run_id, &settle, &mut rows).await {
+            let settle = (!reading.is_by_hash).then_some(&settle as Settle<'_>);
+            match merge::users(connection, savepoint, run_id, settle, &mut rows).await {
                 Ok(merged) => {
                     counts.inserted += merged.inserted;
                     counts.updated += merged.updated;

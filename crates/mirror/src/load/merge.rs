@@ -47,9 +47,9 @@ pub enum Failure {
 /// only be read in another way than before.
 pub type Settle<'a> = &'a (dyn Fn(&Mirrored, &mut User) -> bool + Sync);
 
-/// Merges users; those with another hash than in the mirror are looked at once more. Either all are
-/// merged or, on a failure, none: the transaction goes on from before the call. Who is equal after
-/// all is no longer among them.
+/// Merges users; those with another hash than in the mirror are looked at once more if it is said
+/// how. Either all are merged or, on a failure, none: the transaction goes on from before the call.
+/// Who is equal after all is no longer among them.
 ///
 /// # Errors
 /// [`Failure::Unstorable`] asks the caller to try with fewer rows until the one is found that
@@ -58,7 +58,7 @@ pub async fn users(
     connection: &mut PgConnection,
     savepoint: &mut Savepoint,
     run_id: Uuid,
-    settle: Settle<'_>,
+    settle: Option<Settle<'_>>,
     rows: &mut Vec<Extracted>,
 ) -> Result<Merged, Failure> {
     let asked = rows.len() as i64;
@@ -126,7 +126,7 @@ fn unstorable(error: &sqlx::Error) -> Option<String> {
 async fn merge(
     connection: &mut PgConnection,
     run_id: Uuid,
-    settle: Settle<'_>,
+    settle: Option<Settle<'_>>,
     rows: &mut Vec<Extracted>,
     new: New,
 ) -> Result<Attempted, sqlx::Error> {
@@ -142,7 +142,10 @@ async fn merge(
         })
     });
     let is_alive = |user: &User| (known.get(&user.user_id)).is_some_and(|row| row.hash.is_some());
-    let same = same(connection, settle, rows, is_alive).await?;
+    let same = match settle {
+        Some(settle) => same(connection, settle, rows, is_alive).await?,
+        None => HashSet::new(),
+    };
     let is_known = |row: &&Extracted| known.contains_key(&row.0.user_id);
     let is_same = |row: &&Extracted| same.contains(&row.0.user_id);
     let there: Vec<&Extracted> = rows.iter().filter(is_known).collect();
@@ -257,15 +260,8 @@ async fn supersede(
     if ids.is_empty() {
         return Ok(None);
     }
-    let at = sqlx::query_scalar!(
-        r#"select greatest(clock_timestamp(), max(_zephr_loaded_at) + interval '1 microsecond') as "at!"
-           from users where user_id = any($1)"#,
-        ids as &[&str],
-    )
-    .fetch_one(&mut *connection)
-    .await?;
-    sqlx::query_file!("src/load/merge/users_history.sql", ids as &[&str], at)
-        .execute(connection)
+    let at = sqlx::query_file_scalar!("src/load/merge/users_history.sql", ids as &[&str])
+        .fetch_one(connection)
         .await?;
     Ok(Some(at))
 }
@@ -408,29 +404,19 @@ async fn foreign_keys(
             at.push(*extracted_at);
         }
     }
-    if !updated.is_empty() {
-        sqlx::query_file!(
-            "src/load/merge/user_foreign_keys_gone.sql",
-            run_id,
-            updated as &[&str],
-            &owners as &[&str],
-            &systems as &[&str],
-            &keys as &[&str],
-        )
-        .execute(&mut *connection)
-        .await?;
+    if updated.is_empty() && owners.is_empty() {
+        return Ok(());
     }
-    if !owners.is_empty() {
-        sqlx::query_file!(
-            "src/load/merge/user_foreign_keys.sql",
-            run_id,
-            &owners as &[&str],
-            &systems as &[&str],
-            &keys as &[&str],
-            &at as &[Option<DateTime<Utc>>],
-        )
-        .execute(connection)
-        .await?;
-    }
+    sqlx::query_file!(
+        "src/load/merge/user_foreign_keys.sql",
+        run_id,
+        updated as &[&str],
+        &owners as &[&str],
+        &systems as &[&str],
+        &keys as &[&str],
+        &at as &[Option<DateTime<Utc>>],
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }

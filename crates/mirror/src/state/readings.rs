@@ -21,12 +21,14 @@ pub struct Part {
 }
 
 impl Part {
-    /// Since when it is no longer read, as a part of a sentence; none for what is read.
+    /// Since when it is no longer read, as a part of a sentence; none for what is read, and for the
+    /// form of a record as a whole, which is nothing that is missing.
     pub fn words(&self) -> Option<String> {
         if self.is_read {
             return None;
         }
         let (what, why) = match self.part.split_once('.') {
+            Some(("form", _)) => return None,
             None => (
                 format!("{} are", self.part),
                 format!("the job does not say `{} = true`", self.part),
@@ -144,6 +146,14 @@ pub async fn note_whole(
     )
     .execute(executor)
     .await?;
+    Ok(())
+}
+
+/// Forgets in which form records were read as a whole: rows may be there that were read in another.
+pub async fn forget_forms(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from readings where starts_with(part, 'form.')")
+        .execute(executor)
+        .await?;
     Ok(())
 }
 
