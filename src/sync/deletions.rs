@@ -15,6 +15,7 @@ use mirror::state::runs::{self, Counts};
 use mirror::state::scan_findings::{self, Note};
 use remedy::Remedy;
 use telemetry::field;
+use zephr::person::person;
 
 /// Candidates that are asked for, and marked, together.
 const BATCH: i64 = 200;
@@ -30,8 +31,8 @@ const CONTROLS: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Settled {
     /// Each was asked for; those whom the API does not know are tombstones. So many exist after
-    /// all.
-    Done { alive: i64 },
+    /// all, and of so many nothing was learned.
+    Done { alive: i64, unknown: i64 },
     /// There are more than may be; nobody was touched.
     TooMany { missing: i64, allowed: i64 },
     /// The API does not show single users, or has ceased to, so nobody can be asked for; none of
@@ -39,6 +40,17 @@ pub(super) enum Settled {
     NoWitness { missing: i64, why: String },
     /// The run was asked to stop.
     Interrupted,
+}
+
+/// What the API says of somebody who was missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Witness {
+    /// It shows them.
+    Exists,
+    /// It does not know them.
+    Gone,
+    /// Nothing: they cannot be asked for, or what came is about nobody, or about somebody else.
+    Silent,
 }
 
 /// Where in the mirror those are who belong to a part; none stands for those without a date.
@@ -135,12 +147,15 @@ impl Deletions<'_> {
     /// Asks for each of so many by id, and marks those who are not there.
     pub(super) async fn ask_for_each(&self, missing: i64) -> Result<Settled, Error> {
         if missing == 0 {
-            return Ok(Settled::Done { alive: 0 });
+            return Ok(Settled::Done {
+                alive: 0,
+                unknown: 0,
+            });
         }
         if let Some(why) = self.why_no_witness().await? {
             return Ok(Settled::NoWitness { missing, why });
         }
-        let mut alive = 0;
+        let (mut alive, mut unknown) = (0, 0);
         let mut after = String::new();
         loop {
             if self.run.env.shutdown.is_requested() {
@@ -149,19 +164,20 @@ impl Deletions<'_> {
             let (scan, note) = (self.scan_id, Note::Missing);
             let asked = scan_findings::list(self.run.pool, scan, note, &after, BATCH).await?;
             let Some(last) = asked.last().cloned() else {
-                return Ok(Settled::Done { alive });
+                return Ok(Settled::Done { alive, unknown });
             };
-            let witnessed: Vec<(&str, bool)> = stream::iter(&asked)
-                .map(|id| async move { Ok::<_, Error>((id.as_str(), self.exists(id).await?)) })
+            let witnessed: Vec<(&str, Witness)> = stream::iter(&asked)
+                .map(|id| async move { Ok::<_, Error>((id.as_str(), self.witness(id).await?)) })
                 .buffer_unordered(self.run.env.max_in_flight)
                 .try_collect()
                 .await?;
-            let ids = |exists: bool| -> Vec<&str> {
-                let with = witnessed.iter().filter(|(_, there)| *there == exists);
+            let ids = |said: Witness| -> Vec<&str> {
+                let with = witnessed.iter().filter(|(_, witness)| *witness == said);
                 with.map(|(id, _)| *id).collect()
             };
-            alive += ids(true).len() as i64;
-            let gone = ids(false);
+            alive += ids(Witness::Exists).len() as i64;
+            unknown += ids(Witness::Silent).len() as i64;
+            let gone = ids(Witness::Gone);
             // An API that has begun to answer 404 to everybody says nothing about anybody.
             if !gone.is_empty()
                 && let Some(why) = self.why_no_witness().await?
@@ -188,12 +204,14 @@ impl Deletions<'_> {
         Ok(())
     }
 
-    async fn exists(&self, id: &str) -> Result<bool, Error> {
+    async fn witness(&self, id: &str) -> Result<Witness, Error> {
         match self.run.env.reader.user(id).await {
-            Ok(found) => Ok(found.is_some()),
-            // An id that no path can carry cannot be asked for, so nobody says that its user is
-            // gone.
-            Err(error) if error.is_unsendable() => Ok(true),
+            Ok(None) => Ok(Witness::Gone),
+            Ok(Some(found)) => Ok(match person(&found) {
+                Some((found, _)) if found == id => Witness::Exists,
+                Some(_) | None => Witness::Silent,
+            }),
+            Err(error) if error.says_nothing() => Ok(Witness::Silent),
             Err(error) => Err(Error::Api(error)),
         }
     }

@@ -65,7 +65,7 @@ impl<'a> Checkpoint<'a> {
         let begin = match scope {
             Scope::Full {
                 scan_id,
-                resumed: false,
+                resumed: None,
                 ..
             } => Some(scan_id),
             Scope::Full { .. } | Scope::Incremental { .. } | Scope::Sample { .. } => None,
@@ -129,7 +129,7 @@ impl<'a, S: Source<Error = zephr::Error>> Scan<'a, S> {
         let mut walk = Walk::new(source, asking, learned, env.max_in_flight);
         if let Scope::Full {
             scan_id,
-            resumed: true,
+            resumed: Some(_),
             ..
         } = scope
         {

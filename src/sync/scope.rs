@@ -40,8 +40,8 @@ pub(super) enum Scope {
     /// All of it, under this scan.
     Full {
         scan_id: Uuid,
-        /// Whether an earlier run began the scan.
-        resumed: bool,
+        /// When an earlier run began the scan, if one did.
+        resumed: Option<DateTime<Utc>>,
         /// What changed since then, incremental runs have read or would read.
         seen_since: Option<DateTime<Utc>>,
     },
@@ -79,7 +79,7 @@ impl Scope {
         if let Some(unfinished) = unfinished {
             return Ok(Self::Full {
                 scan_id: unfinished.scan_id,
-                resumed: true,
+                resumed: Some(unfinished.started_at),
                 seen_since: since,
             });
         }
@@ -92,7 +92,7 @@ impl Scope {
             }
             (job::Mode::Incremental { .. } | job::Mode::Full, _, _) => Ok(Self::Full {
                 scan_id: Uuid::now_v7(),
-                resumed: false,
+                resumed: None,
                 seen_since: since,
             }),
         }

@@ -118,7 +118,7 @@ impl Plan {
                 ..fresh
             },
             (_, Extent::Confirmed(_)) | (Scope::Incremental { .. }, _) => fresh,
-            (Scope::Full { resumed: false, .. }, Extent::AsDue) if only_asked => fresh,
+            (Scope::Full { resumed: None, .. }, Extent::AsDue) if only_asked => fresh,
             (
                 Scope::Full {
                     scan_id, resumed, ..
@@ -129,11 +129,11 @@ impl Plan {
                 Self {
                     extent: Amount::Everything {
                         since: unfinished
-                            .filter(|_| resumed)
+                            .filter(|_| resumed.is_some())
                             .map_or(now, |unfinished| unfinished.started_at),
                     },
                     scan_id,
-                    resumed,
+                    resumed: resumed.is_some(),
                     ..fresh
                 }
             }

@@ -311,10 +311,17 @@ impl Run<'_> {
                 Scope::Full {
                     scan_id,
                     seen_since,
-                    ..
+                    resumed,
                 },
                 Verdict::Proven | Verdict::Agreed | Verdict::Partial,
             ) => {
+                let reason = match resumed {
+                    None => reason,
+                    Some(at) => format!(
+                        "{reason}; it went on with the scan that an earlier run began at {} UTC, and what that one read is as it was then",
+                        at.format("%Y-%m-%d %H:%M:%S")
+                    ),
+                };
                 self.settle_full((scan_id, seen_since), scan, verdict, reason)
                     .await
             }
@@ -405,10 +412,21 @@ impl Run<'_> {
             ..Outcome::default()
         };
         Ok(match settled {
-            Settled::Done { alive: 0 } => (Ending::Succeeded, judged(verdict, reason)),
-            Settled::Done { alive } => {
+            Settled::Done {
+                alive: 0,
+                unknown: 0,
+            } => (Ending::Succeeded, judged(verdict, reason)),
+            Settled::Done { alive, unknown } => {
                 // Whom it did not show, others may be like who are not known.
-                let words = format!("{reason}; {alive} whom it did not show exist by id, and stay");
+                let mut words = reason;
+                if alive > 0 {
+                    words += &format!("; {alive} whom it did not show exist by id, and stay");
+                }
+                if unknown > 0 {
+                    words += &format!(
+                        "; of {unknown} whom it did not show nothing was learned by id, and they stay"
+                    );
+                }
                 (
                     Ending::Succeeded,
                     judged(verdict.max(Verdict::Agreed), words),

@@ -173,7 +173,8 @@ impl Habit {
             | Self::AlwaysOneMorePage
             | Self::LinksToItself
             | Self::TotalGrows
-            | Self::WindowsOneMoreThanFits => false,
+            | Self::WindowsOneMoreThanFits
+            | Self::BeginsAgain => false,
         }
     }
 
@@ -185,7 +186,8 @@ impl Habit {
             | Self::IgnoresPageAndFilter
             | Self::IgnoresFilter
             | Self::LinksToItself
-            | Self::TotalGrows => true,
+            | Self::TotalGrows
+            | Self::BeginsAgain => true,
             Self::SamePage => family.is_export(),
             Self::SameKeylessRecord
             | Self::SamePageOfMany
@@ -207,7 +209,8 @@ impl Habit {
             | Self::AlwaysOneMorePage
             | Self::LinksToItself
             | Self::TotalGrows
-            | Self::WindowsOneMoreThanFits => false,
+            | Self::WindowsOneMoreThanFits
+            | Self::BeginsAgain => false,
         }
     }
 
@@ -224,7 +227,8 @@ impl Habit {
             | Self::SamePageOfMany
             | Self::LinksToItself
             | Self::TotalGrows
-            | Self::WindowsOneMoreThanFits => false,
+            | Self::WindowsOneMoreThanFits
+            | Self::BeginsAgain => false,
         }
     }
 }
@@ -565,6 +569,7 @@ habits! { users, OF_USERS:
     sends_the_same_page_of_many => SamePageOfMany,
     has_always_one_more_page => AlwaysOneMorePage,
     links_to_itself => LinksToItself,
+    begins_again_after_its_last_page => BeginsAgain,
     tells_a_total_that_grows => TotalGrows,
     holds_one_more_than_fits_in_each_window => WindowsOneMoreThanFits,
 }
@@ -578,6 +583,7 @@ habits! { events, OF_EVENTS:
     sends_the_same_page_of_many => SamePageOfMany,
     has_always_one_more_page => AlwaysOneMorePage,
     links_to_itself => LinksToItself,
+    begins_again_after_its_last_page => BeginsAgain,
     tells_a_total_that_grows => TotalGrows,
     holds_one_more_than_fits_in_each_window => WindowsOneMoreThanFits,
 }
@@ -589,6 +595,7 @@ habits! { accounts, OF_ACCOUNTS:
     sends_the_same_page_of_many => SamePageOfMany,
     has_always_one_more_page => AlwaysOneMorePage,
     links_to_itself => LinksToItself,
+    begins_again_after_its_last_page => BeginsAgain,
     tells_a_total_that_grows => TotalGrows,
 }
 
@@ -608,6 +615,7 @@ habits! { list_paged_as_exports, PAGED_A:
     sends_the_same_page_of_many => SamePageOfMany,
     has_always_one_more_page => AlwaysOneMorePage,
     links_to_itself => LinksToItself,
+    begins_again_after_its_last_page => BeginsAgain,
     tells_a_total_that_grows => TotalGrows,
 }
 
@@ -618,6 +626,7 @@ habits! { list_paged_as_accounts, PAGED_B:
     sends_the_same_page_of_many => SamePageOfMany,
     has_always_one_more_page => AlwaysOneMorePage,
     links_to_itself => LinksToItself,
+    begins_again_after_its_last_page => BeginsAgain,
     tells_a_total_that_grows => TotalGrows,
 }
 

@@ -248,6 +248,62 @@ async fn one_page_of_more_is_not_all() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Counts that are wrong in the same way for everybody and for everybody with a date.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_date_is_read_whatever_is_counted() {
+    let server = Scripted::start(Tenant::default()).await;
+    let mut wrong = Vec::new();
+    for (people, undated) in [(12, 1), (OTHERS, 4)] {
+        for withholds in [Withholds::CountsTheDated, Withholds::CountsUpTo(10)] {
+            let tenant = Tenant::default().with(USERS, "u", people);
+            server.become_honest(tenant.with_undated(USERS, "n", undated));
+            server.withholds(USERS, withholds);
+            let (found, claims) = OF_USERS.wrong(&server, "5").await;
+            let name = format!("{withholds:?}, {people} and {undated}");
+            wrong.extend(found.into_iter().map(|words| format!("{name}: {words}")));
+            if !claims {
+                wrong.push(format!("{name}: claims nothing"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The same pages come for the same questions, so two passes agree whatever is on none of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_on_no_page_since_others_are_on_two_is_said_to_be_missing() {
+    let server = Scripted::start(Tenant::default()).await;
+    let mut wrong = Vec::new();
+    for (listed, rpp, crowd) in [
+        (OF_USERS, "2", 4),
+        (OF_USERS, RPP, CROWD),
+        (OF_EVENTS, RPP, CROWD),
+        (OF_ACCOUNTS, "10", 25),
+    ] {
+        let tenant = Tenant::default()
+            .with(USERS, "u", 2)
+            .with(listed.path, "x", 2);
+        server.become_honest(tenant.with_crowd(listed.path, "c", crowd));
+        server.withholds(listed.path, Withholds::TiesByPage);
+        server.sends_at_most(listed.path, rpp.parse().expect("a number"));
+        let (found, _) = listed.wrong(&server, rpp).await;
+        let name = format!("{}, a crowd of {crowd}", listed.job);
+        wrong.extend(found.into_iter().map(|words| format!("{name}: {words}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_that_ends_at_half_of_what_is_counted_is_not_whole() {
+    let server = Scripted::start(Tenant::default()).await;
+    let tenant = Tenant::default().with(USERS, "u", 3);
+    server.become_honest(tenant.with_crowd(USERS, "c", 20));
+    server.withholds(USERS, Withholds::EndsAfter(10));
+    server.sends_at_most(USERS, 5);
+    let (wrong, claims) = OF_USERS.wrong(&server, "5").await;
+    assert!(wrong.is_empty() && !claims, "{}", wrong.join("\n"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_is_cut_off_and_comes_again_is_not_the_list() {
     let server = Scripted::start(Tenant::default()).await;

@@ -38,6 +38,8 @@ pub struct Answer {
     pub not_found: bool,
     /// Items.
     pub items: u64,
+    /// Different items among them.
+    pub different: u64,
     /// Items that no answer of this pass had shown before.
     pub fresh: u64,
     /// How many there are in all, as it says.
@@ -57,8 +59,9 @@ pub struct Pass {
     pages: u64,
     /// Different items.
     seen: u64,
-    /// Items on them; one that was sent twice counts twice, as it does in a total.
-    received: u64,
+    /// Items that were in one answer twice: a total counts them twice too. Whoever is on two pages
+    /// may have taken the place of another one who is on none.
+    doubled: u64,
     /// The largest total that an answer named.
     told: Option<u64>,
     /// All answers named a total, and the same.
@@ -131,7 +134,7 @@ impl Pass {
             expected,
             pages: 0,
             seen: 0,
-            received: 0,
+            doubled: 0,
             told: None,
             told_alike: true,
             next: false,
@@ -217,7 +220,7 @@ impl Pass {
         self.keyed |= answer.keyed;
         self.pages += 1;
         self.seen += answer.fresh;
-        self.received += answer.items;
+        self.doubled += answer.items.saturating_sub(answer.different);
         self.next = answer.next;
         // One answer has an end, however much it holds.
         if let (Manner::ByPage { .. }, Some(growth)) = (self.manner, self.expected)
@@ -259,7 +262,7 @@ impl Pass {
 
     /// What may be made of it.
     pub fn judge(&self) -> Judgement {
-        let told_more = self.told.filter(|told| *told > self.received);
+        let told_more = self.told.filter(|told| *told > self.seen + self.doubled);
         let says_more = told_more.is_some() || self.next;
         match (self.end, self.manner) {
             (Some(End::NotFound), _) => Judgement::NotFound,
@@ -292,6 +295,7 @@ mod tests {
     fn items(items: u64) -> Answer {
         Answer {
             items,
+            different: items,
             fresh: items,
             keyed: true,
             ..Answer::default()
@@ -321,6 +325,7 @@ mod tests {
     const NOT_FOUND: Answer = Answer {
         not_found: true,
         items: 0,
+        different: 0,
         fresh: 0,
         total: None,
         next: false,
@@ -419,6 +424,7 @@ mod tests {
         );
         let one_more = Answer {
             items: 40,
+            different: 40,
             fresh: 1,
             ..Answer::default()
         };

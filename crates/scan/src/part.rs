@@ -12,7 +12,7 @@ use super::sightings::{Shown, Sightings};
 use super::verdict::{Growth, Proof};
 use super::whole::{Judgement, Learned, Signs};
 use super::window::Window;
-use record::{Item, Page, Query};
+use record::{Envelope, Item, Page, Query};
 
 /// Asked once for a window that cannot be cut: thousands who registered in one second may still fit
 /// one answer.
@@ -31,8 +31,16 @@ const MAX_PAGES: u64 = 100_000;
 /// may do so because somebody came in between.
 const SAME_PAGES: usize = 3;
 
+/// So many people with whom a pass began are remembered, eight bytes each, however long it is.
+const BEGUN: usize = 50_000;
+
 /// How often an answer that nothing explains is asked for again while people leave it.
 const UNCLEAR_TRIES: usize = 3;
+
+/// Passes that must show the same where somebody was on two pages of one, each with another size of
+/// page. Where people have no order among themselves, a server may send them in another one for each
+/// page, and for the same page always in the same.
+const ALIKE_WITH_REPEATS: usize = 3;
 
 /// A page on its way to the writers.
 #[derive(Debug)]
@@ -103,6 +111,8 @@ pub struct ByPage {
     pub rows: u64,
     /// Everybody who was seen in any pass.
     pub people: Sightings,
+    /// Records of the last pass that have the id of another one on their page, and differ from it.
+    pub differing: u64,
     /// Whether a pass was broken off, since more came than can be.
     pub grown: Option<Growth>,
 }
@@ -145,6 +155,8 @@ struct Known {
     total: Option<u64>,
     /// An answer came of which nothing tells that it is whole.
     may_be_cut: bool,
+    /// Somebody without a date was in an answer about everybody.
+    shows_undated: bool,
 }
 
 impl<S: Source> PartReader<S> {
@@ -188,6 +200,11 @@ impl<S: Source> PartReader<S> {
     /// Whether an answer came of which nothing tells that it is whole.
     pub fn may_be_cut(&self) -> bool {
         self.known().may_be_cut
+    }
+
+    /// Whether somebody without a date was in an answer about everybody.
+    pub(super) fn shows_undated(&self) -> bool {
+        self.known().shows_undated
     }
 
     /// Whether there may be records without a date, which are in no window.
@@ -306,13 +323,16 @@ impl<S: Source> PartReader<S> {
         let mut rpp = self.full_page();
         let mut last = self.pass(window, rpp, &belongs, pages).await?;
         let mut everybody = last.people.clone();
-        let (mut proof, mut passes) = (Proof::None, 1);
+        let (mut proof, mut passes, mut alike) = (Proof::None, 1, 1);
         while last.grown.is_none() && !last.repeats_unusable() && passes < MAX_PASSES {
             if rpp > self.asking.rpp && !last.shows_all() {
                 break;
             }
             rpp = match last.end {
                 PassEnd::FullPages => rpp.max(VERY_LARGE_RPP),
+                // Whoever is on two pages may have taken the place of somebody who is on none.
+                // Cut elsewhere, the pages show whether that is so.
+                PassEnd::EmptyPage if last.repeated > 0 => (rpp - rpp.div_ceil(3)).max(1),
                 // A server that sends fewer at a time than it is asked for may still count its
                 // pages by what it is asked for, and skip what lies between.
                 PassEnd::EmptyPage | PassEnd::SamePages | PassEnd::BrokenOff => {
@@ -323,9 +343,15 @@ impl<S: Source> PartReader<S> {
             passes += 1;
             everybody.add(&next.people);
             let agreed = next.people == last.people && next.shows_all() && last.shows_all();
+            alike = if agreed { alike + 1 } else { 1 };
+            let is_enough = if next.repeated > 0 || last.repeated > 0 {
+                alike >= ALIKE_WITH_REPEATS && next.people == everybody
+            } else {
+                agreed
+            };
             last = next;
-            if agreed {
-                if self.is_no_part(window, rpp, &last).await? {
+            if is_enough {
+                if !self.hides_most(window, &last) && self.is_no_part(window, rpp, &last).await? {
                     proof = Proof::Passes;
                 }
                 break;
@@ -335,8 +361,26 @@ impl<S: Source> PartReader<S> {
             proof,
             rows: last.rows,
             people: everybody,
+            differing: last.differing,
             grown: last.grown,
         })
+    }
+
+    /// Whether the answers of a pass said that there are twice as many as it showed, as far as they
+    /// can be believed. Where they said that there are some more, that is kept for the verdict.
+    fn hides_most(&self, window: Window, pass: &Pass) -> bool {
+        let mut known = self.known();
+        if pass.end != PassEnd::EmptyPage || !known.signs.says_more(pass.received, pass.said) {
+            return false;
+        }
+        if Signs::hides_most(pass.received, pass.said) {
+            return true;
+        }
+        // Of everybody some may have come since.
+        if window != Window::ALL {
+            known.signs.contradicted(pass.received, pass.said);
+        }
+        false
     }
 
     /// Whether what a pass showed is no part of what there is, cut off by a server that sends so
@@ -433,8 +477,12 @@ impl<S: Source> PartReader<S> {
         let mut known = self.known();
         known.first_answer = known.first_answer.or(answer.answered_at);
         known.may_be_cut |= answer.may_be_cut;
-        if window == Window::ALL && answer.envelope.count > Some(answer.len() as u64) {
-            known.total = answer.envelope.count;
+        if window == Window::ALL {
+            let mut items = answer.items.iter();
+            known.shows_undated |= items.any(|item| item.registered_at.is_none());
+            if answer.envelope.count > Some(answer.len() as u64) {
+                known.total = answer.envelope.count;
+            }
         }
         drop(known);
         Ok(answer)
@@ -527,6 +575,8 @@ impl<S: Source> PartReader<S> {
         let mut previous = 0;
         for number in 1..=MAX_PAGES {
             let mut page = self.ask(window, rpp, number).await?;
+            pass.said.count = pass.said.count.max(page.envelope.count);
+            pass.said.next = page.envelope.next;
             if page.is_empty() {
                 // A 404 for a first page says nothing; behind the last page it is another way to
                 // say that there is none.
@@ -558,7 +608,10 @@ impl<S: Source> PartReader<S> {
             pass.usable |= !page.items.is_empty();
             pass.unusable |= page.rejects.iter().any(|reject| reject.id.is_none());
             page.items.retain(|item| belongs(item));
-            pass.people.add(&Sightings::on(&page));
+            let here = Sightings::on(&page);
+            pass.repeated += here.shared_with([&pass.people]) as u64;
+            pass.differing += here.differing(&page);
+            pass.people.add(&here);
             pass.rows += page.len() as u64;
             if let Some(growth) = self.asking.expected
                 && pass.received > growth.allowed
@@ -615,6 +668,12 @@ struct Pass {
     pages: u64,
     /// Records that came and had not just been shown.
     received: u64,
+    /// People who were on an earlier page too.
+    repeated: u64,
+    /// Records that have the id of another one on their page, and differ from it.
+    differing: u64,
+    /// The largest count that its answers named, and whether the last of them named a next page.
+    said: Envelope,
     end: PassEnd,
     /// Whether it showed a record that can be stored.
     usable: bool,
@@ -644,6 +703,8 @@ enum PassEnd {
 struct Before {
     first: Sightings,
     previous: Sightings,
+    /// Whom the pass began with: a server may begin again after its last page.
+    begun: Sightings,
     /// Pages in a row that showed mostly what others had shown, after the one that began it.
     again: usize,
 }
@@ -654,7 +715,11 @@ impl Before {
     /// the server ignores the number.
     fn shown(&mut self, here: Sightings, number: u64) -> Result<usize, PassEnd> {
         let shown = here.shared_with([&self.first, &self.previous]);
-        let is_known = shown * 4 >= here.len() * 3;
+        let known = here.shared_with([&self.begun, &self.previous]);
+        let is_known = known * 4 >= here.len() * 3;
+        if self.begun.len() < BEGUN {
+            self.begun.add(&here);
+        }
         self.again = if is_known { self.again + 1 } else { 0 };
         if self.again + 1 == SAME_PAGES {
             let is_same = here == self.previous || (number > 2 && here == self.first);

@@ -1,6 +1,6 @@
 //! Who was seen in the answers, and whether these fit together.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::window::Window;
@@ -35,6 +35,21 @@ impl Sightings {
         self.0.len()
     }
 
+    /// How many records of this page have the id of another one on it, and differ from it.
+    pub(super) fn differing(&self, page: &Page) -> u64 {
+        // As many ids as records: nobody is there twice.
+        if self.0.len() == page.len() {
+            return 0;
+        }
+        let mut hashes = HashMap::new();
+        let items = page.items.iter();
+        let differ = items.filter(|item| {
+            let before = hashes.insert(item.id.as_str(), item.hash);
+            before.is_some_and(|before| before != item.hash)
+        });
+        differ.count() as u64
+    }
+
     pub(super) fn add(&mut self, others: &Self) {
         self.0.extend(&others.0);
     }
@@ -44,7 +59,7 @@ impl Sightings {
     }
 
     /// How many of these are in one of the others.
-    pub(super) fn shared_with(&self, others: [&Self; 2]) -> usize {
+    pub(super) fn shared_with<const N: usize>(&self, others: [&Self; N]) -> usize {
         let is_there = |id: &&u64| others.iter().any(|other| other.0.contains(id));
         self.0.iter().filter(is_there).count()
     }

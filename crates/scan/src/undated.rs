@@ -1,7 +1,7 @@
 //! People without a registration date: they are in no window, so it takes counts, or a pass by
 //! page, to know that nobody was left out.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 
 use super::Source;
@@ -9,6 +9,7 @@ use super::part::{ByPage, Fetched, PartReader, Stopped};
 use super::sightings::Sightings;
 use super::verdict::Proof;
 use super::window::Window;
+use clock::time;
 use record::Item;
 
 /// How often counts are compared from the start while people come and go.
@@ -32,6 +33,32 @@ pub struct Counted {
     pub dated: Option<u64>,
 }
 
+/// What the windows held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// People in those that this process read, or heard of.
+    pub people: u64,
+    /// A border between windows with about as many people before it as after it.
+    pub middle: Option<DateTime<Utc>>,
+}
+
+impl Held {
+    /// In these windows, in the order of time.
+    pub fn of(people: u64, read: &[(Window, u64)]) -> Self {
+        let all: u64 = read.iter().map(|(_, people)| people).sum();
+        let mut before = 0;
+        let mut windows = read.iter();
+        let middle = windows.find(|(_, people)| {
+            before += people;
+            before * 2 >= all
+        });
+        Self {
+            people,
+            middle: middle.and_then(|(window, _)| window.until.or(window.from)),
+        }
+    }
+}
+
 /// Everybody with a date, as one open window. Nobody registered earlier; somebody whose date says
 /// so is looked for as if there were none.
 pub fn dated() -> Window {
@@ -50,7 +77,7 @@ impl<S: Source> PartReader<S> {
     pub async fn undated(
         &self,
         counted: Counted,
-        read: u64,
+        read: Held,
         pages: &mpsc::Sender<Fetched>,
     ) -> Result<ByPage, Stopped<S::Error>> {
         let mut counted = counted;
@@ -58,11 +85,19 @@ impl<S: Source> PartReader<S> {
             let (Some(everybody), Some(dated)) = (counted.everybody, counted.dated) else {
                 break;
             };
-            if everybody == dated && self.stays_equal(everybody, read).await? {
+            // Who was shown needs no count.
+            if self.shows_undated() {
+                break;
+            }
+            if everybody == dated
+                && self.stays_equal(everybody, read.people).await?
+                && self.adds_up(everybody, read).await?
+            {
                 return Ok(ByPage {
                     proof: Proof::Whole,
                     rows: 0,
                     people: Sightings::default(),
+                    differing: 0,
                     grown: None,
                 });
             }
@@ -76,6 +111,41 @@ impl<S: Source> PartReader<S> {
         let may_be_in_none = |item: &Item| item.registered_at.is_none() || item.from_number;
         self.agreeing_passes(Window::ALL, may_be_in_none, pages)
             .await
+    }
+
+    /// Whether the count of everybody is one: a server may count up to some number and no further,
+    /// and then it counts as many with a date. Where the windows held another number, those before
+    /// and after their middle have to be as many together.
+    async fn adds_up(&self, everybody: u64, read: Held) -> Result<bool, Stopped<S::Error>> {
+        if read.people == everybody {
+            return Ok(true);
+        }
+        let Some(middle) = read.middle else {
+            return Ok(read.people < everybody);
+        };
+        let before = Window {
+            until: Some(middle),
+            ..Window::ALL
+        };
+        let after = Window {
+            from: Some(middle),
+            ..Window::ALL
+        };
+        // A filter may count those of the border on both sides.
+        let border = Window {
+            from: Some(middle),
+            until: Some(time::after(middle, TimeDelta::seconds(1))),
+        };
+        // Who comes is among the later ones, so those are counted first.
+        let (after, before) = (self.count(after).await?, self.count(before).await?);
+        let (border, now) = (self.count(border).await?, self.count(Window::ALL).await?);
+        let (Some(before), Some(after), Some(border), Some(now)) = (before, after, border, now)
+        else {
+            return Ok(false);
+        };
+        // People come and go meanwhile.
+        let most = now.max(everybody).saturating_add(border);
+        Ok(before.saturating_add(after) <= most)
     }
 
     /// Whether the counts of everybody and of everybody with a date, which were equal once, are so

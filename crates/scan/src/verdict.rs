@@ -109,6 +109,8 @@ pub struct Parts {
     pub contradicted: bool,
     /// An answer came of which nothing tells that it is whole.
     pub may_be_cut: bool,
+    /// Records that have the id of another one in the same answer, and differ from it.
+    pub differing: u64,
     /// Why it was not read to its end.
     pub given_up: Option<GivenUp>,
 }
@@ -153,7 +155,7 @@ impl Parts {
         }
         if self.unproven > 0 {
             let reason = format!(
-                "{} of {all} parts could only be read by page, and no two passes agreed",
+                "{} of {all} parts could only be read by page, and no two passes agreed, or they showed fewer than the server counts, or some people on two pages and others on none",
                 self.unproven
             );
             return (Verdict::Incomplete, reason);
@@ -168,9 +170,15 @@ impl Parts {
         } else {
             ""
         };
+        let differing = match self.differing {
+            0 => String::new(),
+            differing => format!(
+                "; {differing} records have the id of another one in the same answer and differ from it: of each id the last one is kept"
+            ),
+        };
         if self.passes > 0 {
             let reason = format!(
-                "{} of {all} parts rest on two equal passes by page, the others on whole answers{contradicted}{may_be_cut}",
+                "{} of {all} parts rest on two equal passes by page, the others on whole answers{contradicted}{may_be_cut}{differing}",
                 self.passes
             );
             return (Verdict::Agreed, reason);
@@ -179,8 +187,9 @@ impl Parts {
             1 => "everything came whole in one answer".to_owned(),
             parts => format!("each of {parts} parts came whole in one answer"),
         };
-        if self.contradicted || self.may_be_cut {
-            return (Verdict::Agreed, reason + contradicted + may_be_cut);
+        if self.contradicted || self.may_be_cut || self.differing > 0 {
+            let reason = reason + contradicted + may_be_cut + &differing;
+            return (Verdict::Agreed, reason);
         }
         (Verdict::Proven, reason)
     }

@@ -12,7 +12,7 @@ use super::Source;
 use super::part::{Asking, ByPage, Fetched, PartReader, Reading, Stopped};
 use super::plan::{Overflow, Plan};
 use super::sightings::{Explained, Shown, Sightings};
-use super::undated::{Counted, dated};
+use super::undated::{Counted, Held, dated};
 use super::verdict::{GivenUp, Growth, Parts, Proof, Verdict};
 use super::whole::Learned;
 use super::window::Window;
@@ -85,6 +85,8 @@ pub struct Walk<S: Source> {
     explained: Explained,
     /// Windows that were read to their end, with how many each held.
     read: Vec<(Window, u64)>,
+    /// Records that have the id of another one in the same answer, and differ from it.
+    differing: u64,
     borders: Borders,
     in_flight: usize,
     asked: JoinSet<Answer<S::Error>>,
@@ -153,6 +155,7 @@ impl<S: Source> Walk<S> {
             too_large: Vec::new(),
             explained: Explained::default(),
             read: Vec::new(),
+            differing: 0,
             borders: match asking.since {
                 None => Borders::Waiting,
                 Some(_) => Borders::Begun,
@@ -302,7 +305,9 @@ impl<S: Source> Walk<S> {
     ) -> Step {
         match reading {
             Reading::Whole(page) => {
-                let missing = self.whole(window, page.len() as u64, Some(&Sightings::on(&page)));
+                let here = Sightings::on(&page);
+                self.differing += here.differing(&page);
+                let missing = self.whole(window, page.len() as u64, Some(&here));
                 self.ask_again(window, missing);
                 if window == Window::ALL {
                     self.undated_were_among_all();
@@ -370,7 +375,7 @@ impl<S: Source> Walk<S> {
         if is_read && self.borders == Borders::Waiting && self.read.len() > 1 {
             self.borders = Borders::Begun;
             self.read.sort_unstable_by_key(|(window, _)| window.from);
-            let (reader, read) = (self.reader.clone(), std::mem::take(&mut self.read));
+            let (reader, read) = (self.reader.clone(), self.read.clone());
             self.spawn(async move {
                 let left_out = reader.leaves_out_between(&read).await?;
                 Ok(Answered::LeftOut(left_out))
@@ -380,7 +385,9 @@ impl<S: Source> Walk<S> {
             && is_read
         {
             self.undated = Undated::Begun;
-            let (reader, pages, read) = (self.reader.clone(), pages.clone(), self.people);
+            self.read.sort_unstable_by_key(|(window, _)| window.from);
+            let read = Held::of(self.people, &self.read);
+            let (reader, pages) = (self.reader.clone(), pages.clone());
             self.spawn(async move {
                 let read = reader.undated(counted, read, &pages).await?;
                 Ok(Answered::Undated(read))
@@ -420,6 +427,7 @@ impl<S: Source> Walk<S> {
         self.by_page.push((
             Part::Undated,
             ByPage {
+                differing: 0,
                 proof: Proof::Whole,
                 rows: 0,
                 people: Sightings::default(),
@@ -574,6 +582,7 @@ impl<S: Source> Walk<S> {
 
     fn read_by_page(&mut self, part: Part, read: ByPage) {
         self.parts.add(read.proof);
+        self.differing += read.differing;
         if let Part::Window(window) = part {
             self.answered(window);
             self.check_explained(window, Some(&read.people));
@@ -609,6 +618,7 @@ impl<S: Source> Walk<S> {
         Parts {
             contradicted: self.reader.contradicted(),
             may_be_cut: self.reader.may_be_cut(),
+            differing: self.differing,
             ..self.parts
         }
     }

@@ -119,6 +119,12 @@ pub enum Failure {
         /// What came, by shape and field names.
         found: String,
     },
+    /// It goes on and on.
+    #[error("the answer has not ended after {minutes} minutes")]
+    Endless {
+        /// The limit.
+        minutes: u64,
+    },
     /// More than we are willing to hold.
     #[error("the answer is larger than {limit_mib} MiB")]
     TooLarge {
@@ -195,6 +201,20 @@ impl Error {
         matches!(self.failure, Failure::Unsendable(_))
     }
 
+    /// Whether nothing was learned about what was asked for, and asking again would bring the same:
+    /// no request can name it, or what came is no answer to it.
+    pub fn says_nothing(&self) -> bool {
+        matches!(
+            self.failure,
+            Failure::Unsendable(_) | Failure::Status(_) | Failure::Unexpected { .. }
+        )
+    }
+
+    /// Whether it is a 410: what was asked for was there, and is gone.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.failure, Failure::Status(StatusCode::GONE))
+    }
+
     /// Whether nothing is wrong but that the process is to stop.
     pub fn is_interruption(&self) -> bool {
         matches!(self.failure, Failure::Interrupted)
@@ -229,6 +249,7 @@ impl Error {
             | Failure::Malformed { .. }
             | Failure::CutShort { .. }
             | Failure::Unexpected { .. }
+            | Failure::Endless { .. }
             | Failure::TooLarge { .. } => false,
         }
     }
@@ -254,6 +275,7 @@ impl Failure {
             | Self::Malformed { .. }
             | Self::CutShort { .. }
             | Self::Unexpected { .. }
+            | Self::Endless { .. }
             | Self::TooLarge { .. } => false,
         }
     }
@@ -326,6 +348,9 @@ impl Failure {
             },
             Self::Unexpected { .. } => Remedy::Person(
                 "Check ZEPHR_BASE_URL: this does not look like the Zephr Admin API. `zephr-sync api GET <path>` shows the answer itself.".into(),
+            ),
+            Self::Endless { .. } => Remedy::Person(
+                "Lower rpp, so that each answer is smaller. If it persists, something between here and Zephr keeps answers open: check the address and any proxy.".into(),
             ),
             Self::TooLarge { .. } => Remedy::Person("Lower rpp, so that each answer is smaller.".into()),
         }

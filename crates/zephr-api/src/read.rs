@@ -304,7 +304,7 @@ impl Reader {
             .call(&request, |answer| single(answer).map(ToOwned::to_owned))
             .await;
         match read {
-            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) if error.is_not_found() || error.is_gone() => Ok(None),
             other => other.map(Some),
         }
     }

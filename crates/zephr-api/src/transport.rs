@@ -38,6 +38,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// first byte.
 const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// From the first piece of an answer to its last. The largest that is taken comes in this time over
+/// four Mbit/s; what trickles for longer has no end.
+const WHOLE_ANSWER: Duration = Duration::from_secs(600);
+
 /// An answer is held in memory while it is parsed. A page of 500 users is half a MiB; an older
 /// deployment may send a whole small tenant as one bare array.
 const MAX_BODY_MIB: usize = 256;
@@ -263,7 +267,11 @@ impl Transport {
         }
     }
 
-    async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
+    async fn body(&self, response: reqwest::Response) -> Result<Vec<u8>, Failure> {
+        within(WHOLE_ANSWER, self.whole_body(response)).await
+    }
+
+    async fn whole_body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, Failure> {
         let announced = response.content_length().unwrap_or(0) as usize;
         let limit = MAX_BODY_MIB << 20;
         if announced > limit {
@@ -325,6 +333,16 @@ impl Transport {
             status => Failure::Status(status),
         }
     }
+}
+
+/// Waits for a body for so long.
+async fn within(
+    limit: Duration,
+    body: impl Future<Output = Result<Vec<u8>, Failure>>,
+) -> Result<Vec<u8>, Failure> {
+    let minutes = limit.as_secs() / 60;
+    let body = tokio::time::timeout(limit, body).await;
+    body.unwrap_or(Err(Failure::Endless { minutes }))
 }
 
 /// What speaks HTTP. Proxy variables and the system's certificates are honoured; `idle`

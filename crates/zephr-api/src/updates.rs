@@ -110,6 +110,7 @@ fn refused(error: Error) -> Submitted {
         | Failure::Malformed { .. }
         | Failure::CutShort { .. }
         | Failure::Unexpected { .. }
+        | Failure::Endless { .. }
         | Failure::TooLarge { .. } => Submitted::Lost(error),
     }
 }

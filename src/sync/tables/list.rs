@@ -40,6 +40,8 @@ pub(super) struct Pass {
     differing: u64,
     /// Items that have no key, by content.
     keyless: HashSet<[u8; record::HASH_BYTES]>,
+    /// Different items of the last answer.
+    shown: HashSet<String>,
     /// Items of the list whose detail was a 404.
     without_detail: HashSet<String>,
     pages: u64,
@@ -58,6 +60,7 @@ impl Pass {
 
     /// Notes an item that was shown.
     fn show(&mut self, key: String, hash: [u8; record::HASH_BYTES]) {
+        self.shown.insert(key.clone());
         let before = self.keys.insert(key, hash);
         self.differing += u64::from(before.is_some_and(|before| before != hash));
     }
@@ -234,11 +237,13 @@ impl Work<'_> {
             if let Some(listed) = listed {
                 let before = pass.seen();
                 answer.items = listed.items.len() as u64;
+                pass.shown.clear();
                 answer.total = listed.total;
                 answer.next = listed.next;
                 if answer.items > 0 {
                     self.page(list, listed, &mut pass).await?;
                 }
+                answer.different = pass.shown.len() as u64;
                 answer.fresh = pass.seen() - before;
                 answer.keyed = !pass.keys.is_empty();
             }
@@ -271,6 +276,7 @@ impl Work<'_> {
                     match &reject.id {
                         Some(id) => pass.show(id.clone(), reject.content_hash),
                         None => {
+                            pass.shown.insert(hex::encode(reject.content_hash));
                             pass.keyless.insert(reject.content_hash);
                         }
                     }
@@ -458,7 +464,7 @@ impl Work<'_> {
         let asked: Vec<(String, bool)> = stream::iter(missing)
             .map(|key| async move {
                 let exists = match self.env.reader.single(path, &key).await {
-                    Err(error) if error.is_unsendable() => true,
+                    Err(error) if error.says_nothing() => true,
                     other => other?.is_some(),
                 };
                 Ok::<_, Error>((key, exists))

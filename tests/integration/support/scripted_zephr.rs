@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -140,6 +141,9 @@ pub enum Habit {
     TotalGrows,
     /// Whatever window is asked for holds one more than fits on a page.
     WindowsOneMoreThanFits,
+    /// Who registered when does not matter; after the last page the first one comes again, and each
+    /// has a link to a next one.
+    BeginsAgain,
 }
 
 /// What a server holds back, though each of its answers looks well.
@@ -156,6 +160,15 @@ pub enum Withholds {
     OnePage,
     /// There is one page, with half of those that it counts.
     HalfOfWhatItCounts,
+    /// Who has no date comes first, and is not counted.
+    CountsTheDated,
+    /// It counts so far and no further.
+    CountsUpTo(u64),
+    /// Those of one second come in another order for each page, and for the same page always in the
+    /// same; counts are right.
+    TiesByPage,
+    /// Pages beyond so many records are empty; counts are right.
+    EndsAfter(usize),
 }
 
 /// What happens after each answer of the list with the habit.
@@ -527,6 +540,116 @@ fn is_404_when_empty(template: &str) -> bool {
     matches!(template, SEGMENTS | "/v4/users/{}/segments")
 }
 
+/// A list, and what is asked of it.
+#[derive(Debug, Clone, Copy)]
+struct List<'a> {
+    template: &'a str,
+    parent: Option<&'a str>,
+    asked: Asked,
+    /// Items of a page.
+    rpp: usize,
+    paged: bool,
+}
+
+impl List<'_> {
+    fn show(&self, records: &[Record]) -> Vec<Value> {
+        let items = records.iter().enumerate();
+        items
+            .map(|(position, record)| item(self.template, self.parent, record, position))
+            .collect()
+    }
+
+    fn cut(&self, records: &[Record], page: usize) -> Vec<Value> {
+        if !self.paged {
+            return self.show(records);
+        }
+        let begin = ((page - 1).saturating_mul(self.rpp)).min(records.len());
+        let end = (begin + self.rpp).min(records.len());
+        self.show(&records[begin..end])
+    }
+
+    fn honest(&self, records: &[Record]) -> Page {
+        let Self {
+            asked, rpp, paged, ..
+        } = *self;
+        Page {
+            envelope: documented(self.template),
+            items: self.cut(records, asked.page),
+            count: paged.then_some(records.len() as u64),
+            rpp,
+            next: (paged && asked.page.saturating_mul(rpp) < records.len())
+                .then_some(asked.page + 1),
+        }
+    }
+
+    /// The only page, which says nothing of others.
+    fn only(&self, items: impl FnOnce() -> Vec<Value>, count: Option<u64>) -> Page {
+        Page {
+            items: match self.asked.page {
+                1 => items(),
+                _ => Vec::new(),
+            },
+            count,
+            next: None,
+            ..self.honest(&[])
+        }
+    }
+
+    fn withheld(&self, withholds: Option<Withholds>, inside: &[Record]) -> Page {
+        let Self { asked, rpp, .. } = *self;
+        match withholds {
+            None | Some(Withholds::FilterByDays) => self.honest(inside),
+            Some(Withholds::FilterByDaysSilently) => Page {
+                count: None,
+                next: None,
+                ..self.honest(inside)
+            },
+            Some(Withholds::SkipsBetweenPages) => {
+                let begin = (asked.page - 1).saturating_mul(asked.rpp);
+                let begin = begin.min(inside.len());
+                let end = (begin + rpp).min(inside.len());
+                Page {
+                    items: self.show(&inside[begin..end]),
+                    count: None,
+                    next: None,
+                    ..self.honest(&[])
+                }
+            }
+            Some(Withholds::OnePage) => self.only(|| self.cut(inside, 1), None),
+            Some(Withholds::HalfOfWhatItCounts) => {
+                let half = &inside[..inside.len() / 2];
+                self.only(|| self.show(half), Some(inside.len() as u64))
+            }
+            Some(Withholds::CountsTheDated) => {
+                let mut inside = inside.to_vec();
+                inside.sort_by_key(|record| record.at);
+                let dated = inside.iter().filter(|record| record.at != UNDATED);
+                Page {
+                    count: Some(dated.count() as u64),
+                    ..self.honest(&inside)
+                }
+            }
+            Some(Withholds::CountsUpTo(most)) => Page {
+                count: Some(most.min(inside.len() as u64)),
+                ..self.honest(inside)
+            },
+            Some(Withholds::TiesByPage) => {
+                let mut inside = inside.to_vec();
+                inside.sort_by_key(|record| {
+                    let mut mixed = std::hash::DefaultHasher::new();
+                    (&record.id, asked.page, asked.rpp).hash(&mut mixed);
+                    (record.at, mixed.finish())
+                });
+                self.honest(&inside)
+            }
+            Some(Withholds::EndsAfter(records)) => Page {
+                count: Some(inside.len() as u64),
+                ..self.honest(&inside[..records.min(inside.len())])
+            },
+        }
+    }
+}
+
 /// One answer of a list.
 #[derive(Debug)]
 struct Page {
@@ -691,19 +814,16 @@ impl State {
                 Some(
                     Withholds::SkipsBetweenPages
                     | Withholds::OnePage
-                    | Withholds::HalfOfWhatItCounts,
+                    | Withholds::HalfOfWhatItCounts
+                    | Withholds::CountsTheDated
+                    | Withholds::CountsUpTo(_)
+                    | Withholds::TiesByPage
+                    | Withholds::EndsAfter(_),
                 )
                 | None => asked.lets_through(record),
             })
             .cloned()
             .collect();
-        let show = |records: &[Record]| -> Vec<Value> {
-            let items = records.iter().enumerate();
-            items
-                .map(|(position, record)| item(template, parent, record, position))
-                .collect()
-        };
-        let envelope = documented(template);
         let (rpp, paged) = match self.pages_of.get(template) {
             Some(most) => (*most, true),
             None => {
@@ -714,74 +834,26 @@ impl State {
                 )
             }
         };
-        let cut = |records: &[Record], page: usize| -> Vec<Value> {
-            match paged {
-                true => {
-                    let begin = ((page - 1).saturating_mul(rpp)).min(records.len());
-                    let end = (begin + rpp).min(records.len());
-                    show(&records[begin..end])
-                }
-                false => show(records),
-            }
-        };
-        let honest = |records: &[Record]| Page {
-            envelope,
-            items: cut(records, asked.page),
-            count: paged.then_some(records.len() as u64),
+        let list = List {
+            template,
+            parent,
+            asked,
             rpp,
-            next: (paged && asked.page.saturating_mul(rpp) < records.len())
-                .then_some(asked.page + 1),
-        };
-        let withheld = match withholds {
-            None | Some(Withholds::FilterByDays) => honest(&inside),
-            Some(Withholds::FilterByDaysSilently) => Page {
-                count: None,
-                next: None,
-                ..honest(&inside)
-            },
-            Some(Withholds::SkipsBetweenPages) => {
-                let begin = (asked.page - 1).saturating_mul(asked.rpp);
-                let begin = begin.min(inside.len());
-                let end = (begin + rpp).min(inside.len());
-                Page {
-                    items: show(&inside[begin..end]),
-                    count: None,
-                    next: None,
-                    ..honest(&[])
-                }
-            }
-            Some(Withholds::OnePage) => Page {
-                items: match asked.page {
-                    1 => cut(&inside, 1),
-                    _ => Vec::new(),
-                },
-                count: None,
-                next: None,
-                ..honest(&[])
-            },
-            Some(Withholds::HalfOfWhatItCounts) => Page {
-                items: match asked.page {
-                    1 => show(&inside[..inside.len() / 2]),
-                    _ => Vec::new(),
-                },
-                count: Some(inside.len() as u64),
-                next: None,
-                ..honest(&[])
-            },
+            paged,
         };
         let page = match habit {
-            None => withheld,
-            Some(Habit::IgnoresFilter) => honest(&all),
+            None => list.withheld(withholds, &inside),
+            Some(Habit::IgnoresFilter) => list.honest(&all),
             Some(Habit::IgnoresPage) => Page {
                 envelope: Envelope::Bare,
-                items: show(&inside),
+                items: list.show(&inside),
                 count: None,
                 rpp,
                 next: None,
             },
             Some(Habit::IgnoresPageAndFilter) => Page {
                 envelope: Envelope::Bare,
-                items: show(&all),
+                items: list.show(&all),
                 count: None,
                 rpp,
                 next: None,
@@ -795,19 +867,19 @@ impl State {
             },
             Some(Habit::SamePage) => Page {
                 envelope: Envelope::Results,
-                items: cut(&inside, 1),
+                items: list.cut(&inside, 1),
                 count: None,
                 rpp,
                 next: None,
             },
             Some(Habit::SamePageOfMany) => Page {
-                items: cut(&inside, 1),
+                items: list.cut(&inside, 1),
                 count: Some(inside.len() as u64 + 1),
                 next: Some(asked.page + 1),
-                ..honest(&inside)
+                ..list.honest(&inside)
             },
             Some(Habit::AlwaysOneMorePage) => {
-                let mut page = honest(&inside);
+                let mut page = list.honest(&inside);
                 while page.items.len() < rpp {
                     self.invented += 1;
                     let made_up = Record {
@@ -824,14 +896,23 @@ impl State {
             }
             Some(Habit::LinksToItself) => Page {
                 next: Some(asked.page),
-                ..honest(&inside)
+                ..list.honest(&inside)
             },
+            Some(Habit::BeginsAgain) => {
+                let pages = all.len().div_ceil(rpp).max(1);
+                Page {
+                    items: list.cut(&all, (asked.page - 1) % pages + 1),
+                    count: None,
+                    next: Some(asked.page + 1),
+                    ..list.honest(&all)
+                }
+            }
             Some(Habit::TotalGrows) => {
                 let answers = self.asked.get(template).copied().unwrap_or(0);
                 Page {
                     count: Some(inside.len() as u64 + answers),
                     next: None,
-                    ..honest(&inside)
+                    ..list.honest(&inside)
                 }
             }
             Some(Habit::WindowsOneMoreThanFits) => {
@@ -842,7 +923,7 @@ impl State {
                         at: asked.inside(number),
                     })
                     .collect();
-                honest(&made_up)
+                list.honest(&made_up)
             }
         };
         Canned::json(200, &page.body())

@@ -179,16 +179,21 @@ impl Reading {
     ) -> listing::Answer {
         self.at = listed.answered_at;
         let before = self.seen.len();
+        let mut here = HashSet::new();
         let mut is_keyed = false;
         for raw in &listed.items {
             match maker.read(raw, Some(parent)) {
                 Ok(row) => {
                     is_keyed = true;
-                    self.seen.insert(row.key.join("\u{0}"));
+                    let key = row.key.join("\u{0}");
+                    here.insert(key.clone());
+                    self.seen.insert(key);
                     self.rows.push(row);
                 }
                 Err(reject) => {
-                    self.seen.insert(hex::encode(reject.content_hash));
+                    let content = hex::encode(reject.content_hash);
+                    here.insert(content.clone());
+                    self.seen.insert(content);
                     self.rejects.push(Reject {
                         answered_at: listed.answered_at,
                         ..reject
@@ -199,6 +204,7 @@ impl Reading {
         listing::Answer {
             not_found: false,
             items: listed.items.len() as u64,
+            different: here.len() as u64,
             fresh: (self.seen.len() - before) as u64,
             total: listed.total,
             next: listed.next,
