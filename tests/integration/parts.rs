@@ -454,3 +454,62 @@ async fn two_events_of_one_id_at_two_times_are_two() {
     let events = "select count(*) from user_events";
     assert_eq!(mirror.value::<i64>(events).await, 2);
 }
+
+/// What is no answer about somebody says neither that they are gone nor that they are there.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_shown_and_about_whom_nothing_is_learned_stays() {
+    let server = Scripted::start(Tenant::default().with(USERS, "u", 40)).await;
+    let another = r#"{"user_id":"u-00039","identifiers":{},"attributes":{}}"#;
+    for (answer, marked, words) in [
+        (Canned::json(410, "{}"), 1, None),
+        (Canned::json(400, "{}"), 0, Some("nothing was learned")),
+        (Canned::json(200, "{}"), 0, Some("nothing was learned")),
+        (Canned::json(200, "null"), 0, Some("nothing was learned")),
+        (
+            Canned::json(200, r#"{"error":"not found","status":404}"#),
+            0,
+            Some("nothing was learned"),
+        ),
+        (Canned::json(200, another), 0, Some("nothing was learned")),
+    ] {
+        server.become_honest(Tenant::default().with(USERS, "u", 40));
+        let mirror = Mirror::new().await;
+        let program = OF_USERS.program(&server, &mirror, RPP);
+        program.run(&["sync", "users", "--full"]).await.expect(0);
+        server.hides(["u-00007".to_owned()]);
+        server.answers("/v3/users/u-00007", answer.clone());
+        let ended = program.run(&["sync", "users", "--full", "--json"]).await;
+        let run = last_run(&ended.expect(0));
+        assert_eq!(run["rows_tombstoned"], marked, "{answer:?}: {run}");
+        let reason = run["verdict_reason"].as_str().unwrap_or_default();
+        let is_told = words.is_none_or(|words| reason.contains(words));
+        assert!(
+            is_told && !reason.contains("exist by id"),
+            "{answer:?}: {run}"
+        );
+        mirror.remove().await;
+    }
+}
+
+/// Of two records with one id in one answer nobody knows which is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_who_is_twice_in_one_answer_and_differs_is_told() {
+    let server = Scripted::start(Tenant::default().with(USERS, "u", 3)).await;
+    let mirror = Mirror::new().await;
+    let user = |id: usize, city: &str| {
+        json!({ "user": {
+            "user_id": format!("u-{id:05}"),
+            "registered": format!("2021-02-0{}T15:43:28Z", id + 1),
+            "attributes": { "city": city },
+        }})
+    };
+    for (again, verdict) in [("Bern", "proven"), ("Basel", "agreed")] {
+        let users = [user(0, "Bern"), user(1, "Bern"), user(0, again)];
+        let body = json!({ "results": users, "meta": { "count": 3, "rpp": 20 } });
+        server.answers(USERS, Canned::json(200, &body.to_string()));
+        let program = OF_USERS.program(&server, &mirror, RPP);
+        let ended = program.run(&["sync", "users", "--full", "--json"]).await;
+        let run = last_run(&ended.expect(0));
+        assert_eq!(run["verdict"], verdict, "{run}");
+    }
+}

@@ -474,6 +474,15 @@ mod tests {
         .unwrap()
     }
 
+    #[tokio::test]
+    async fn an_answer_that_does_not_end_is_given_up() {
+        let never = std::future::pending();
+        let body = within(Duration::from_millis(1), never).await;
+        assert!(matches!(body, Err(Failure::Endless { .. })), "{body:?}");
+        let ends = within(WHOLE_ANSWER, async { Ok(vec![1]) }).await;
+        assert!(matches!(ends.as_deref(), Ok([1])), "{ends:?}");
+    }
+
     #[test]
     fn a_target_that_would_change_on_the_way_is_not_sent() {
         let transport = transport();
