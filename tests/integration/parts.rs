@@ -495,21 +495,15 @@ async fn who_is_not_shown_and_about_whom_nothing_is_learned_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_who_is_twice_in_one_answer_and_differs_is_told() {
     let server = Scripted::start(Tenant::default().with(USERS, "u", 3)).await;
-    let mirror = Mirror::new().await;
-    let user = |id: usize, city: &str| {
-        json!({ "user": {
-            "user_id": format!("u-{id:05}"),
-            "registered": format!("2021-02-0{}T15:43:28Z", id + 1),
-            "attributes": { "city": city },
-        }})
-    };
-    for (again, verdict) in [("Bern", "proven"), ("Basel", "agreed")] {
-        let users = [user(0, "Bern"), user(1, "Bern"), user(0, again)];
-        let body = json!({ "results": users, "meta": { "count": 3, "rpp": 20 } });
-        server.answers(USERS, Canned::json(200, &body.to_string()));
+    for alike in [true, false] {
+        server.withholds(USERS, Withholds::ShowsTwice { alike });
+        let mirror = Mirror::new().await;
         let program = OF_USERS.program(&server, &mirror, RPP);
         let ended = program.run(&["sync", "users", "--full", "--json"]).await;
         let run = last_run(&ended.expect(0));
+        let reason = run["verdict_reason"].as_str().unwrap_or_default();
+        assert_eq!(reason.contains("differ from it"), !alike, "{run}");
+        let verdict = if alike { "proven" } else { "agreed" };
         assert_eq!(run["verdict"], verdict, "{run}");
     }
 }

@@ -332,7 +332,7 @@ impl<S: Source> PartReader<S> {
                 PassEnd::FullPages => rpp.max(VERY_LARGE_RPP),
                 // Whoever is on two pages may have taken the place of somebody who is on none.
                 // Cut elsewhere, the pages show whether that is so.
-                PassEnd::EmptyPage if last.repeated > 0 => (rpp - rpp.div_ceil(3)).max(1),
+                PassEnd::EmptyPage if last.shows_some_twice() => (rpp - rpp.div_ceil(3)).max(1),
                 // A server that sends fewer at a time than it is asked for may still count its
                 // pages by what it is asked for, and skip what lies between.
                 PassEnd::EmptyPage | PassEnd::SamePages | PassEnd::BrokenOff => {
@@ -344,7 +344,7 @@ impl<S: Source> PartReader<S> {
             everybody.add(&next.people);
             let agreed = next.people == last.people && next.shows_all() && last.shows_all();
             alike = if agreed { alike + 1 } else { 1 };
-            let is_enough = if next.repeated > 0 || last.repeated > 0 {
+            let is_enough = if next.shows_some_twice() || last.shows_some_twice() {
                 alike >= ALIKE_WITH_REPEATS && next.people == everybody
             } else {
                 agreed
@@ -742,6 +742,11 @@ impl Pass {
     /// the same.
     fn repeats_unusable(&self) -> bool {
         self.end == PassEnd::SamePages && !self.usable && self.unusable
+    }
+
+    /// Whether somebody was on two of its pages, and it is not that all pages are the same.
+    fn shows_some_twice(&self) -> bool {
+        self.end == PassEnd::EmptyPage && self.repeated > 0
     }
 
     /// Whether it may have shown everybody. Where nothing but a record without a key comes again

@@ -169,6 +169,12 @@ pub enum Withholds {
     TiesByPage,
     /// Pages beyond so many records are empty; counts are right.
     EndsAfter(usize),
+    /// The first of all comes once more at the end of the answer that begins with it, whether the
+    /// same or not; counts are right.
+    ShowsTwice {
+        /// Whether the two are the same.
+        alike: bool,
+    },
 }
 
 /// What happens after each answer of the list with the habit.
@@ -642,6 +648,18 @@ impl List<'_> {
                 });
                 self.honest(&inside)
             }
+            Some(Withholds::ShowsTwice { alike }) => {
+                let mut page = self.honest(inside);
+                if asked.page == 1
+                    && let Some(mut again) = page.items.first().cloned()
+                {
+                    if !alike {
+                        again["user"]["registration_tenant"] = json!("another one");
+                    }
+                    page.items.push(again);
+                }
+                page
+            }
             Some(Withholds::EndsAfter(records)) => Page {
                 count: Some(inside.len() as u64),
                 ..self.honest(&inside[..records.min(inside.len())])
@@ -818,7 +836,8 @@ impl State {
                     | Withholds::CountsTheDated
                     | Withholds::CountsUpTo(_)
                     | Withholds::TiesByPage
-                    | Withholds::EndsAfter(_),
+                    | Withholds::EndsAfter(_)
+                    | Withholds::ShowsTwice { .. },
                 )
                 | None => asked.lets_through(record),
             })
