@@ -25,8 +25,8 @@ impl Savepoint {
     /// beginning.
     pub(crate) const SET: &'static str = "savepoint piece";
 
-    /// The one that the beginning of a batch has set. What is written before the first piece may be taken
-    /// back with it.
+    /// The one that the beginning of a batch has set. What is written before the first piece may be
+    /// taken back with it.
     pub fn of_begin() -> Self {
         Self {
             stands: Stands::AtTheEnd,

@@ -2,9 +2,10 @@
 //!
 //! Without `TCP_NODELAY` the small write at the end of each COPY waits for the acknowledgement of
 //! the large one before it, which Linux delays by 40 ms: a load over TCP takes four times as long
-//! as over a Unix socket, and each session with TLS takes 40 ms longer to open. sqlx sets it again in what follows 0.9.0 (its pull request 4336); with a
-//! release that has it, this file can go. sqlx opens its sockets itself and hands none out, so they
-//! are looked for among what this process has open.
+//! as over a Unix socket, and each session with TLS takes 40 ms longer to open. sqlx sets it again
+//! in what follows 0.9.0 (its pull request 4336); with a release that has it, this file can go. sqlx
+//! opens its sockets itself and hands none out, so they are looked for among what this process has
+//! open.
 
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
