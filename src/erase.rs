@@ -11,6 +11,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::sync::{Error, holder_name};
 use mirror::load::erase;
+use mirror::load::mentions::{self, Mentions, Names};
 use mirror::postgres::connect::Database;
 use mirror::state::erasures::{self, Erasure, Removed};
 use mirror::state::leases::{self, Holder, Lease};
@@ -43,6 +44,8 @@ pub struct Environment<'a> {
 pub struct Held {
     /// Rows by table; tables without any are left out.
     pub rows: Removed,
+    /// Rows that are not about them and name them all the same, which an erasure leaves.
+    pub mentions: Mentions,
     /// When they were erased, if they were.
     pub erasure: Option<Erasure>,
 }
@@ -54,8 +57,9 @@ pub async fn named(env: &Environment<'_>, by: &By, words: &str) -> Result<Vec<St
     Ok(erase::named(&mut connection, by, words, Some(&hashed)).await?)
 }
 
-/// Looks what there is about a person, and changes nothing.
-pub async fn held(env: &Environment<'_>, user_id: &str) -> Result<Held, Error> {
+/// Looks what there is about a person, and changes nothing. `words` are what they were named by:
+/// where the mirror holds only a hash of it, nothing else tells who is meant in a row of others.
+pub async fn held(env: &Environment<'_>, user_id: &str, words: &str) -> Result<Held, Error> {
     let mut connection = env.database.connect().await?;
     let mut rows = personal_data::count(&mut connection, user_id).await?;
     let schema = env.database.schemas().data();
@@ -65,8 +69,16 @@ pub async fn held(env: &Environment<'_>, user_id: &str) -> Result<Held, Error> {
             rows.insert(holder.name, count);
         }
     }
+    let known = mentions::names(&mut connection, user_id).await?;
+    let known = known.iter().map(String::as_str);
+    let names = Names::new([user_id, words].into_iter().chain(known));
+    let mentions = mentions::of(&mut connection, schema, user_id, &names).await?;
     let erasure = erasures::get(&mut connection, env.key.of_erased(user_id)).await?;
-    Ok(Held { rows, erasure })
+    Ok(Held {
+        rows,
+        mentions,
+        erasure,
+    })
 }
 
 /// Removes a person and notes that they were erased. `waiting` is told when somebody else holds a

@@ -10,6 +10,7 @@ use super::output::{Output, table, thousands};
 use super::sync::waiting;
 use crate::config::Settings;
 use crate::erase::{self, Environment};
+use mirror::load::mentions::Mentions;
 use mirror::state::erasures::{self, Erasure, Removed};
 use mirror::state::marks;
 use mirror::state::privacy::Access;
@@ -56,6 +57,8 @@ struct Document {
     erased: bool,
     /// Rows by table.
     removed: Removed,
+    /// Rows that are about something else and name the person, by place; they stay.
+    mentions: Mentions,
     /// The erasure that is noted, this one or an earlier one.
     erasure: Option<Erasure>,
 }
@@ -104,14 +107,16 @@ async fn erase(
         [] => return Err(unknown(&args.by, &settings.privacy)),
         several => return Err(ambiguous(several.len())),
     };
-    let held = erase::held(&env, user_id).await?;
+    output.note("Looking through all tables for this person; that reads each of them once.");
+    let held = erase::held(&env, user_id, user).await?;
     if !args.yes {
-        if held.rows.is_empty() && held.erasure.is_none() {
+        if held.rows.is_empty() && held.mentions.is_empty() && held.erasure.is_none() {
             return Err(unknown(&args.by, &settings.privacy));
         }
         let document = Document {
             erased: false,
             removed: held.rows,
+            mentions: held.mentions,
             erasure: held.erasure,
         };
         output.result(&document, preview)?;
@@ -123,6 +128,7 @@ async fn erase(
     let document = Document {
         erased: true,
         removed: erasure.removed.0.clone(),
+        mentions: held.mentions,
         erasure: Some(erasure),
     };
     output.result(&document, erased)?;
@@ -176,8 +182,33 @@ fn rows(removed: &Removed) -> String {
     }
 }
 
+/// Where the person is named in rows that are not about them, and what can be done about it.
+fn mentioned(mentions: &Mentions) -> String {
+    let Some(place) = mentions.keys().next() else {
+        return String::new();
+    };
+    let rows: Vec<_> = mentions
+        .iter()
+        .map(|(place, rows)| [place.clone(), thousands(*rows)])
+        .collect();
+    format!(
+        "\nOther rows name this person, and stay as they are: they are about something else, and Zephr would send them again.\n{}\
+         Have it changed at Zephr, or keep the field out of the mirror: `\"{}\" = \"drop\"` under [privacy]; docs/privacy.md says which can be.\n",
+        table(["named in", "rows"], &rows),
+        setting(place),
+    )
+}
+
+/// The name under which the settings have a place: the history follows the users.
+fn setting(place: &str) -> String {
+    place
+        .strip_prefix("users_history.")
+        .map_or_else(|| place.to_owned(), |rest| format!("users.{rest}"))
+}
+
 fn preview(document: &Document) -> String {
     let mut text = rows(&document.removed);
+    text.push_str(&mentioned(&document.mentions));
     if let Some(erasure) = &document.erasure {
         text.push_str(&format!(
             "They were erased on {} UTC, and are kept out.\n",
@@ -192,8 +223,9 @@ fn preview(document: &Document) -> String {
 
 fn erased(document: &Document) -> String {
     format!(
-        "{}Removed for good, and kept out of later syncs. Zephr was not told: delete the person there too, and see to your own backups.\n",
-        rows(&document.removed)
+        "{}Removed for good, and kept out of later syncs. Zephr was not told: delete the person there too, and see to your own backups.\n{}",
+        rows(&document.removed),
+        mentioned(&document.mentions)
     )
 }
 

@@ -355,3 +355,63 @@ async fn a_table_that_an_erasure_emptied_is_no_sign_of_anything() {
     let run = run_of(&serde_json::from_str(&ended.stdout).expect("JSON"));
     assert_eq!(run["mode"], "incremental", "{run:#}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_named_in_rows_of_others_is_said_and_can_be_kept_out() {
+    let (_simulator, mirror, program, id) = mirrored().await;
+    let shouted = EMAIL.to_uppercase();
+    mirror
+        .execute(&format!(
+            "insert into accounts (account_id, email_address, extra, _zephr_run_id, _zephr_first_seen_at, _zephr_loaded_at, _zephr_extracted_at, _zephr_hash) values
+                 ('one', '{shouted}', null, gen_random_uuid(), now(), now(), now(), '\\x00'),
+                 ('two', null, '{{\"owner\": {{\"says\": \"I am {EMAIL}.\"}}, \"seats\": [{{\"of\": \"{id}\"}}]}}', gen_random_uuid(), now(), now(), now(), '\\x00'),
+                 ('three', 'else@b.example', '{{\"owner\": {{\"says\": \"nobody\"}}}}', gen_random_uuid(), now(), now(), now(), '\\x00');
+             create table sessions (session_id bigint primary key, user_id varchar(100), \"Shared with\" text);
+             insert into sessions values (1, '{id}', '{id}'), (2, 'other', '{id}'), (3, 'other', null)"
+        ))
+        .await;
+    let expected = json!({
+        "accounts.email_address": 1, "accounts.extra.owner.says": 1, "accounts.extra.seats": 1, "sessions.Shared with": 1,
+    });
+    let before = mirror.everything().await;
+    let preview = program.run(&["erase", &id, "--json"]).await.expect(0);
+    assert_eq!(preview.json()["mentions"], expected);
+    assert!(mirror.everything().await == before, "only looked");
+
+    let erased = program.run(&["erase", &id, "--yes"]).await.expect(0);
+    for said in [
+        "Other rows name this person",
+        "accounts.extra.owner.says",
+        "`\"accounts.email_address\" = \"drop\"`",
+    ] {
+        assert!(erased.stdout.contains(said), "{}", erased.stdout);
+    }
+    assert!(
+        !erased.stdout.to_lowercase().contains(&EMAIL.to_lowercase())
+            && !erased.stdout.contains(&id)
+    );
+
+    // Afterwards the mirror does not know the address any more: who asks by identifier is told of that.
+    let again = program
+        .run(&["erase", &id, "--json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(
+        again["mentions"],
+        json!({ "accounts.extra.seats": 1, "sessions.Shared with": 1 })
+    );
+    mirror.execute("drop table sessions").await;
+    let program = program.configured(
+        "[privacy]\n\"accounts.email_address\" = \"drop\"\n\"accounts.extra.owner.says\" = \"drop\"\n\"accounts.extra.seats\" = \"drop\"\n",
+    );
+    program.run(&["sync", "users"]).await.expect(0);
+    mirror.expect_nowhere(&[&id, EMAIL, &shouted]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_named_where_only_their_own_rows_are() {
+    let (_simulator, _mirror, program, id) = mirrored().await;
+    let preview = program.run(&["erase", &id]).await.expect(0).stdout;
+    assert!(!preview.contains("Other rows"), "{preview}");
+}

@@ -7,43 +7,65 @@ use std::collections::BTreeSet;
 use futures::TryStreamExt;
 use sqlx::{AssertSqlSafe, PgConnection};
 
+/// A table of the schema for analysts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its name, without the schema.
+    pub name: String,
+    /// Its name in SQL, quoted by Postgres.
+    pub(super) sql: String,
+    /// How its `user_id` compares with text; none where it has no such column.
+    pub(super) user_id: Option<&'static str>,
+}
+
 /// A table that holds rows about users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// Its name, without the schema.
     pub name: String,
-    /// Its name in SQL.
     sql: String,
-    /// How its `user_id` compares with text.
     column: &'static str,
 }
 
-/// The tables of a schema with a column `user_id`; of a partitioned table the table and not its
-/// parts.
-pub async fn holders(
+/// The tables of a schema; of a partitioned table the table and not its parts.
+pub async fn tables(
     connection: &mut PgConnection,
     schema: &str,
-) -> Result<Vec<Holder>, sqlx::Error> {
+) -> Result<Vec<Table>, sqlx::Error> {
     let found = sqlx::query!(
         r#"select c.relname::text as "name!", format('%I.%I', n.nspname, c.relname) as "sql!",
-                  a.atttypid in ('text'::regtype, 'varchar'::regtype) as "is_text!"
+                  a.atttypid in ('text'::regtype, 'varchar'::regtype) as "is_text?"
            from pg_class c
            join pg_namespace n on n.oid = c.relnamespace
-           join pg_attribute a on a.attrelid = c.oid and a.attname = 'user_id' and a.attnum > 0 and not a.attisdropped
+           left join pg_attribute a on a.attrelid = c.oid and a.attname = 'user_id' and a.attnum > 0 and not a.attisdropped
            where n.nspname = $1 and c.relkind in ('r', 'p') and not c.relispartition
            order by c.relname"#,
         schema,
     )
     .fetch_all(connection)
     .await?;
-    let holders = found.into_iter().map(|table| Holder {
+    let tables = found.into_iter().map(|table| Table {
         name: table.name,
         sql: table.sql,
-        column: if table.is_text {
-            "user_id"
-        } else {
-            "user_id::text"
-        },
+        user_id: table
+            .is_text
+            .map(|is_text| if is_text { "user_id" } else { "user_id::text" }),
+    });
+    Ok(tables.collect())
+}
+
+/// Those of them with a column `user_id`.
+pub async fn holders(
+    connection: &mut PgConnection,
+    schema: &str,
+) -> Result<Vec<Holder>, sqlx::Error> {
+    let tables = tables(connection, schema).await?.into_iter();
+    let holders = tables.filter_map(|table| {
+        Some(Holder {
+            column: table.user_id?,
+            name: table.name,
+            sql: table.sql,
+        })
     });
     Ok(holders.collect())
 }

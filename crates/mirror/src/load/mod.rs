@@ -6,14 +6,15 @@
 //! job file knows, and [`events`] appends; what Postgres refuses is found with [`pieces`].
 //! [`freshness`] tells how late something was heard of,
 //! [`unfit`] which columns are not to be relied on, and [`sample`] draws some of what is there, to
-//! be compared with the API. [`redact`] rewrites what is stored for new privacy settings, and
-//! [`erase`] removes a person.
+//! be compared with the API. [`redact`] rewrites what is stored for new privacy settings,
+//! [`erase`] removes a person, and [`mentions`] finds the rows of others that still name them.
 
 pub mod compare;
 pub mod define;
 pub mod erase;
 pub mod events;
 pub mod freshness;
+pub mod mentions;
 pub mod merge;
 pub mod people;
 pub mod pieces;
