@@ -163,6 +163,7 @@ async fn rows(
             removed.insert(holder.name, count);
         }
     }
+    tables.extend(marks::months(connection).await?);
     let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
     marks::note_emptied(connection, &tables).await?;
     Ok(removed)

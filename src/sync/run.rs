@@ -243,7 +243,8 @@ impl Run<'_> {
         if self.is_to_be_told(ending) {
             notices::add(&mut *transaction, ended_at, &About::Run(self.run_id)).await?;
         }
-        marks::note_tables(&mut transaction, &trust::own_tables(self.job)).await?;
+        let own = trust::own_tables(&mut transaction, self.job).await?;
+        marks::note_tables(&mut transaction, &own).await?;
         marks::renew(&mut transaction).await?;
         transaction.commit().await?;
         let span = Span::current();

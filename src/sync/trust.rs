@@ -16,16 +16,26 @@ use record::{HASH_BYTES, Resource};
 use resource::Step;
 use telemetry::field;
 
-/// The tables that only this job knows.
-pub(super) fn own_tables(job: &Job) -> Vec<&str> {
-    if job.resource != Resource::List {
-        return Vec::new();
+/// The tables that only this job knows: those of a job file, and the months of events.
+pub(super) async fn own_tables(
+    connection: &mut PgConnection,
+    job: &Job,
+) -> Result<Vec<String>, sqlx::Error> {
+    match job.resource {
+        Resource::List => {
+            let tables = job.steps.iter().map(|step| match step {
+                Step::List(list) => list.table.name.to_string(),
+                Step::Below(below) => below.table.name.to_string(),
+            });
+            Ok(tables.collect())
+        }
+        Resource::Events => marks::months(connection).await,
+        Resource::Users
+        | Resource::Accounts
+        | Resource::Segments
+        | Resource::Schema
+        | Resource::Catalog => Ok(Vec::new()),
     }
-    let tables = job.steps.iter().map(|step| match step {
-        Step::List(list) => &*list.table.name,
-        Step::Below(below) => &*below.table.name,
-    });
-    tables.collect()
 }
 
 /// Why a verdict may be believed, and why everything was read.
@@ -38,7 +48,8 @@ pub(super) async fn doubt(
     connection: &mut PgConnection,
     job: &Job,
 ) -> Result<Option<String>, sqlx::Error> {
-    let seen = marks::look(connection, &own_tables(job)).await?;
+    let own = own_tables(connection, job).await?;
+    let seen = marks::look(connection, &own).await?;
     Ok((!seen.signs.is_empty()).then(|| said(&seen.signs)))
 }
 
@@ -64,7 +75,7 @@ pub(super) async fn settle(
     env: &Environment,
     job: &Job,
 ) -> Result<(), Error> {
-    let own = own_tables(job);
+    let own = own_tables(connection, job).await?;
     let seen = marks::look(connection, &own).await?;
     if seen.signs.is_empty() {
         if seen.made_again {
@@ -81,7 +92,10 @@ pub(super) async fn settle(
         return Ok(());
     }
     let why = said(&signs);
-    let is_own = |sign: &Sign| sign.table().is_some_and(|table| own.contains(&table));
+    let is_own = |sign: &Sign| {
+        sign.table()
+            .is_some_and(|table| own.iter().any(|own| own == table))
+    };
     if let Some(Sign::Gone(table)) = signs
         .iter()
         .find(|sign| matches!(sign, Sign::Gone(_)) && !is_own(sign))

@@ -507,3 +507,174 @@ async fn somebody_who_is_twice_in_one_answer_and_differs_is_told() {
         assert_eq!(run["verdict"], verdict, "{run}");
     }
 }
+
+/// Of an answer that lacks its end and counts no more than it shows, only the count of a longer time
+/// tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_lacks_its_end_is_read_again_where_more_are_counted() {
+    let server = Scripted::start(Tenant::default()).await;
+    let mut wrong = Vec::new();
+    for listed in [OF_USERS, OF_EVENTS] {
+        let tenant = Tenant::default().with(USERS, "u", 1);
+        server.become_honest(tenant.with(listed.path, "x", 3 * OTHERS));
+        let mirror = Mirror::new().await;
+        let program = listed.program(&server, &mirror, RPP);
+        let truth: BTreeSet<String> = server.ids(listed.path).into_iter().collect();
+        for nth in 1..=2 {
+            server.withholds(listed.path, Withholds::EndOfOneAnswer);
+            let ended = program.run(&["sync", listed.job, "--full", "--json"]).await;
+            let run = last_run(&ended);
+            let lacks = truth.difference(&listed.mirrored(&mirror).await).count();
+            let reason = run["verdict_reason"].as_str().unwrap_or_default();
+            let is_told =
+                run["verdict"] == "agreed" && reason.contains("fewer people than are counted");
+            if lacks > 0 || !is_told || ended.code != Some(0) {
+                wrong.push(format!("{}, run {nth} lacks {lacks}: {run}", listed.job));
+            }
+        }
+        mirror.remove().await;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Pages that are chosen first and made shorter then: what follows a short one is not nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_page_is_the_last_one_only_where_nothing_follows() {
+    let server = Scripted::start(Tenant::default()).await;
+    let mut wrong = Vec::new();
+    for listed in [OF_USERS, OF_EVENTS] {
+        for withholds in [
+            Withholds::EndsOfPages { counted: true },
+            Withholds::EndsOfPages { counted: false },
+            Withholds::HiddenFromPages,
+        ] {
+            let tenant = Tenant::default().with(USERS, "u", 1);
+            server.become_honest(tenant.with(listed.path, "x", OTHERS));
+            if withholds == Withholds::HiddenFromPages {
+                let every_seventh = (0..OTHERS).step_by(7);
+                server.hides(every_seventh.map(|number| format!("x-{number:05}")));
+            }
+            server.withholds(listed.path, withholds);
+            let (found, claims) = listed.wrong(&server, "10").await;
+            let name = format!("{}, {withholds:?}", listed.job);
+            wrong.extend(found.into_iter().map(|words| format!("{name}: {words}")));
+            // Where pages end anywhere and nothing is counted, it may be told that nobody knows.
+            if !claims && withholds != (Withholds::EndsOfPages { counted: false }) {
+                wrong.push(format!("{name}: claims nothing"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_behind_all_that_are_counted_is_read() {
+    let server = Scripted::start(Tenant::default()).await;
+    let mut wrong = Vec::new();
+    for (people, undated) in [(60, 3), (62, 1)] {
+        let tenant = Tenant::default().with(USERS, "u", people);
+        server.become_honest(tenant.with_undated(USERS, "n", undated));
+        server.withholds(USERS, Withholds::CountsTheDatedFirst);
+        let (found, claims) = OF_USERS.wrong(&server, "10").await;
+        wrong.extend(found);
+        if !claims {
+            wrong.push(format!("{people} and {undated}: claims nothing"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_behind_the_last_one_may_be_refused() {
+    let server = Scripted::start(Tenant::default()).await;
+    for listed in [OF_USERS, OF_EVENTS] {
+        let tenant = Tenant::default().with(USERS, "u", 1);
+        for tenant in [
+            tenant.clone().with(listed.path, "x", 9),
+            tenant.with(listed.path, "x", OTHERS),
+        ] {
+            server.become_honest(tenant);
+            server.withholds(listed.path, Withholds::RefusesPagesBehindTheLast);
+            let (wrong, claims) = listed.wrong(&server, RPP).await;
+            assert!(wrong.is_empty() && claims, "{}: {wrong:?}", listed.job);
+        }
+    }
+}
+
+/// A server that takes the path apart after it has decoded it finds nobody of this name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_404_for_an_id_with_a_slash_marks_nobody() {
+    let server = Scripted::start(Tenant::default()).await;
+    for listed in [OF_USERS, OF_ACCOUNTS] {
+        let mut tenant = Tenant::default()
+            .with(USERS, "u", 1)
+            .with(listed.path, "x", 40);
+        tenant.list(listed.path)[7].id = "a/b".to_owned();
+        server.become_honest(tenant);
+        let mirror = Mirror::new().await;
+        let program = listed.program(&server, &mirror, RPP);
+        let sync = ["sync", listed.job, "--full", "--json"];
+        program.run(&sync).await.expect(0);
+        server.hides(["a/b".to_owned()]);
+        let run = last_run(&program.run(&sync).await.expect(0));
+        assert_eq!(run["rows_tombstoned"], 0, "{}: {run}", listed.job);
+        assert_eq!(run["verdict"], "agreed", "{}: {run}", listed.job);
+        mirror.remove().await;
+    }
+}
+
+/// What comes for one account and is another one says nothing about either.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_answered_with_another_one_stays_and_is_told() {
+    let server = Scripted::start(Tenant::default().with(ACCOUNTS, "x", 12)).await;
+    let mirror = Mirror::new().await;
+    let program = OF_ACCOUNTS.program(&server, &mirror, RPP);
+    let sync = ["sync", "accounts", "--full", "--json"];
+    program.run(&sync).await.expect(0);
+    let names =
+        "select string_agg(account_id || ' ' || name, ', ' order by account_id) from accounts";
+    let before: String = mirror.value(names).await;
+    let another = r#"{"account_id":"x-00002","name":"WRONG","number_of_seats":1}"#;
+    server.answers("/v3/accounts/x-00001", Canned::json(200, another));
+    let run = last_run(&program.run(&sync).await.expect(1));
+    assert_eq!(run["verdict"], "incomplete", "{run}");
+    assert_eq!(mirror.value::<String>(names).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_beside_an_error_are_asked_for_again() {
+    let server = Scripted::start(Tenant::default()).await;
+    for (path, job, body) in [
+        (USERS, "users", r#"{"results":[[]],"error":{"code":504}}"#),
+        (
+            EVENTS,
+            "events",
+            r#"{"results":[],"errors":["upstream timed out"]}"#,
+        ),
+        (
+            ACCOUNTS,
+            "accounts",
+            r#"{"results":[],"total":0,"error":"timeout"}"#,
+        ),
+    ] {
+        server.become_honest(Tenant::default().with(path, "x", 12));
+        let mirror = Mirror::new().await;
+        let program = server.program(&mirror);
+        server.answers_next(path, 1, Canned::json(200, body));
+        let run = last_run(&program.run(&["sync", job, "--json"]).await.expect(0));
+        assert_eq!(run["rows_inserted"], 12, "{job}: {run}");
+        assert_eq!(run["retries"], 1, "{job}: {run}");
+        mirror.remove().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_shows_nobody_proves_nothing() {
+    let server = Scripted::start(Tenant::default().with(USERS, "u", 0).with(EVENTS, "e", 0)).await;
+    let mirror = Mirror::new().await;
+    for job in ["users", "events"] {
+        let program = server.program(&mirror);
+        let run = last_run(&program.run(&["sync", job, "--json"]).await.expect(0));
+        assert_eq!(run["verdict"], "agreed", "{job}: {run}");
+    }
+}

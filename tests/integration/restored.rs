@@ -362,3 +362,45 @@ async fn tables_from_before_there_were_marks_are_read_anew() {
     expect_anew(&users(&program).await, "the table users was truncated");
     truth::expect_equal(&simulator.tenant(), &mirror).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_of_events_that_is_gone_is_read_anew() {
+    use crate::support::scripted_zephr::{EVENTS, Scripted, Tenant};
+
+    // Seven hours from one to the next: three months.
+    let server = Scripted::start(Tenant::default().with(EVENTS, "e", 300)).await;
+    let mirror = Mirror::new().await;
+    let program = server.program(&mirror);
+    let sync = ["sync", "events", "--json"];
+    program.run(&sync).await.expect(0);
+    let run = program.run(&sync).await.expect(0).json();
+    assert_eq!(run["runs"][0]["mode"], "incremental");
+    for (done, why) in [
+        (
+            "truncate user_events_2020_02",
+            "user_events_2020_02 had rows and is empty",
+        ),
+        (
+            "delete from user_events_2020_01",
+            "user_events_2020_01 had rows and is empty",
+        ),
+        (
+            "drop table user_events_2020_03",
+            "user_events_2020_03 was dropped",
+        ),
+    ] {
+        mirror.execute(done).await;
+        let run = program.run(&sync).await.expect(0).json()["runs"][0].clone();
+        let reason = run["verdict_reason"].as_str().unwrap_or_default();
+        assert!(reason.contains(why), "{done}: {run}");
+        assert_eq!(
+            mirror
+                .value::<i64>("select count(*) from user_events")
+                .await,
+            300,
+            "{done}"
+        );
+        let run = program.run(&sync).await.expect(0).json()["runs"][0].clone();
+        assert_eq!(run["mode"], "incremental", "{done}: {run}");
+    }
+}

@@ -258,6 +258,7 @@ impl Tenant {
             rejects: Vec::new(),
             envelope,
             answered_at: Some(at(self.now)),
+            refused: false,
             not_found: false,
             may_be_cut: false,
         }

@@ -140,6 +140,9 @@ pub struct Page {
     /// Whether the answer was a 404, or a table without so much as a header: something answers, and
     /// says nothing about who is there.
     pub not_found: bool,
+    /// Whether a page beyond the first one was refused (400, 416, 422): it is past the end, or deeper
+    /// than the server pages.
+    pub refused: bool,
     /// Whether nothing tells that it is whole: neither the length of the answer nor its own form.
     pub may_be_cut: bool,
 }

@@ -41,7 +41,7 @@ impl<S: Source> PartReader<S> {
                     .unwrap_or_default()
             };
         }
-        // In one window alone somebody came meanwhile.
+        // One window alone was looked at before: see `read_short_again`.
         let [(one, _), (other, _)] = part else {
             return Ok(false);
         };
@@ -70,7 +70,10 @@ impl<S: Source> PartReader<S> {
     }
 
     /// Whether the server counts more in the time of these windows than they held.
-    async fn counts_more(&self, read: &[(Window, u64)]) -> Result<bool, Stopped<S::Error>> {
+    pub(super) async fn counts_more(
+        &self,
+        read: &[(Window, u64)],
+    ) -> Result<bool, Stopped<S::Error>> {
         let (Some((first, _)), Some((last, _))) = (read.first(), read.last()) else {
             return Ok(false);
         };

@@ -8,7 +8,8 @@
 //! some. Here the time line of registrations is cut into [`window`]s until each answer is whole:
 //! one response cannot drift. [`walk`] is a scan under way: [`plan`] says which windows to ask,
 //! [`part`] reads one, [`whole`] tells whether an answer holds all there is, `undated` looks for
-//! people in no window, `borders` for people between two, [`sightings`] tells whether answers fit together, [`together`] says what
+//! people in no window, `borders` for people between two, [`short`] for windows that held fewer than
+//! are counted in them, [`sightings`] tells whether answers fit together, [`together`] says what
 //! commits together, and [`verdict`] how far all of it may be believed.
 
 // On times the operators panic where a type ends: `clock::time` has what does not.
@@ -18,6 +19,7 @@ mod borders;
 pub mod listing;
 pub mod part;
 pub mod plan;
+pub mod short;
 pub mod sightings;
 pub mod together;
 mod undated;

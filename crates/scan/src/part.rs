@@ -333,6 +333,7 @@ impl<S: Source> PartReader<S> {
                 // Whoever is on two pages may have taken the place of somebody who is on none.
                 // Cut elsewhere, the pages show whether that is so.
                 PassEnd::EmptyPage if last.shows_some_twice() => (rpp - rpp.div_ceil(3)).max(1),
+                PassEnd::Refused => (rpp - rpp.div_ceil(3)).max(1),
                 // A server that sends fewer at a time than it is asked for may still count its
                 // pages by what it is asked for, and skip what lies between.
                 PassEnd::EmptyPage | PassEnd::SamePages | PassEnd::BrokenOff => {
@@ -400,7 +401,7 @@ impl<S: Source> PartReader<S> {
                     || self.sends_more_than(pass.received).await?
                     || self.goes_by_pages(window, pass.received).await?);
             }
-            PassEnd::FullPages | PassEnd::BrokenOff => return Ok(false),
+            PassEnd::FullPages | PassEnd::Refused | PassEnd::BrokenOff => return Ok(false),
         };
         // It does not go by the size either.
         if items > rpp {
@@ -461,7 +462,12 @@ impl<S: Source> PartReader<S> {
         page.not_found || self.may_have_more(self.asking.rpp, page)
     }
 
-    async fn ask(&self, window: Window, rpp: u64, page: u64) -> Result<Page, Stopped<S::Error>> {
+    pub(super) async fn ask(
+        &self,
+        window: Window,
+        rpp: u64,
+        page: u64,
+    ) -> Result<Page, Stopped<S::Error>> {
         let (registered_since, registered_before) = window.asked();
         let answer = self
             .source
@@ -507,9 +513,20 @@ impl<S: Source> PartReader<S> {
             let judgement = self.known().signs.judge(asked, items, page.envelope);
             match judgement {
                 Judgement::Whole => return Ok((Holds::All, page)),
+                Judgement::Quiet => {
+                    let (here, second) = (Sightings::on(&page), self.ask(window, asked, 2).await?);
+                    if Sightings::on(&second).is_subset(&here) {
+                        return Ok((Holds::All, page));
+                    }
+                    self.known().signs.more_behind(asked, items);
+                    return Ok((Holds::Some, page));
+                }
                 Judgement::More => return Ok((Holds::Some, page)),
                 Judgement::SaysMore | Judgement::Unclear => {
                     let (here, second) = (Sightings::on(&page), self.ask(window, asked, 2).await?);
+                    if second.refused && judgement == Judgement::SaysMore {
+                        return Ok((Holds::Unknown, page));
+                    }
                     if !second.is_empty() {
                         // A server that ignores the page number sends the same people again: that
                         // says nothing about a full page.
@@ -528,21 +545,63 @@ impl<S: Source> PartReader<S> {
                     let still = !again.not_found && here.is_subset(&Sightings::on(&again));
                     page = again;
                     if still {
-                        let (mut known, items) = (self.known(), page.len() as u64);
+                        let items = page.len() as u64;
                         let everybody = window == Window::ALL && self.asking.since.is_none();
                         if everybody && Signs::hides_most(items, page.envelope) {
                             return Ok((Holds::Unknown, page));
                         }
-                        if known.signs.says_more(items, page.envelope) {
-                            known.signs.contradicted(items, page.envelope);
+                        let says_more = self.known().signs.says_more(items, page.envelope);
+                        if says_more && self.shows_more_in_halves(window, &page).await? {
+                            self.known().signs.cut_off(asked, items);
+                            return Ok((Holds::Some, page));
                         }
-                        drop(known);
+                        if says_more {
+                            self.known().signs.contradicted(items, page.envelope);
+                        }
                         return Ok((Holds::All, page));
                     }
                 }
             }
         }
         Ok((Holds::Some, page))
+    }
+
+    /// Whether the halves of a window show somebody whom it does not, though nobody is behind its
+    /// page: a server that sends so many bytes at a time drops the end of a page, and says rightly
+    /// that there are more.
+    async fn shows_more_in_halves(
+        &self,
+        window: Window,
+        page: &Page,
+    ) -> Result<bool, Stopped<S::Error>> {
+        let mut dates: Vec<_> = (page.items.iter())
+            .filter_map(|item| item.registered_at)
+            .collect();
+        dates.sort_unstable();
+        let (Some(first), Some(middle)) = (dates.first(), dates.get(dates.len() / 2)) else {
+            return Ok(false);
+        };
+        if first == middle || !window.can_be_cut() {
+            return Ok(false);
+        }
+        let earlier = Window {
+            until: Some(*middle),
+            ..window
+        };
+        let later = Window {
+            from: Some(*middle),
+            ..window
+        };
+        let here = Sightings::on(page);
+        for half in [earlier, later] {
+            let mut shown = core(half, self.first(half).await?);
+            // Who came since the scan began was not there to be shown.
+            shown.items.retain(|item| !self.is_new(item));
+            if !Sightings::on(&shown).is_subset(&here) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn uncuttable(
@@ -580,7 +639,12 @@ impl<S: Source> PartReader<S> {
             if page.is_empty() {
                 // A 404 for a first page says nothing; behind the last page it is another way to
                 // say that there is none.
-                pass.end = if page.not_found && number == 1 {
+                // A page that is refused is past the end, if the one before it was not full; else it
+                // may be deeper than the server pages.
+                let may_be_deep = page.refused && previous >= self.known().signs.full_page(rpp);
+                pass.end = if may_be_deep {
+                    PassEnd::Refused
+                } else if page.not_found && number == 1 {
                     PassEnd::BrokenOff
                 } else {
                     PassEnd::EmptyPage
@@ -693,6 +757,8 @@ enum PassEnd {
     /// The same page came again and again, and may be any part of what there is: the server goes by
     /// the size that is asked for, or says that there is more.
     FullPages,
+    /// A page behind a full one was refused. Cut elsewhere, the last page is not full.
+    Refused,
     /// Neither: pages showed mostly what others had shown, or they had no end.
     #[default]
     BrokenOff,
@@ -755,7 +821,7 @@ impl Pass {
         match self.end {
             PassEnd::EmptyPage => true,
             PassEnd::SamePages => self.usable || !self.unusable,
-            PassEnd::FullPages | PassEnd::BrokenOff => false,
+            PassEnd::FullPages | PassEnd::Refused | PassEnd::BrokenOff => false,
         }
     }
 }
@@ -769,7 +835,7 @@ fn strays(window: Window, page: &Page) -> bool {
 
 /// Drops those who belong to a neighbouring window. People without a date belong wherever they
 /// appear.
-fn core(window: Window, mut page: Page) -> Page {
+pub(super) fn core(window: Window, mut page: Page) -> Page {
     page.items
         .retain(|item| item.registered_at.is_none_or(|at| window.contains(at)));
     page

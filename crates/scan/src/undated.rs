@@ -92,6 +92,7 @@ impl<S: Source> PartReader<S> {
             if everybody == dated
                 && self.stays_equal(everybody, read.people).await?
                 && self.adds_up(everybody, read).await?
+                && !self.shows_more_than(everybody).await?
             {
                 return Ok(ByPage {
                     proof: Proof::Whole,
@@ -146,6 +147,28 @@ impl<S: Source> PartReader<S> {
         // People come and go meanwhile.
         let most = now.max(everybody).saturating_add(border);
         Ok(before.saturating_add(after) <= most)
+    }
+
+    /// Whether everybody by page is more than are counted: the page after the last one of those holds
+    /// somebody. So it is where a count leaves out who has no date, or is rounded down.
+    async fn shows_more_than(&self, everybody: u64) -> Result<bool, Stopped<S::Error>> {
+        let rpp = self.full_page();
+        let (Some(before), Some(rest)) = (everybody.checked_div(rpp), everybody.checked_rem(rpp))
+        else {
+            return Ok(false);
+        };
+        let last = self.ask(Window::ALL, rpp, before.saturating_add(1)).await?;
+        if last.not_found || last.len() as u64 <= rest {
+            return Ok(false);
+        }
+        // A server that does not go by the number of the page sends its first one.
+        let first = self.ask(Window::ALL, rpp, 1).await?;
+        if Sightings::on(&last).shared_with([&Sightings::on(&first)]) * 2 > last.len() {
+            return Ok(false);
+        }
+        // People come meanwhile.
+        let now = self.count(Window::ALL).await?;
+        Ok(now.is_none_or(|now| now <= everybody))
     }
 
     /// Whether the counts of everybody and of everybody with a date, which were equal once, are so

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::short::Short;
+
 /// How one part of a scan was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
@@ -111,6 +113,8 @@ pub struct Parts {
     pub may_be_cut: bool,
     /// Records that have the id of another one in the same answer, and differ from it.
     pub differing: u64,
+    /// Windows that held fewer than are counted in them.
+    pub short: Short,
     /// Why it was not read to its end.
     pub given_up: Option<GivenUp>,
 }
@@ -133,7 +137,7 @@ impl Parts {
         if self.filter_ignored {
             return (
                 Verdict::Incomplete,
-                "the server does not honour registeredSince and registeredBefore, so the export was read by page, which people who change meanwhile can slip through".into(),
+                "the server does not honour registeredSince and registeredBefore as they are meant: it sent somebody from outside the time that was asked for, or left somebody out. So the export was read by page, which people who change meanwhile can slip through".into(),
             );
         }
         if let Some(given_up) = self.given_up {
@@ -160,6 +164,18 @@ impl Parts {
             );
             return (Verdict::Incomplete, reason);
         }
+        if self.short.is_left {
+            let reason = format!(
+                "{endpoint} counts more people in some windows than it showed in them, though it was asked again"
+            );
+            return (Verdict::Incomplete, reason);
+        }
+        let short = match self.short.read_again {
+            0 => String::new(),
+            again => format!(
+                "; {again} windows held fewer people than are counted in them, and showed more when they were asked for again: others may be short in a way that no count tells"
+            ),
+        };
         let contradicted = if self.contradicted {
             "; the server said that there is more (count or next link) where the next page was empty, so nothing it says of that kind was relied on"
         } else {
@@ -178,7 +194,7 @@ impl Parts {
         };
         if self.passes > 0 {
             let reason = format!(
-                "{} of {all} parts rest on two equal passes by page, the others on whole answers{contradicted}{may_be_cut}{differing}",
+                "{} of {all} parts rest on two equal passes by page, the others on whole answers{contradicted}{may_be_cut}{differing}{short}",
                 self.passes
             );
             return (Verdict::Agreed, reason);
@@ -187,8 +203,8 @@ impl Parts {
             1 => "everything came whole in one answer".to_owned(),
             parts => format!("each of {parts} parts came whole in one answer"),
         };
-        if self.contradicted || self.may_be_cut || self.differing > 0 {
-            let reason = reason + contradicted + may_be_cut + &differing;
+        if self.contradicted || self.may_be_cut || self.differing > 0 || self.short.read_again > 0 {
+            let reason = reason + contradicted + may_be_cut + &differing + &short;
             return (Verdict::Agreed, reason);
         }
         (Verdict::Proven, reason)

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::Source;
 use super::part::{Asking, ByPage, Fetched, PartReader, Reading, Stopped};
 use super::plan::{Overflow, Plan};
+use super::short::Short;
 use super::sightings::{Explained, Shown, Sightings};
 use super::undated::{Counted, Held, dated};
 use super::verdict::{GivenUp, Growth, Parts, Proof, Verdict};
@@ -107,6 +108,16 @@ enum Answered {
     Everything(Option<Growth>),
     /// Whether windows leave somebody out who belongs to them.
     LeftOut(bool),
+    /// What is counted beside what the windows held.
+    Compared(Box<Compared>),
+}
+
+/// Windows that were read, as they are after a comparison with counts.
+#[derive(Debug)]
+struct Compared {
+    read: Vec<(Window, u64)>,
+    short: Short,
+    left_out: bool,
 }
 
 /// Whether it is known that windows beside each other hold all of their time.
@@ -293,6 +304,7 @@ impl<S: Source> Walk<S> {
             Answered::Everything(grown) => self.check_growth(grown),
             Answered::LeftOut(true) => self.without_filter(pages),
             Answered::LeftOut(false) => {}
+            Answered::Compared(compared) => self.compared(*compared, pages),
         }
         Step::Learned
     }
@@ -346,6 +358,21 @@ impl<S: Source> Walk<S> {
         Step::Learned
     }
 
+    fn compared(&mut self, compared: Compared, pages: &mpsc::Sender<Fetched>) {
+        let Compared {
+            read,
+            short,
+            left_out,
+        } = compared;
+        let held = |read: &[(Window, u64)]| read.iter().map(|(_, held)| held).sum::<u64>();
+        self.people += held(&read).saturating_sub(held(&self.read));
+        self.read = read;
+        self.parts.short = short;
+        if left_out {
+            self.without_filter(pages);
+        }
+    }
+
     fn ask(&mut self, pages: &mpsc::Sender<Fetched>) {
         if self.undated == Undated::Waiting && !self.plan.is_uncut() && self.asked.is_empty() {
             match self.reader.total() {
@@ -375,14 +402,22 @@ impl<S: Source> Walk<S> {
         if is_read && self.borders == Borders::Waiting && self.read.len() > 1 {
             self.borders = Borders::Begun;
             self.read.sort_unstable_by_key(|(window, _)| window.from);
-            let (reader, read) = (self.reader.clone(), self.read.clone());
+            let (reader, mut read) = (self.reader.clone(), self.read.clone());
+            let pages = pages.clone();
             self.spawn(async move {
+                let short = reader.read_short_again(&mut read, &pages).await?;
                 let left_out = reader.leaves_out_between(&read).await?;
-                Ok(Answered::LeftOut(left_out))
+                let compared = Compared {
+                    read,
+                    short,
+                    left_out,
+                };
+                Ok(Answered::Compared(Box::new(compared)))
             });
         }
         if let Undated::Counted(counted) = self.undated
-            && is_read
+            && self.asked.is_empty()
+            && self.lent.is_empty()
         {
             self.undated = Undated::Begun;
             self.read.sort_unstable_by_key(|(window, _)| window.from);

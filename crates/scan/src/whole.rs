@@ -53,6 +53,9 @@ pub enum Judgement {
     More,
     /// It says that there is more, and has room for it: the next page tells whether that is so.
     SaysMore,
+    /// It says nothing of more, and another page held more: all there is, if the next page is
+    /// empty. A server may drop records from a page after it chose them.
+    Quiet,
     /// Nothing this server said so far tells.
     Unclear,
 }
@@ -135,8 +138,10 @@ impl Signs {
         if items == 0 {
             return Judgement::Whole;
         }
-        if told || held.is_some_and(|held| items < held) {
+        if told {
             Judgement::Whole
+        } else if held.is_some_and(|held| items < held) {
+            Judgement::Quiet
         } else {
             Judgement::Unclear
         }
@@ -187,6 +192,11 @@ impl Signs {
     /// Learns that the page after one of `items` records showed somebody new.
     pub fn more_behind(&mut self, asked: u64, items: u64) {
         self.pages_work = true;
+        self.more(asked, items);
+    }
+
+    /// Learns that an answer of `items` records did not show all that were its own.
+    pub fn cut_off(&mut self, asked: u64, items: u64) {
         self.more(asked, items);
     }
 
@@ -250,16 +260,16 @@ mod tests {
         signs.judge(500, 20, counting(21));
         signs.contradicted(20, counting(21));
         assert!(signs.lie() && !signs.count_is_total());
-        assert_eq!(signs.judge(500, 19, counting(30)), Judgement::Whole);
+        assert_eq!(signs.judge(500, 19, counting(30)), Judgement::Quiet);
     }
 
     #[test]
-    fn a_silent_answer_is_whole_only_below_one_that_was_larger() {
+    fn a_silent_answer_may_be_whole_only_below_one_that_was_larger() {
         let mut signs = Signs::default();
         // A hundred may be all there is, or all that this server sends at a time.
         assert_eq!(signs.judge(500, 100, SILENT), Judgement::Unclear);
         assert_eq!(signs.judge(500, 100, SILENT), Judgement::Unclear);
-        assert_eq!(signs.judge(500, 99, SILENT), Judgement::Whole);
+        assert_eq!(signs.judge(500, 99, SILENT), Judgement::Quiet);
         assert_eq!(signs.judge(500, 101, SILENT), Judgement::Unclear);
         // What a page of fifty thousand holds, a page of five hundred does not tell.
         assert_eq!(signs.judge(50_000, 20, SILENT), Judgement::Unclear);
@@ -269,7 +279,7 @@ mod tests {
     fn a_full_page_is_never_whole() {
         let mut signs = Signs::default();
         assert_eq!(signs.judge(500, 500, SILENT), Judgement::More);
-        assert_eq!(signs.judge(500, 499, SILENT), Judgement::Whole);
+        assert_eq!(signs.judge(500, 499, SILENT), Judgement::Quiet);
         let clamped = Envelope {
             rpp: Some(100),
             ..SILENT
@@ -285,7 +295,7 @@ mod tests {
             ..SILENT
         };
         assert_eq!(signs.judge(500, 3_000, named), Judgement::Unclear);
-        assert_eq!(signs.judge(500, 2_999, named), Judgement::Whole);
+        assert_eq!(signs.judge(500, 2_999, named), Judgement::Quiet);
     }
 
     #[test]
@@ -306,7 +316,7 @@ mod tests {
         assert_eq!(signs.judge(500, 100, SILENT), Judgement::Unclear);
         signs.more_behind(500, 100);
         assert_eq!(signs.judge(500, 100, SILENT), Judgement::More);
-        assert_eq!(signs.judge(500, 99, SILENT), Judgement::Whole);
+        assert_eq!(signs.judge(500, 99, SILENT), Judgement::Quiet);
         assert!(signs.may_be_cut_off(500, 100) && !signs.may_be_cut_off(500, 99));
     }
 
@@ -315,7 +325,7 @@ mod tests {
         let mut signs = Signs::default();
         signs.judge(500, 500, SILENT);
         let mut next = Signs::remember(signs.learned(500));
-        assert_eq!(next.judge(500, 50, SILENT), Judgement::Whole);
+        assert_eq!(next.judge(500, 50, SILENT), Judgement::Quiet);
         let mut other_size = Signs::remember(signs.learned(200));
         assert_eq!(other_size.judge(200, 50, SILENT), Judgement::Unclear);
     }

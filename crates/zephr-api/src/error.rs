@@ -105,8 +105,20 @@ pub enum Failure {
         /// Column in that line.
         column: usize,
     },
-    /// A success whose table ends inside a quoted cell.
-    #[error("the answer ends inside a quoted cell (line {line}): it was cut short")]
+    /// A 404 for a key with a slash. A server that takes the path apart after it has decoded it looks
+    /// somewhere else, and says nothing about the key.
+    #[error(
+        "not found (404), for a key with a slash in it: Zephr may have looked for something else"
+    )]
+    Astray,
+    /// A success with a field `error` beside what it shows, which may then be a part of it.
+    #[error("the answer shows something and says `{field}` beside it: it may be only a part")]
+    Partial {
+        /// The name of that field.
+        field: &'static str,
+    },
+    /// A success whose table ends in the middle of a row.
+    #[error("the answer ends in the middle of a row (line {line}): it was cut short")]
     CutShort {
         /// Line in the body at which the last row begins, from 1.
         line: u64,
@@ -196,9 +208,34 @@ impl Error {
         matches!(self.failure, Failure::NotFound)
     }
 
-    /// Whether no request can say what was meant, so that none was sent.
+    /// Whether no request can say what was meant: none was sent, or it was taken for another one.
     pub fn is_unsendable(&self) -> bool {
-        matches!(self.failure, Failure::Unsendable(_))
+        matches!(self.failure, Failure::Unsendable(_) | Failure::Astray)
+    }
+
+    /// The same, where the key that was asked for has a slash: then a 404 says nothing about it.
+    pub(super) fn about_key(self, key: &str) -> Self {
+        if self.is_not_found() && key.contains(['/', '\\']) {
+            Self {
+                failure: Failure::Astray,
+                ..self
+            }
+        } else {
+            self
+        }
+    }
+
+    /// Whether a page beyond the first one was refused, and not for who asks: it is past the end, or
+    /// deeper than the server pages.
+    pub(super) fn is_refused_page(&self) -> bool {
+        matches!(
+            self.failure,
+            Failure::Status(
+                StatusCode::BAD_REQUEST
+                    | StatusCode::RANGE_NOT_SATISFIABLE
+                    | StatusCode::UNPROCESSABLE_ENTITY
+            )
+        )
     }
 
     /// Whether nothing was learned about what was asked for, and asking again would bring the same:
@@ -206,7 +243,10 @@ impl Error {
     pub fn says_nothing(&self) -> bool {
         matches!(
             self.failure,
-            Failure::Unsendable(_) | Failure::Status(_) | Failure::Unexpected { .. }
+            Failure::Unsendable(_)
+                | Failure::Astray
+                | Failure::Status(_)
+                | Failure::Unexpected { .. }
         )
     }
 
@@ -247,6 +287,8 @@ impl Error {
             | Failure::Encoded(_)
             | Failure::NotJson(_)
             | Failure::Malformed { .. }
+            | Failure::Astray
+            | Failure::Partial { .. }
             | Failure::CutShort { .. }
             | Failure::Unexpected { .. }
             | Failure::Endless { .. }
@@ -273,6 +315,8 @@ impl Failure {
             | Self::Encoded(_)
             | Self::NotJson(_)
             | Self::Malformed { .. }
+            | Self::Astray
+            | Self::Partial { .. }
             | Self::CutShort { .. }
             | Self::Unexpected { .. }
             | Self::Endless { .. }
@@ -294,6 +338,13 @@ impl Failure {
                 after: None,
                 hint: "The network or Zephr's edge keeps cutting answers short. Run the command again; if it persists, lower rpp.",
             },
+            Self::Partial { .. } => Remedy::Retry {
+                after: None,
+                hint: "Zephr could not answer in full. Run the command again; if it persists, lower rpp, or ask Zephr's support what the error says.",
+            },
+            Self::Astray => Remedy::Person(
+                "Ask Zephr's support whether keys with a slash can be asked for.".into(),
+            ),
             Self::Unauthorized { clock_ahead: Some(seconds) }
                 if seconds.abs() >= SUSPICIOUS_CLOCK_SECONDS =>
             {

@@ -60,10 +60,7 @@ pub fn rules(policy: &Policy) -> Rules {
 /// # Errors
 /// Anything that is neither is a failure, never an empty page.
 pub fn page(answer: &Answer, ignored: &[String], rules: &Rules) -> Result<Page, Failure> {
-    let body = answer
-        .body
-        .strip_prefix(b"\xEF\xBB\xBF")
-        .unwrap_or(&answer.body);
+    let body = export::unmarked(&answer.body);
     let mut page = Page {
         answered_at: answer.date,
         ..Page::default()
@@ -84,8 +81,15 @@ pub fn page(answer: &Answer, ignored: &[String], rules: &Rules) -> Result<Page, 
         None => page.not_found = true,
         Some(_) => {
             page.may_be_cut = !answer.is_delimited;
-            for raw in from_csv(body)? {
-                add(&mut page, &raw, ignored, rules);
+            let table = from_csv(body)?;
+            for raw in &table.rows {
+                add(&mut page, raw, ignored, rules);
+            }
+            // A row that is cut off lacks its last cells. Where that is all that is wrong with it,
+            // others may be as short.
+            let last = table.rows.last().map(|raw| item(raw, ignored, rules));
+            if table.lacks_cells && matches!(last, Some(Err(_))) {
+                return Err(Failure::CutShort { line: table.last });
             }
         }
     }
@@ -95,9 +99,19 @@ pub fn page(answer: &Answer, ignored: &[String], rules: &Rules) -> Result<Page, 
 /// A row behind the last one, which a quotation mark that is never closed swallows.
 const SENTINEL: &[u8] = b"\nend\n";
 
-/// The rows of a CSV as objects: a column's name and what the cell says; nothing of an empty one.
-/// One that ends inside a quoted cell was cut off.
-fn from_csv(body: &[u8]) -> Result<Vec<Box<RawValue>>, Failure> {
+/// A CSV that came to its end.
+struct Table {
+    /// Its rows as objects: a column's name and what the cell says; nothing of an empty one.
+    rows: Vec<Box<RawValue>>,
+    /// The line at which the last one begins.
+    last: u64,
+    /// Whether the last one has fewer cells than there are columns.
+    lacks_cells: bool,
+}
+
+/// Reads a CSV. One that ends inside a quoted cell was cut off; so was one whose last row alone has
+/// fewer cells than there are columns.
+fn from_csv(body: &[u8]) -> Result<Table, Failure> {
     let malformed = |error: csv::Error| Failure::Malformed {
         line: error.position().map_or(0, |at| at.line() as usize),
         column: 0,
@@ -130,6 +144,8 @@ fn from_csv(body: &[u8]) -> Result<Vec<Box<RawValue>>, Failure> {
     }
     let mut rows = Vec::new();
     let (mut line, mut is_whole) = (0, false);
+    // Of the row before, and how many before that lacked some.
+    let (mut last, mut lacks_cells, mut others_lack) = (0, false, false);
     for record in reader.byte_records() {
         let record = record.map_err(malformed)?;
         let position = record.position();
@@ -141,6 +157,8 @@ fn from_csv(body: &[u8]) -> Result<Vec<Box<RawValue>>, Failure> {
         if is_whole {
             break;
         }
+        (last, others_lack) = (line, others_lack || lacks_cells);
+        lacks_cells = record.len() < names.len();
         let mut object = String::from("{");
         for (position, cell) in record
             .iter()
@@ -163,7 +181,14 @@ fn from_csv(body: &[u8]) -> Result<Vec<Box<RawValue>>, Failure> {
     if !is_whole {
         return Err(Failure::CutShort { line });
     }
-    Ok(rows)
+    if lacks_cells && !others_lack && rows.len() > 1 {
+        return Err(Failure::CutShort { line: last });
+    }
+    Ok(Table {
+        rows,
+        last,
+        lacks_cells,
+    })
 }
 
 fn add(page: &mut Page, raw: &RawValue, ignored: &[String], rules: &Rules) {
@@ -313,6 +338,40 @@ mod tests {
         assert_eq!(first(&csv).event_key, "e1");
         assert_eq!(first(&csv).kind.as_deref(), Some("read"));
         assert_eq!(json.envelope.count, Some(9));
+    }
+
+    #[test]
+    fn a_table_whose_last_row_alone_lacks_cells_was_cut_off() {
+        let header = "event_id,timestamp,title,user_id\n";
+        let rows = "e1,2026-01-02T03:04:05Z,a,u1\ne2,2026-01-02T03:04:06Z,b,u2\n";
+        for end in [
+            "ERROR: upstream timed out",
+            "e3,2026-01-02T03:0",
+            "e3,2026-01-02T03:04:07Z,c",
+        ] {
+            let read = read("text/csv", &format!("{header}{rows}{end}\n"));
+            assert!(
+                matches!(read, Err(Failure::CutShort { line: 4 })),
+                "{end}: {read:?}"
+            );
+        }
+        // Alone, it is one only where it is no event.
+        let read_one = |row: &str| read("text/csv", &format!("{header}{row}\n"));
+        assert!(matches!(
+            read_one("ERROR"),
+            Err(Failure::CutShort { line: 2 })
+        ));
+        assert_eq!(
+            read_one("e3,2026-01-02T03:04:07Z,c").unwrap().items.len(),
+            1
+        );
+        // Some leave out what is empty at the end of a row.
+        let short = "e0,2026-01-02T03:04:04Z\n";
+        let read = read(
+            "text/csv",
+            &format!("{header}{short}{rows}e3,2026-01-02T03:04:07Z,c\n"),
+        );
+        assert_eq!(read.unwrap().items.len(), 4);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub fn page(
     };
     if rules.is_empty() {
         let mut records = Records::new(text(answer)?, ignored, user::WANTED, Some(spare));
-        page.envelope = read(&mut records).ok_or_else(|| no_export(answer))?;
+        page.envelope = whole(read(&mut records), answer)?;
         let forms = records.finish();
         page.items.reserve_exact(forms.len());
         for form in forms {
@@ -66,12 +66,34 @@ pub fn records_of(answer: &Answer) -> Result<(Vec<&RawValue>, Envelope), Failure
         lexer: Lexer::new(text(answer)?),
         records: Vec::new(),
     };
-    let envelope = read(&mut found).ok_or_else(|| no_export(answer))?;
+    let envelope = whole(read(&mut found), answer)?;
     Ok((found.records, envelope))
 }
 
+/// What is around the records.
+#[derive(Debug, Default)]
+struct Around {
+    envelope: Envelope,
+    /// The field in which the answer says that something went wrong.
+    complaint: Option<&'static str>,
+}
+
+/// What is around the records of an answer that is whole, as far as it says itself.
+fn whole(around: Option<Around>, answer: &Answer) -> Result<Envelope, Failure> {
+    let around = around.ok_or_else(|| no_export(answer))?;
+    match around.complaint {
+        Some(field) => Err(Failure::Partial { field }),
+        None => Ok(around.envelope),
+    }
+}
+
 fn text(answer: &Answer) -> Result<&str, Failure> {
-    std::str::from_utf8(&answer.body).map_err(|_| no_export(answer))
+    std::str::from_utf8(unmarked(&answer.body)).map_err(|_| no_export(answer))
+}
+
+/// A body without the mark of its encoding, which some servers put before JSON too.
+pub(super) fn unmarked(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)
 }
 
 /// Reads an export through a lexer, and makes something of each record.
@@ -110,21 +132,22 @@ impl<'a> Reads<'a> for Found<'a> {
 }
 
 /// Reads all of an answer, each record once; none if it is no export.
-fn read<'a>(reader: &mut impl Reads<'a>) -> Option<Envelope> {
-    let envelope = match reader.lexer().peek()? {
+fn read<'a>(reader: &mut impl Reads<'a>) -> Option<Around> {
+    let around = match reader.lexer().peek()? {
         b'[' => {
             elements(reader, record_or_list)?;
-            Envelope::default()
+            Around::default()
         }
         b'{' => enveloped(reader)?,
         _ => return None,
     };
-    reader.lexer().peek().is_none().then_some(envelope)
+    reader.lexer().peek().is_none().then_some(around)
 }
 
 /// Reads the object around the records.
-fn enveloped<'a>(reader: &mut impl Reads<'a>) -> Option<Envelope> {
+fn enveloped<'a>(reader: &mut impl Reads<'a>) -> Option<Around> {
     let (mut has_results, mut meta, mut links) = (false, None, None);
+    let mut complaint = None;
     reader.lexer().take(b'{')?;
     loop {
         let name = reader.lexer().string()?;
@@ -138,7 +161,11 @@ fn enveloped<'a>(reader: &mut impl Reads<'a>) -> Option<Envelope> {
             }
             Some("meta") => meta = Some(reader.lexer().value()?),
             Some("links") => links = Some(reader.lexer().value()?),
-            Some(_) | None => {
+            Some(other) => {
+                let said = reader.lexer().value()?;
+                complaint = complaint.or(json::complaint(other, said));
+            }
+            None => {
                 reader.lexer().value()?;
             }
         }
@@ -148,7 +175,10 @@ fn enveloped<'a>(reader: &mut impl Reads<'a>) -> Option<Envelope> {
             _ => return None,
         }
     }
-    has_results.then(|| envelope(meta, links))
+    has_results.then(|| Around {
+        envelope: envelope(meta, links),
+        complaint,
+    })
 }
 
 /// Reads an array, element by element.
@@ -195,7 +225,7 @@ fn no_export(answer: &Answer) -> Failure {
 /// The body as one JSON value. The content type is not trusted either way: the first byte decides,
 /// and HTML with 200 is named as such.
 pub fn document(answer: &Answer) -> Result<&RawValue, Failure> {
-    let body = answer.body.trim_ascii_start();
+    let body = unmarked(&answer.body).trim_ascii_start();
     match body.first() {
         Some(b'<') => return Err(Failure::NotJson("HTML or XML".into())),
         None => return Err(Failure::NotJson("empty".into())),
@@ -286,6 +316,33 @@ mod tests {
     /// One of each thing that a body can hold, so that what is done to a byte of it meets all of
     /// them.
     const BODY: &str = r#"{"links" : {"next":{}}, "results":[[{"user":{"user_id":"ann","n":[-1.5e+3,0,true,false,null,{}]},"x":"a\"b\\\u00e9é"} , {"user":{"user_id":"bob"}}],[]],"meta":{"count":2}}"#;
+
+    #[test]
+    fn results_beside_an_error_are_no_answer() {
+        for (said, is_whole) in [
+            (r#""error":null"#, true),
+            (r#""errors":[]"#, true),
+            (r#""error":"""#, true),
+            (r#""error":false,"errors":{}"#, true),
+            (r#""error":"upstream timed out""#, false),
+            (r#""errors":[{"code":1}]"#, false),
+            (r#""error":{"code":504}"#, false),
+        ] {
+            for body in [
+                format!(r#"{{"results":[[{{"user_id":"a"}}]],{said}}}"#),
+                format!(r#"{{{said},"results":[]}}"#),
+            ] {
+                let answer = answer(body.clone());
+                assert_eq!(records_of(&answer).is_ok(), is_whole, "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_mark_of_an_encoding_is_no_part_of_an_answer() {
+        assert!(records_of(&answer("\u{FEFF}{\"results\":[]}")).is_ok());
+        assert!(document(&answer("\u{FEFF}[]")).is_ok());
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]

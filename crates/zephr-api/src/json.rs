@@ -219,6 +219,23 @@ pub fn kind(raw: &RawValue) -> Kind {
     }
 }
 
+/// Names under which an answer says that something went wrong.
+const ERRORS: [&str; 2] = ["error", "errors"];
+
+/// The field of an envelope of this name, if it is one that says that something went wrong.
+pub fn complaint(name: &str, said: &RawValue) -> Option<&'static str> {
+    let field = ERRORS.into_iter().find(|field| *field == name)?;
+    let is_empty = match kind(said) {
+        Kind::Null => true,
+        Kind::Boolean => said.get() == "false",
+        Kind::Text => said.get() == "\"\"",
+        Kind::Number => said.get() == "0",
+        Kind::Array => elements(said).is_some_and(|elements| elements.is_empty()),
+        Kind::Object => Fields::of(said).is_some_and(|fields| fields.names().next().is_none()),
+    };
+    (!is_empty).then_some(field)
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -151,6 +151,12 @@ pub fn read(answer: &Answer, field: Option<&str>) -> Result<Listed, Failure> {
         .map(ToOwned::to_owned)
         .collect();
     let fields = Fields::of(root).unwrap_or_default();
+    let mut said = fields
+        .names()
+        .filter_map(|name| Some((name, fields.get(name)?)));
+    if let Some(field) = said.find_map(|(name, said)| json::complaint(name, said)) {
+        return Err(Failure::Partial { field });
+    }
     let inside = |outer, inner| fields.get(outer).and_then(Fields::of)?.get(inner);
     Ok(Listed {
         items,

@@ -78,8 +78,17 @@ const NOT_FOUND: Page = Page {
     },
     answered_at: None,
     not_found: true,
+    refused: false,
     may_be_cut: false,
 };
+
+/// What a page beyond the first is that is refused.
+fn refused() -> Page {
+    Page {
+        refused: true,
+        ..NOT_FOUND
+    }
+}
 
 /// What a path segment must have escaped; the rest goes out as it is (RFC 3986, unreserved
 /// characters).
@@ -164,6 +173,7 @@ impl Reader {
                 }
                 Ok(NOT_FOUND)
             }
+            Err(error) if query.page > 1 && error.is_refused_page() => Ok(refused()),
             other => other,
         }
     }
@@ -295,7 +305,7 @@ impl Reader {
     ///
     /// # Errors
     /// As [`Client::call`]; a key that no path can carry unchanged (`.` or `..`) cannot be asked
-    /// for.
+    /// for, and about one with a slash a 404 says nothing.
     pub async fn single(&self, path: &str, key: &str) -> Result<Option<Box<RawValue>>, Error> {
         let request =
             Request::get(path.replace("{}", &escaped(key))).shown_as(path.replace("{}", "{id}"));
@@ -304,8 +314,12 @@ impl Reader {
             .call(&request, |answer| single(answer).map(ToOwned::to_owned))
             .await;
         match read {
-            Err(error) if error.is_not_found() || error.is_gone() => Ok(None),
-            other => other.map(Some),
+            Err(error) if error.is_gone() => Ok(None),
+            Err(error) => match error.about_key(key) {
+                error if error.is_not_found() => Ok(None),
+                error => Err(error),
+            },
+            Ok(found) => Ok(Some(found)),
         }
     }
 
@@ -417,6 +431,7 @@ impl Events {
                 reader.must_exist().await?;
                 Ok(NOT_FOUND)
             }
+            Err(error) if query.page > 1 && error.is_refused_page() => Ok(refused()),
             Err(error) => Err(error),
             Ok(mut page) => {
                 page.answered_at = page.answered_at.map(|date| reader.arrived(date));

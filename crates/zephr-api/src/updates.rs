@@ -108,6 +108,8 @@ fn refused(error: Error) -> Submitted {
         | Failure::Status(_)
         | Failure::NotJson(_)
         | Failure::Malformed { .. }
+        | Failure::Astray
+        | Failure::Partial { .. }
         | Failure::CutShort { .. }
         | Failure::Unexpected { .. }
         | Failure::Endless { .. }

@@ -355,6 +355,11 @@ impl Work<'_> {
                 continue;
             };
             match maker.read(&row::join(&raw, &detail), None) {
+                // What comes for one item and is another one says nothing about either.
+                Ok(row) if row.key != listed.key => {
+                    pass.without_detail.insert(id);
+                    batch.unchanged += 1;
+                }
                 Ok(row) => {
                     parents.push((id, Some(listed.hash.to_vec())));
                     batch.rows.push(row);

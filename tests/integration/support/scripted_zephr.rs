@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
-use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +22,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::{Mirror, Program};
+
+mod withholds;
+
+pub use withholds::Withholds;
 
 /// Where users are.
 pub const USERS: &str = "/v3/user-export";
@@ -144,37 +147,6 @@ pub enum Habit {
     /// Who registered when does not matter; after the last page the first one comes again, and each
     /// has a link to a next one.
     BeginsAgain,
-}
-
-/// What a server holds back, though each of its answers looks well.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Withholds {
-    /// The filter goes by days and lets nobody of its first and last day through; counts are right.
-    FilterByDays,
-    /// The same, and nothing says how many there are.
-    FilterByDaysSilently,
-    /// Pages begin where as many as were asked for would have ended, and hold fewer; nothing says
-    /// how many there are.
-    SkipsBetweenPages,
-    /// There is one page, and nothing says that there is more.
-    OnePage,
-    /// There is one page, with half of those that it counts.
-    HalfOfWhatItCounts,
-    /// Who has no date comes first, and is not counted.
-    CountsTheDated,
-    /// It counts so far and no further.
-    CountsUpTo(u64),
-    /// Those of one second come in another order for each page, and for the same page always in the
-    /// same; counts are right.
-    TiesByPage,
-    /// Pages beyond so many records are empty; counts are right.
-    EndsAfter(usize),
-    /// The first of all comes once more at the end of the answer that begins with it, whether the
-    /// same or not; counts are right.
-    ShowsTwice {
-        /// Whether the two are the same.
-        alike: bool,
-    },
 }
 
 /// What happens after each answer of the list with the habit.
@@ -323,9 +295,12 @@ impl Scripted {
         change(&mut lock(&self.state).tenant)
     }
 
-    /// The keys of a list as they are now.
+    /// The keys that a list shows, as it is now.
     pub fn ids(&self, path: &str) -> Vec<String> {
-        lock(&self.state).tenant.ids(path)
+        let state = lock(&self.state);
+        let mut ids = state.tenant.ids(path);
+        ids.retain(|id| !state.hidden.contains(id));
+        ids
     }
 
     /// Answers a path in this way from now on; `{}` in it stands for any identifier that is not
@@ -486,18 +461,6 @@ impl Asked {
             && self.before.is_none_or(|bound| record.at < bound)
     }
 
-    /// The same where filters go by days, without those that they name.
-    fn lets_days_through(&self, record: &Record) -> bool {
-        let day = |at: i64| at.div_euclid(24 * 3_600);
-        let is_after = |bound: Option<i64>| bound.is_none_or(|bound| day(record.at) > day(bound));
-        if record.at == UNDATED {
-            return self.lets_through(record);
-        }
-        is_after(self.after)
-            && is_after(self.updated_after)
-            && (self.before).is_none_or(|bound| day(record.at) < day(bound))
-    }
-
     /// A time that the filters let through, another one for each number as far as there are such.
     fn inside(&self, number: u64) -> i64 {
         let number = number as i64;
@@ -555,6 +518,8 @@ struct List<'a> {
     /// Items of a page.
     rpp: usize,
     paged: bool,
+    /// Keys that no answer shows.
+    hidden: &'a BTreeSet<String>,
 }
 
 impl List<'_> {
@@ -598,72 +563,6 @@ impl List<'_> {
             count,
             next: None,
             ..self.honest(&[])
-        }
-    }
-
-    fn withheld(&self, withholds: Option<Withholds>, inside: &[Record]) -> Page {
-        let Self { asked, rpp, .. } = *self;
-        match withholds {
-            None | Some(Withholds::FilterByDays) => self.honest(inside),
-            Some(Withholds::FilterByDaysSilently) => Page {
-                count: None,
-                next: None,
-                ..self.honest(inside)
-            },
-            Some(Withholds::SkipsBetweenPages) => {
-                let begin = (asked.page - 1).saturating_mul(asked.rpp);
-                let begin = begin.min(inside.len());
-                let end = (begin + rpp).min(inside.len());
-                Page {
-                    items: self.show(&inside[begin..end]),
-                    count: None,
-                    next: None,
-                    ..self.honest(&[])
-                }
-            }
-            Some(Withholds::OnePage) => self.only(|| self.cut(inside, 1), None),
-            Some(Withholds::HalfOfWhatItCounts) => {
-                let half = &inside[..inside.len() / 2];
-                self.only(|| self.show(half), Some(inside.len() as u64))
-            }
-            Some(Withholds::CountsTheDated) => {
-                let mut inside = inside.to_vec();
-                inside.sort_by_key(|record| record.at);
-                let dated = inside.iter().filter(|record| record.at != UNDATED);
-                Page {
-                    count: Some(dated.count() as u64),
-                    ..self.honest(&inside)
-                }
-            }
-            Some(Withholds::CountsUpTo(most)) => Page {
-                count: Some(most.min(inside.len() as u64)),
-                ..self.honest(inside)
-            },
-            Some(Withholds::TiesByPage) => {
-                let mut inside = inside.to_vec();
-                inside.sort_by_key(|record| {
-                    let mut mixed = std::hash::DefaultHasher::new();
-                    (&record.id, asked.page, asked.rpp).hash(&mut mixed);
-                    (record.at, mixed.finish())
-                });
-                self.honest(&inside)
-            }
-            Some(Withholds::ShowsTwice { alike }) => {
-                let mut page = self.honest(inside);
-                if asked.page == 1
-                    && let Some(mut again) = page.items.first().cloned()
-                {
-                    if !alike {
-                        again["user"]["registration_tenant"] = json!("another one");
-                    }
-                    page.items.push(again);
-                }
-                page
-            }
-            Some(Withholds::EndsAfter(records)) => Page {
-                count: Some(inside.len() as u64),
-                ..self.honest(&inside[..records.min(inside.len())])
-            },
         }
     }
 }
@@ -819,28 +718,14 @@ impl State {
             .filter(|(of, _)| of == template)
             .map(|(_, withholds)| *withholds);
         let mut all = self.tenant.list(path).clone();
-        all.retain(|record| !self.hidden.contains(&record.id));
+        let hides_later = withholds == Some(Withholds::HiddenFromPages);
+        all.retain(|record| hides_later || !self.hidden.contains(&record.id));
         if all.is_empty() && is_404_when_empty(template) && habit.is_none() {
             return not_found();
         }
         let inside: Vec<Record> = all
             .iter()
-            .filter(|record| match withholds {
-                Some(Withholds::FilterByDays | Withholds::FilterByDaysSilently) => {
-                    asked.lets_days_through(record)
-                }
-                Some(
-                    Withholds::SkipsBetweenPages
-                    | Withholds::OnePage
-                    | Withholds::HalfOfWhatItCounts
-                    | Withholds::CountsTheDated
-                    | Withholds::CountsUpTo(_)
-                    | Withholds::TiesByPage
-                    | Withholds::EndsAfter(_)
-                    | Withholds::ShowsTwice { .. },
-                )
-                | None => asked.lets_through(record),
-            })
+            .filter(|record| withholds::lets_through(withholds, &asked, record))
             .cloned()
             .collect();
         let (rpp, paged) = match self.pages_of.get(template) {
@@ -859,7 +744,17 @@ impl State {
             asked,
             rpp,
             paged,
+            hidden: &self.hidden,
         };
+        if withholds == Some(Withholds::RefusesPagesBehindTheLast)
+            && asked.page > 1
+            && (asked.page - 1).saturating_mul(rpp) >= inside.len()
+        {
+            return Canned::json(400, r#"{"message":"page is out of range"}"#);
+        }
+        if withholds == Some(Withholds::EndOfOneAnswer) && list.lacks_its_end(&inside) {
+            self.withholds = None;
+        }
         let page = match habit {
             None => list.withheld(withholds, &inside),
             Some(Habit::IgnoresFilter) => list.honest(&all),

@@ -85,6 +85,23 @@ pub async fn list(
     if elsewhere {
         return Err(Error::Taken(table.name.to_string()));
     }
+    // Rows of another list would be missing from this one, and be taken for deleted.
+    let noted: Option<String> =
+        sqlx::query_scalar("select obj_description(to_regclass($1), 'pg_class')")
+            .bind(&name)
+            .fetch_one(&mut *connection)
+            .await?;
+    let before = noted.as_deref().and_then(|noted| {
+        noted
+            .strip_prefix(COMMENT_BEFORE)?
+            .strip_suffix(COMMENT_AFTER)
+    });
+    if let Some(before) = before.filter(|before| *before != path) {
+        return Err(Error::Different {
+            table: table.name.to_string(),
+            what: format!("path ({before})"),
+        });
+    }
     let mut parts: Vec<String> = table
         .key
         .iter()
@@ -117,15 +134,18 @@ pub async fn list(
     Ok(left)
 }
 
+/// How the comment of a table says where its items come from.
+fn described(path: &str) -> String {
+    format!("{COMMENT_BEFORE}{path}{COMMENT_AFTER}")
+}
+
+const COMMENT_BEFORE: &str = "The items of ";
+const COMMENT_AFTER: &str = ", as a job file describes them.";
+
 fn comments(table: &Table, path: &str, left: &[String]) -> String {
     let name = quoted(&table.name);
     let text = |text: String| text.replace('\'', "''");
-    let mut sql = format!(
-        "comment on table {name} is '{}';",
-        text(format!(
-            "The items of {path}, as a job file describes them."
-        ))
-    );
+    let mut sql = format!("comment on table {name} is '{}';", text(described(path)));
     for column in table.all_columns() {
         let sent_as: Vec<&str> = column
             .sent_as

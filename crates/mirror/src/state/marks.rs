@@ -111,9 +111,9 @@ pub struct Seen {
 
 /// Looks whether the tables are as the last run left them: those of all jobs, and these of a job
 /// file.
-pub async fn look(connection: &mut PgConnection, own: &[&str]) -> Result<Seen, sqlx::Error> {
+pub async fn look(connection: &mut PgConnection, own: &[String]) -> Result<Seen, sqlx::Error> {
     let mut signs = BTreeSet::new();
-    let tables: Vec<&str> = BUILT_IN.iter().chain(own).copied().collect();
+    let tables = with_own(own);
     let mark = match is_marked(connection).await? {
         true => sqlx::query!(
             r#"select m.mark = d.mark as "is_ours!", m.truncated from mirror_mark m, data_mark d"#
@@ -163,6 +163,39 @@ pub async fn look(connection: &mut PgConnection, own: &[&str]) -> Result<Seen, s
     let emptied = filled.into_iter().filter(|table| !full.contains(*table));
     signs.extend(emptied.map(|table| Sign::Emptied(table.to_owned())));
     Ok(Seen { signs, made_again })
+}
+
+/// The tables of all jobs, and these.
+fn with_own(own: &[String]) -> Vec<&str> {
+    let own = own.iter().map(String::as_str);
+    BUILT_IN.iter().copied().chain(own).collect()
+}
+
+/// The months of events that are there, or were when a run last ended.
+pub async fn months(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select name as "name!" from (
+               select table_name from table_marks
+               union
+               select c.relname::text from pg_inherits i join pg_class c on c.oid = i.inhrelid
+               where i.inhparent = to_regclass('user_events')
+           ) as known (name)
+           where name ~ '^user_events_[0-9]{4}_[0-9]{2}$'
+           order by name"#
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Forgets tables that were dropped on purpose.
+pub async fn forget_dropped(
+    connection: &mut PgConnection,
+    tables: &[String],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from table_marks where table_name = any($1)", tables)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Forgets the numbers of all tables: they are noted anew at the end of a run.
@@ -221,7 +254,14 @@ pub async fn note_emptied(
     connection: &mut PgConnection,
     tables: &[&str],
 ) -> Result<(), sqlx::Error> {
-    let full = with_rows(connection, tables).await?;
+    let tables = sqlx::query_scalar!(
+        r#"select t.name as "name!" from unnest($1::text[]) as t (name) where to_regclass(quote_ident(t.name)) is not null"#,
+        tables as &[&str],
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+    let full = with_rows(connection, &tables).await?;
     let emptied: Vec<&str> = (tables.iter().copied())
         .filter(|table| !full.contains(*table))
         .collect();
@@ -274,8 +314,8 @@ pub async fn renew(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
 
 /// Notes the tables that a run leaves behind, these of a job file among them. What is known of one
 /// is not changed by it.
-pub async fn note_tables(connection: &mut PgConnection, own: &[&str]) -> Result<(), sqlx::Error> {
-    let tables: Vec<&str> = BUILT_IN.iter().chain(own).copied().collect();
+pub async fn note_tables(connection: &mut PgConnection, own: &[String]) -> Result<(), sqlx::Error> {
+    let tables = with_own(own);
     let unknown = sqlx::query_scalar!(
         r#"select t.name as "name!" from unnest($1::text[]) as t (name) left join table_marks m on m.table_name = t.name
            where to_regclass(quote_ident(t.name)) is not null and (m.table_name is null or not m.had_rows)"#,
@@ -317,11 +357,11 @@ pub async fn make(executor: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
 /// everything is.
 pub async fn settle(
     connection: &mut PgConnection,
-    tables: Option<&[&str]>,
+    tables: Option<&[String]>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from table_marks where $1::text[] is null or table_name = any($1)",
-        tables as Option<&[&str]>,
+        tables as Option<&[String]>,
     )
     .execute(&mut *connection)
     .await?;
@@ -330,7 +370,7 @@ pub async fn settle(
              when $1::text[] is null then '{}'
              else array(select t.name from unnest(truncated) as t (name) where not t.name = any($1))
          end",
-        tables as Option<&[&str]>,
+        tables as Option<&[String]>,
     )
     .execute(&mut *connection)
     .await?;

@@ -211,11 +211,11 @@ pub async fn forget(
 /// Forgets all visits for these tables, or for all of them: everybody is asked for anew.
 pub async fn forget_tables(
     executor: impl PgExecutor<'_>,
-    tables: Option<&[&str]>,
+    tables: Option<&[String]>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from visits where $1::text[] is null or table_name = any($1)",
-        tables as Option<&[&str]>,
+        tables as Option<&[String]>,
     )
     .execute(executor)
     .await?;
