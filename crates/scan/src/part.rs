@@ -157,6 +157,8 @@ struct Known {
     may_be_cut: bool,
     /// Somebody without a date was in an answer about everybody.
     shows_undated: bool,
+    /// The page behind a short one was the same: there is nothing to be asked of such a server.
+    shows_one_page: bool,
 }
 
 impl<S: Source> PartReader<S> {
@@ -513,9 +515,11 @@ impl<S: Source> PartReader<S> {
             let judgement = self.known().signs.judge(asked, items, page.envelope);
             match judgement {
                 Judgement::Whole => return Ok((Holds::All, page)),
+                Judgement::Quiet if self.known().shows_one_page => return Ok((Holds::All, page)),
                 Judgement::Quiet => {
                     let (here, second) = (Sightings::on(&page), self.ask(window, asked, 2).await?);
                     if Sightings::on(&second).is_subset(&here) {
+                        self.known().shows_one_page = !second.is_empty();
                         return Ok((Holds::All, page));
                     }
                     self.known().signs.more_behind(asked, items);
