@@ -62,6 +62,8 @@ pub struct Pass {
     /// Items that were in one answer twice: a total counts them twice too. Whoever is on two pages
     /// may have taken the place of another one who is on none.
     doubled: u64,
+    /// Items that were on a page before.
+    repeated: u64,
     /// The largest total that an answer named.
     told: Option<u64>,
     /// All answers named a total, and the same.
@@ -113,6 +115,10 @@ pub enum Judgement {
     SaysMore,
     /// The answer was a 404.
     NotFound,
+    /// It says that there are as many as it shows, where those count twice that were on two pages: a
+    /// list with items twice in it, or one that shows some in the place of others. Believed if passes
+    /// with other sizes of page show the same.
+    Repeats,
     /// It says that there is more than it shows, page by page: so many of so many.
     Contradicts {
         /// How many it says there are; none where a link said so.
@@ -135,6 +141,7 @@ impl Pass {
             pages: 0,
             seen: 0,
             doubled: 0,
+            repeated: 0,
             told: None,
             told_alike: true,
             next: false,
@@ -170,11 +177,16 @@ impl Pass {
 
     /// How to ask from now on. A server that sends fewer at a time than it is asked for may still
     /// count its pages by what it is asked for, and skip what lies between: it is asked for as much
-    /// as it sends.
+    /// as it sends. Where items were on two pages, pages of another size show whether they stand in the
+    /// place of others.
     pub fn next_manner(&self) -> Manner {
         match self.manner {
             Manner::ByPage { total_ends, .. } if self.is_cut_off => Manner::ByPage {
                 rpp: self.largest.max(1),
+                total_ends,
+            },
+            Manner::ByPage { rpp, total_ends } if self.repeated > 0 => Manner::ByPage {
+                rpp: (rpp - rpp.div_ceil(3)).max(1),
                 total_ends,
             },
             Manner::Once | Manner::ByPage { .. } => self.manner,
@@ -221,6 +233,7 @@ impl Pass {
         self.pages += 1;
         self.seen += answer.fresh;
         self.doubled += answer.items.saturating_sub(answer.different);
+        self.repeated += answer.different.saturating_sub(answer.fresh);
         self.next = answer.next;
         // One answer has an end, however much it holds.
         if let (Manner::ByPage { .. }, Some(growth)) = (self.manner, self.expected)
@@ -264,12 +277,18 @@ impl Pass {
     pub fn judge(&self) -> Judgement {
         let told_more = self.told.filter(|told| *told > self.seen + self.doubled);
         let says_more = told_more.is_some() || self.next;
+        let are_listed_twice = self.told == Some(self.seen + self.doubled + self.repeated);
         match (self.end, self.manner) {
             (Some(End::NotFound), _) => Judgement::NotFound,
             (Some(End::Grown(growth)), _) => Judgement::Grown(growth),
             (Some(End::Stale), _) => Judgement::Stale,
             (Some(End::Endless) | None, _) => Judgement::Endless,
             (Some(End::OneAnswer | End::Reached), Manner::Once) if says_more => Judgement::SaysMore,
+            (Some(End::Reached), Manner::ByPage { .. })
+                if says_more && !self.next && are_listed_twice =>
+            {
+                Judgement::Repeats
+            }
             (Some(End::OneAnswer | End::Reached), Manner::ByPage { .. }) if says_more => {
                 Judgement::Contradicts { told: told_more }
             }
@@ -381,6 +400,34 @@ mod tests {
             judged(PAGED, &[next, items(0)]),
             Judgement::Contradicts { told: None }
         );
+    }
+
+    #[test]
+    fn items_that_are_listed_twice_may_be_what_a_total_counts() {
+        let again = Answer {
+            items: 5,
+            different: 5,
+            fresh: 4,
+            keyed: true,
+            ..Answer::default()
+        };
+        let read = |total| {
+            judged(
+                PAGED,
+                &[of(total, items(10)), of(total, again), of(total, items(0))],
+            )
+        };
+        assert_eq!(read(15), Judgement::Repeats);
+        assert_eq!(read(16), Judgement::Contradicts { told: Some(16) });
+        let mut pass = Pass::new(PAGED, None);
+        pass.goes_on(items(10));
+        assert_eq!(pass.next_manner(), PAGED);
+        pass.goes_on(again);
+        let smaller = Manner::ByPage {
+            rpp: 6,
+            total_ends: true,
+        };
+        assert_eq!(pass.next_manner(), smaller);
     }
 
     #[test]

@@ -24,6 +24,10 @@ use zephr::row::{self, Rows};
 /// Passes over a list that is different each time.
 const MAX_PASSES: u32 = 5;
 
+/// Passes in a row that must show the same where items are on two pages, each with another size of
+/// page.
+const ALIKE_WITH_REPEATS: u32 = 3;
+
 /// Keys of one look into the mirror.
 const KEYS: i64 = 5_000;
 
@@ -127,7 +131,7 @@ impl Work<'_> {
             Paging::A | Paging::B => self.by_page(list.paging),
         };
         let mut before: Option<(Pass, Judgement)> = None;
-        let mut passes = 0;
+        let (mut passes, mut alike, mut repeats) = (0, 0, false);
         loop {
             let (pass, judgement, next_manner) = self.pass(list, manner, living).await?;
             passes += 1;
@@ -135,13 +139,25 @@ impl Work<'_> {
                 return Ok((pass, judgement, manner, judged));
             }
             let asked = manner;
+            let is_same = (before.as_ref()).is_some_and(|(before, _)| pass.equals(before));
+            alike = if is_same { alike + 1 } else { 1 };
+            repeats |= judgement == Judgement::Repeats;
             let agrees = before
                 .as_ref()
                 .is_some_and(|(before, last)| *last == judgement && pass.equals(before));
             match judgement {
                 // It says so itself, so it is asked for by page from now on.
                 Judgement::SaysMore => manner = self.by_page(Paging::B),
-                Judgement::Unclear if agrees => {
+                Judgement::Unclear | Judgement::Repeats
+                    if repeats && alike >= ALIKE_WITH_REPEATS =>
+                {
+                    let words = format!(
+                        "{}: {alike} passes with pages of other sizes agreed; some items are listed twice",
+                        list.table.name
+                    );
+                    return Ok((pass, judgement, manner, (Verdict::Agreed, words)));
+                }
+                Judgement::Unclear if agrees && !repeats => {
                     let words = format!(
                         "{}: two passes over {} pages agreed",
                         list.table.name, pass.pages
@@ -156,6 +172,7 @@ impl Work<'_> {
                 | Judgement::AsTold
                 | Judgement::Unclear
                 | Judgement::NotFound
+                | Judgement::Repeats
                 | Judgement::Contradicts { .. }
                 | Judgement::Stale
                 | Judgement::Grown(_)
@@ -565,7 +582,10 @@ fn judged(list: &List, pass: &Pass, judgement: Judgement, living: i64) -> Option
             Verdict::Incomplete,
             format!("{name}: GET {path} had no end after {} pages", pass.pages),
         )),
-        Judgement::Unclear | Judgement::SaysMore | Judgement::Contradicts { .. } => None,
+        Judgement::Unclear
+        | Judgement::Repeats
+        | Judgement::SaysMore
+        | Judgement::Contradicts { .. } => None,
     }
 }
 

@@ -77,6 +77,7 @@ impl Work<'_> {
             }
             Some(
                 Judgement::SaysMore
+                | Judgement::Repeats
                 | Judgement::Contradicts { .. }
                 | Judgement::Stale
                 | Judgement::Grown(_)

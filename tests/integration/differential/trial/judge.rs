@@ -54,7 +54,9 @@ impl Trial {
         self.wrong.extend(claim::orphans(held));
         for run in runs {
             self.look_at_brake(run, before, held);
-            if run.is_proven() && run.is_full() && run.job == Job::Users {
+            // What a run showed that went on with an earlier scan, that one has read.
+            let is_of_now = run.is_full() && !run.went_on();
+            if run.is_proven() && is_of_now && run.job == Job::Users {
                 self.look_at_nothing(before, stretch);
             }
         }
