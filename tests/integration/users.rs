@@ -2,9 +2,10 @@
 //! exactly the edited.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use simulator::{Edited, Edits, Simulator};
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::support::{Ended, Mirror, Program, people, truth};
 
@@ -163,4 +164,46 @@ async fn a_difference_in_any_column_is_noticed() {
         truth::differences(&simulator.tenant(), &mirror).await.len(),
         12
     );
+}
+
+/// Another writer has somebody who is there, and adds somebody whom this one is to add: each would
+/// wait for the other, if rows were locked after others were added.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_there_is_locked_before_anybody_is_added_however_many_pieces_there_are() {
+    // More than a statement writes, and one page.
+    let (simulator, mirror) = (people(700).await, Mirror::new().await);
+    let program = Program::between(&simulator, &mirror).with("ZEPHR_SYNC_RPP", "1000");
+    program.run(&["sync", "users", "--full"]).await.expect(0);
+    let id = |which: &str| format!(r#"select {which}(user_id collate "C") from users"#);
+    let [first, last]: [String; 2] = [
+        mirror.value(&id("min")).await,
+        mirror.value(&id("max")).await,
+    ];
+    mirror
+        .execute(&format!(
+            "delete from users where user_id <> '{last}'; update users set username = 'another', _zephr_hash = sha256('')"
+        ))
+        .await;
+
+    let mut other = mirror.connect().await;
+    let lock = format!("begin; select from users where user_id = '{last}' for no key update");
+    sqlx::raw_sql(AssertSqlSafe(lock))
+        .execute(&mut other)
+        .await
+        .expect("a lock");
+    let running = program.start(&["sync", "users", "--full"]);
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    while mirror.value::<i64>(waiting).await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let add = format!(
+        "insert into users (user_id, _zephr_run_id, _zephr_first_seen_at, _zephr_loaded_at, _zephr_extracted_at, _zephr_hash)
+         values ('{first}', gen_random_uuid(), now(), now(), now(), '\\x00'); commit"
+    );
+    sqlx::raw_sql(AssertSqlSafe(add))
+        .execute(&mut other)
+        .await
+        .expect("no deadlock");
+    running.end().await.expect(0);
+    truth::expect_equal(&simulator.tenant(), &mirror).await;
 }

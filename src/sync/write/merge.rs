@@ -383,7 +383,16 @@ impl Merging<'_> {
         } = self;
         let mut changed = Vec::new();
         let mut pieces = Pieces::of(&items);
-        while let Some(piece) = pieces.next() {
+        let mut are_held = false;
+        loop {
+            if pieces.are_several() && !are_held {
+                let ids: Vec<&str> = items.iter().map(|(item, _)| item.id.as_str()).collect();
+                merge::hold(connection, savepoint, &ids).await?;
+                are_held = true;
+            }
+            let Some(piece) = pieces.next() else {
+                break;
+            };
             let mut rows = piece
                 .iter()
                 .map(|(item, at)| (user::row(item), *at))

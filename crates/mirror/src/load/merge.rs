@@ -82,6 +82,25 @@ pub async fn users(
     })
 }
 
+/// Locks those of these users who are there, in key order, until the end of the transaction: before
+/// the first of several pieces. Each piece locks the rows that are there before it adds those that
+/// are not, and so a second one would lock rows after the first has added some: another writer might
+/// have them, and wait for what was added.
+pub async fn hold(
+    connection: &mut PgConnection,
+    savepoint: &mut Savepoint,
+    ids: &[&str],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select from users where user_id = any($1) order by user_id for no key update",
+        ids as &[&str],
+    )
+    .execute(connection)
+    .await?;
+    savepoint.keep();
+    Ok(())
+}
+
 /// How users are written who are not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum New {

@@ -20,6 +20,11 @@ impl<'a, T> Pieces<'a, T> {
         }
     }
 
+    /// Whether more than one is left.
+    pub fn are_several(&self) -> bool {
+        self.left.len() > 1
+    }
+
     /// Takes back a piece that Postgres cannot hold: its halves come next. Answers the row that is
     /// at fault if it was alone.
     pub fn refused(&mut self, piece: &'a [T]) -> Option<&'a T> {

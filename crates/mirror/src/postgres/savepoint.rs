@@ -58,6 +58,13 @@ impl Savepoint {
         done
     }
 
+    /// What was done since the last piece is to stay, whatever becomes of the next.
+    pub(crate) fn keep(&mut self) {
+        if self.stands == Stands::AtTheEnd {
+            self.stands = Stands::Before;
+        }
+    }
+
     async fn set(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         match self.stands {
             Stands::Nowhere => {
