@@ -149,11 +149,12 @@ impl Span {
     }
 }
 
-/// The requests that read windows; the others compare counts, a record at a time.
+/// The requests that read windows; the others compare counts, a record at a time, or look whether
+/// somebody is behind the last page of everybody.
 fn reads(requests: &[ExportRequest]) -> impl Iterator<Item = &ExportRequest> {
-    requests
-        .iter()
-        .filter(|request| request.rpp.as_deref() != Some("1"))
+    requests.iter().filter(|request| {
+        request.rpp.as_deref() != Some("1") && request.page.as_deref() == Some("1")
+    })
 }
 
 /// Records in answers that held all of their window, without what the second of overlap adds.
