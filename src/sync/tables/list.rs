@@ -221,7 +221,7 @@ impl Work<'_> {
         let contradicted = contradicted.count();
         Ok((contradicted > 0).then(|| {
             format!(
-                "{}: GET {} answered 404 for {contradicted} that GET {} shows; they stay as they are",
+                "{}: GET {} answered 404, or with another item, for {contradicted} that GET {} shows; they stay as they are",
                 list.table.name,
                 path.replace("{}", "{id}"),
                 list.path

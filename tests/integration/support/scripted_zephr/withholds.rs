@@ -60,11 +60,11 @@ pub enum Withholds {
 
 /// Whether the filters of a server that withholds this let a record through.
 pub(super) fn lets_through(withholds: Option<Withholds>, asked: &Asked, record: &Record) -> bool {
-    match withholds {
-        Some(Withholds::FilterByDays | Withholds::FilterByDaysSilently) => {
-            asked.lets_days_through(record)
-        }
-        Some(_) | None => asked.lets_through(record),
+    let by_days = [Withholds::FilterByDays, Withholds::FilterByDaysSilently];
+    if withholds.is_some_and(|withholds| by_days.contains(&withholds)) {
+        asked.lets_days_through(record)
+    } else {
+        asked.lets_through(record)
     }
 }
 
