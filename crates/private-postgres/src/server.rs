@@ -77,11 +77,16 @@ const KEY: &str = "tcp.key";
 /// password.
 const DOORS: &str = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
 
-/// What is given up when nothing has to survive; see [`Durability::None`].
-const UNSAFE_SETTINGS: [(&str, &str); 3] = [
+/// What is given up when nothing has to survive; see [`Durability::None`]. A test run makes a
+/// database for each test: autovacuum would visit all of them once a minute, and none lives long
+/// enough to need it.
+const UNSAFE_SETTINGS: [(&str, &str); 6] = [
     ("fsync", "off"),
     ("synchronous_commit", "off"),
     ("full_page_writes", "off"),
+    ("autovacuum", "off"),
+    ("wal_level", "minimal"),
+    ("max_wal_senders", "0"),
 ];
 
 /// How the server is to stop.
