@@ -144,7 +144,7 @@ impl Keeper {
             Some(session) => session,
             None => {
                 let mut session = self.database.connect().await?;
-                daemons::prepare(&mut session, STALL).await?;
+                daemons::prepare(&mut session, self.id, STALL).await?;
                 session
             }
         };

@@ -26,8 +26,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
+use sqlx::{Connection, PgPool, Postgres};
 use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -130,7 +131,8 @@ struct Page {
 #[derive(Debug)]
 struct Seat {
     tenant: Tenant,
-    pool: PgPool,
+    /// Made with the first question.
+    pool: OnceCell<PgPool>,
 }
 
 impl Page {
@@ -146,10 +148,20 @@ impl Page {
 }
 
 impl Seat {
+    async fn pool(&self) -> Result<&PgPool, sqlx::Error> {
+        let database = &self.tenant.database;
+        let made = self.pool.get_or_try_init(async || {
+            // Tells what stands before Postgres, which the pool goes by.
+            database.connect().await?.close().await?;
+            Ok(database.pool(SESSIONS))
+        });
+        made.await
+    }
+
     /// A session, within a time that people wait; none in a mirror that is another tenant's.
     async fn session(&self) -> Result<PoolConnection<Postgres>, Problem> {
         let acquired = async {
-            let mut session = self.pool.acquire().await?;
+            let mut session = self.pool().await?.acquire().await?;
             let base = self.tenant.planner.reader.base();
             identity::check_address(&mut session, base).await?;
             Ok::<_, sync::Error>(session)
@@ -201,7 +213,7 @@ impl Listening {
     /// Serves the page of these tenants until it is stopped.
     pub fn serve(self, tenants: Vec<Tenant>, clock: Clock) -> Serving {
         let seats = tenants.into_iter().map(|tenant| Seat {
-            pool: tenant.database.pool(SESSIONS),
+            pool: OnceCell::const_new(),
             tenant,
         });
         let page = Arc::new(Page {

@@ -19,7 +19,7 @@ use crate::sync;
 use clock::Clock;
 use latency::Distance;
 use mirror::postgres::connect::Database;
-use mirror::postgres::{migrate, sessions};
+use mirror::postgres::{migrate, server};
 use schedule::Schedule;
 use zephr::{Client, Reader};
 
@@ -316,15 +316,10 @@ async fn whose(settings: &Settings, database: &Database) -> Option<Check> {
 }
 
 async fn usable(database: &Database) -> Result<Check, Failure> {
-    sessions::are_ours(database).await?;
-    rights(database).await
-}
-
-async fn rights(database: &Database) -> Result<Check, Failure> {
     let mut connection = database.connect().await?;
-    let version: String = sqlx::query_scalar("select current_setting('server_version')")
-        .fetch_one(&mut connection)
-        .await?;
+    let version = server::require(&mut connection)
+        .await
+        .map_err(migrate::Error::from)?;
     if migrate::is_current(&mut connection).await? {
         return Ok(Check::good(
             "postgres",

@@ -129,6 +129,7 @@ impl From<sync::Error> for Failure {
             sync::Error::NothingToConfirm { .. } | sync::Error::Key(_) | sync::Error::Tenant(_) => {
                 Exit::Usage
             }
+            sync::Error::Database(error) if sessions::are_shared(error) => Exit::Usage,
             sync::Error::Lease(
                 leases::Error::Lost(_) | leases::Error::Unrenewed(_) | leases::Error::Database(_),
             )
@@ -202,22 +203,9 @@ impl From<privacy::KeyError> for Failure {
     }
 }
 
-impl From<sessions::Error> for Failure {
-    fn from(error: sessions::Error) -> Self {
-        let remedy = error.remedy();
-        match error {
-            sessions::Error::Database(error) => error.into(),
-            other @ (sessions::Error::Shared | sessions::Error::Refused(_)) => {
-                Self::usage(chain(&other), remedy)
-            }
-        }
-    }
-}
-
 impl From<Unfit> for Failure {
     fn from(error: Unfit) -> Self {
         match error {
-            Unfit::Sessions(error) => error.into(),
             Unfit::Schema(error) => error.into(),
             Unfit::Key(error) => error.into(),
             Unfit::Tenant(refusal) => sync::Error::Tenant(refusal).into(),

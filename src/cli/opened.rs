@@ -3,14 +3,14 @@
 
 use std::path::Path;
 
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgPool, Postgres};
+use sqlx::{Connection, PgConnection};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 
 use crate::config::{Mirror, Settings};
 use crate::identity;
 use crate::sync;
 use ::privacy::Policy;
-use mirror::postgres::connect::{self, Database, Schemas};
+use mirror::postgres::connect::{Database, Schemas};
 use mirror::postgres::migrate;
 use mirror::state::privacy::{self, Access};
 use private_postgres::PrivateCluster;
@@ -24,7 +24,7 @@ use super::output::Output;
 pub struct Opened {
     /// The database.
     pub database: Database,
-    sessions: PgPool,
+    session: Mutex<Option<PgConnection>>,
     cluster: Option<PrivateCluster>,
     /// The tenant that it is opened for, where the settings name one.
     base: Option<BaseUrl>,
@@ -58,7 +58,7 @@ pub async fn open_private(data_dir: &Path, schemas: &Schemas) -> Result<Opened, 
 impl Opened {
     fn new(database: Database, cluster: Option<PrivateCluster>) -> Self {
         Self {
-            sessions: database.pool(1),
+            session: Mutex::default(),
             database,
             cluster,
             base: None,
@@ -67,8 +67,18 @@ impl Opened {
 
     /// The session of the command's own questions. There is one, which they share: to open another
     /// takes as long as all of them. Whoever has it waits for nobody else who may want it.
-    pub async fn session(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        connect::acquire(&self.sessions).await
+    pub async fn session(&self) -> Result<MappedMutexGuard<'_, PgConnection>, sqlx::Error> {
+        let mut held = self.session.lock().await;
+        // What a long command found gone in between is opened anew.
+        let usable = match held.take() {
+            Some(mut session) => session.ping().await.is_ok().then_some(session),
+            None => None,
+        };
+        let session = match usable {
+            Some(session) => session,
+            None => self.database.connect().await?,
+        };
+        Ok(MutexGuard::map(held, |held| held.insert(session)))
     }
 
     /// Brings the schema up to date, unless the mirror is another tenant's. Every command that
@@ -149,7 +159,10 @@ impl Opened {
     /// # Errors
     /// The cluster does not stop.
     pub async fn close(self) -> Result<(), Failure> {
-        self.sessions.close().await;
+        if let Some(session) = self.session.into_inner() {
+            // It is of no use any more, whatever becomes of it.
+            let _ = session.close().await;
+        }
         match self.cluster {
             Some(cluster) => Ok(cluster.stop().await?),
             None => Ok(()),

@@ -10,7 +10,7 @@ use crate::sync;
 use clock::time;
 use lifecycle::Shutdown;
 use mirror::postgres::connect::is_away;
-use mirror::postgres::{migrate, sessions};
+use mirror::postgres::migrate;
 use mirror::state::privacy::{self, Access, KeyError};
 use remedy::chain;
 use telemetry::field;
@@ -23,9 +23,6 @@ pub(super) const MENDED: Duration = Duration::from_secs(60);
 /// What a person has to mend.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
-    /// What stands before Postgres.
-    #[error(transparent)]
-    Sessions(#[from] sessions::Error),
     /// The schema.
     #[error(transparent)]
     Schema(#[from] migrate::Error),
@@ -63,23 +60,17 @@ impl Unfit {
     fn who(&self) -> &'static str {
         match self {
             Self::Api(_) => "Zephr",
-            Self::Sessions(_)
-            | Self::Schema(_)
-            | Self::Key(_)
-            | Self::Tenant(_)
-            | Self::Postgres(_) => "Postgres",
+            Self::Schema(_) | Self::Key(_) | Self::Tenant(_) | Self::Postgres(_) => "Postgres",
         }
     }
 
     /// Postgres's own error, if it is one.
     fn database(&self) -> Option<&sqlx::Error> {
         match self {
-            Self::Sessions(sessions::Error::Database(error))
-            | Self::Schema(migrate::Error::Database(error))
+            Self::Schema(migrate::Error::Database(error))
             | Self::Key(KeyError::Database(error))
             | Self::Postgres(error) => Some(error),
-            Self::Sessions(sessions::Error::Shared | sessions::Error::Refused(_))
-            | Self::Schema(
+            Self::Schema(
                 migrate::Error::Newer(_)
                 | migrate::Error::Altered(_)
                 | migrate::Error::Server(_)
@@ -145,7 +136,6 @@ async fn stopped_within(shutdown: &Shutdown, pause: Duration) -> bool {
 
 async fn all(work: &Work) -> Result<Registered, Unfit> {
     let database = &work.database;
-    sessions::are_ours(database).await?;
     let mut connection = database.connect().await?;
     identity::check_address(&mut connection, work.reader.base()).await?;
     let migrated = migrate::run(&mut connection, database.schemas()).await?;

@@ -2,6 +2,7 @@
 
 use crate::identity;
 use mirror::load::define;
+use mirror::postgres::sessions;
 use mirror::state::leases;
 use mirror::state::privacy::KeyError;
 
@@ -116,15 +117,15 @@ impl Error {
     }
 }
 
-/// For whoever connects to something that hands sessions on.
-pub const POOLER: &str = "A connection pooler seems to stand before Postgres. zephr-sync needs sessions, because leases live in them: let DATABASE_URL name Postgres itself.";
-
 fn database_remedy(error: &sqlx::Error) -> &'static str {
+    if sessions::are_shared(error) {
+        return sessions::REMEDY;
+    }
     let code = error.as_database_error().and_then(|error| error.code());
     match code.as_deref().map(|code| code.get(..2).unwrap_or(code)) {
         // A setting of the session that is refused, a prepared statement that is gone: what answers
         // is not Postgres itself.
-        Some("08" | "26") => POOLER,
+        Some("08" | "26") => sessions::REMEDY,
         Some("28") => "Check user and password in DATABASE_URL.",
         Some("3D") => "Create the database that DATABASE_URL names.",
         Some("42") => {

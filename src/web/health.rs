@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::answer::Problem;
 use super::{Page, Seat};
 use crate::activity::STUCK;
-use mirror::postgres::migrate;
+use mirror::postgres::{migrate, server};
 use remedy::chain;
 
 /// Whether the process is alive.
@@ -87,8 +87,11 @@ pub(super) async fn ready(State(page): State<Arc<Page>>) -> Response {
 pub(super) async fn works(seat: &Seat) -> Result<(), Problem> {
     let looked = async {
         let mut session = seat.session().await?;
-        let current = migrate::is_current(&mut session).await;
-        current.map_err(|error| match error {
+        let asked = async {
+            server::require(&mut session).await?;
+            migrate::is_current(&mut session).await
+        };
+        asked.await.map_err(|error| match error {
             migrate::Error::Database(error) => error.into(),
             other @ (migrate::Error::Newer(_)
             | migrate::Error::Altered(_)

@@ -49,6 +49,7 @@ mod orders;
 mod packaging;
 mod parts;
 mod postgres_stops;
+mod prescribed;
 mod previews;
 mod privacy;
 mod questions;

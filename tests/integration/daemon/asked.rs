@@ -47,8 +47,9 @@ async fn take_lease(session: &mut PgConnection) {
         .await
         .expect("a transaction");
     sqlx::query(
-        "insert into leases (resource, token, holder, session_pid, session_started_at, expires_at)
-         select 'users', 1, 'a test', pid, backend_start, now() + interval '1 hour' from pg_stat_activity where pid = pg_backend_pid()",
+        "insert into leases (resource, token, holder, session_pid, expires_at)
+         values ('users', 1, 'a test', pg_backend_pid(), now() + interval '1 hour')
+         returning pg_advisory_lock_shared(session_lock('users 1'))",
     )
     .execute(session)
     .await

@@ -184,8 +184,9 @@ async fn a_late_slot_is_told_once_by_three_daemons() {
     // daemon did.
     let mut holder = mirror.connect().await;
     sqlx::query(
-        "insert into leases (resource, token, holder, session_pid, session_started_at, expires_at)
-         select 'users', 1, 'a test', pid, backend_start, now() + interval '1 hour' from pg_stat_activity where pid = pg_backend_pid()",
+        "insert into leases (resource, token, holder, session_pid, expires_at)
+         values ('users', 1, 'a test', pg_backend_pid(), now() + interval '1 hour')
+         returning pg_advisory_lock_shared(session_lock('users 1'))",
     )
     .execute(&mut holder)
     .await

@@ -51,6 +51,22 @@ impl Mirror {
         Self::made("").await
     }
 
+    /// One in another encoding than everybody needs.
+    pub async fn encoded(encoding: &str) -> Self {
+        Self::made(&format!(
+            "encoding '{encoding}' lc_collate 'C' lc_ctype 'C' template template0"
+        ))
+        .await
+    }
+
+    /// Prescribes settings to every session that begins in it from now on.
+    pub async fn prescribe(&self, settings: &[(&str, &str)]) {
+        for (name, value) in settings {
+            let sql = format!("alter database {} set {name} = {value}", self.name());
+            on_the_cluster(sql).await;
+        }
+    }
+
     /// Another one with the same in it, which takes less than to make that again.
     pub async fn copy(&self) -> Self {
         self.alone().await;

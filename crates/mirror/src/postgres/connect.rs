@@ -1,15 +1,17 @@
-//! Connections to the mirror's database: search path, timeouts, pools.
+//! Connections to the mirror's database, and pools of them.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, Postgres};
+use tokio::sync::OnceCell;
 
-use super::sockets;
-use crate::state::leases::LEASE;
+use super::session::{self, Settings};
+use super::{sessions, sockets};
 
 /// The pair of schemas that a tenant owns: `news` for analysts and `news_sync` for bookkeeping.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,15 +77,15 @@ impl Schemas {
 /// Waiting for a connection longer than this means that the server is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A session that holds locks and says nothing for this long is ended by Postgres, so that a
-/// stalled process cannot outlive its lease.
-const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(LEASE.as_secs() / 2);
-
-/// The database of the mirror.
+/// The database of the mirror. Clones share what was found to stand before it.
 #[derive(Clone)]
 pub struct Database {
     options: PgConnectOptions,
+    settings: Settings,
     schemas: Schemas,
+    /// There once something was found to stand between, which gives each connection a session of
+    /// its own.
+    pooled: Arc<OnceCell<()>>,
 }
 
 impl std::fmt::Debug for Database {
@@ -111,24 +113,16 @@ impl Database {
     pub fn new(options: PgConnectOptions, schemas: Schemas) -> Self {
         let options = options
             .application_name("zephr-sync")
+            // Poolers refuse it in the startup packet; a session sets it.
+            .extra_float_digits(None)
             // Statement texts in the log would drown it; values never appear there.
-            .disable_statement_logging()
-            .options([
-                ("search_path", schemas.state_path()),
-                ("timezone", "UTC".into()),
-                // Notices such as "already exists, skipping" are for people at psql.
-                ("client_min_messages", "warning".into()),
-                (
-                    "idle_in_transaction_session_timeout",
-                    IDLE_IN_TRANSACTION.as_millis().to_string(),
-                ),
-                // A writer keeps its session while the API makes us wait, which may be for minutes.
-                ("idle_session_timeout", "0".into()),
-                // A process that was killed in the middle of a statement is noticed within this
-                // many milliseconds, not at the statement's end.
-                ("client_connection_check_interval", "500".into()),
-            ]);
-        Self { options, schemas }
+            .disable_statement_logging();
+        Self {
+            options,
+            settings: Settings::on(&schemas),
+            schemas,
+            pooled: Arc::default(),
+        }
     }
 
     /// The tenant's pair of schemas.
@@ -148,33 +142,47 @@ impl Database {
         )
     }
 
-    /// One session of its own.
+    /// One session of its own, with what it depends on set.
+    ///
+    /// # Errors
+    /// As sqlx, or sessions [are shared](sessions::are_shared).
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        let opens = sockets::opening(PgConnection::connect_with(&self.options));
-        match tokio::time::timeout(CONNECT_TIMEOUT, opens).await {
-            Ok(connected) => connected,
-            Err(_) => Err(sqlx::Error::PoolTimedOut),
+        match self.open(self.startup()).await {
+            Ok(mut session) => {
+                self.prepare(&mut session).await?;
+                Ok(session)
+            }
+            Err(error) if sessions::is_refused(&error) && !self.pooled.initialized() => {
+                self.know_the_pooler().await?;
+                let mut session = self.open(self.startup()).await?;
+                self.settings.set(&mut session).await?;
+                Ok(session)
+            }
+            Err(error) => Err(error),
         }
     }
 
     /// The same, for sessions that begin with these settings of Postgres.
     pub fn with(&self, settings: &[(&str, &str)]) -> Self {
         Self {
-            options: self.options.clone().options(settings.iter().copied()),
+            settings: self.settings.and(settings),
             ..self.clone()
         }
     }
 
-    /// A pool of at most `size` sessions, opened as they are needed.
+    /// A pool of at most `size` sessions, opened as they are needed. Behind a pooler that refuses
+    /// what it does not know, a [`connect`](Self::connect) has to come first.
     pub fn pool(&self, size: u32) -> PgPool {
+        let database = self.clone();
         PgPoolOptions::new()
             .max_connections(size)
             .acquire_timeout(CONNECT_TIMEOUT)
-            .after_connect(|_, _| {
+            .after_connect(move |session, _| {
                 sockets::send_at_once();
-                Box::pin(std::future::ready(Ok(())))
+                let database = database.clone();
+                Box::pin(async move { database.prepare(session).await })
             })
-            .connect_lazy_with(self.options.clone())
+            .connect_lazy_with(self.startup())
     }
 
     /// A pool of `size` sessions that will all be needed soon: they are being opened while the
@@ -188,6 +196,46 @@ impl Database {
             tokio::spawn(async move { drop(acquire(&pool).await) });
         }
         pool
+    }
+
+    /// What the startup packet says: the sign that nothing stands between, as long as that may be.
+    fn startup(&self) -> PgConnectOptions {
+        let options = self.options.clone();
+        if self.pooled.initialized() {
+            options
+        } else {
+            options.options([(session::DIRECT, "on")])
+        }
+    }
+
+    /// A session that sets nothing, since it may be anybody's.
+    pub(super) async fn bare(&self) -> Result<PgConnection, sqlx::Error> {
+        self.open(self.options.clone()).await
+    }
+
+    async fn open(&self, options: PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+        let opens = sockets::opening(PgConnection::connect_with(&options));
+        match tokio::time::timeout(CONNECT_TIMEOUT, opens).await {
+            Ok(connected) => connected,
+            Err(_) => Err(sqlx::Error::PoolTimedOut),
+        }
+    }
+
+    /// Sets what a session depends on, unless it may be anybody's.
+    async fn prepare(&self, session: &mut PgConnection) -> Result<(), sqlx::Error> {
+        if !self.pooled.initialized() {
+            if self.settings.set_if_direct(session).await? {
+                return Ok(());
+            }
+            self.know_the_pooler().await?;
+        }
+        self.settings.set(session).await
+    }
+
+    /// Something stands between: whether it gives each connection a session of its own.
+    async fn know_the_pooler(&self) -> Result<(), sqlx::Error> {
+        let compared = self.pooled.get_or_try_init(|| sessions::compare(self));
+        compared.await.map(drop)
     }
 }
 

@@ -4,12 +4,10 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::connect::Schemas;
+use super::server::{self, RequireError};
 use crate::attributes::{self, Refreshed};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
-
-/// The oldest server that has what we use.
-const OLDEST_SERVER: i32 = 140_000;
 
 /// Why the schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -27,12 +25,21 @@ pub enum Error {
         "migration {0} was applied in another form than this version of zephr-sync has it; use the version that applied it or a released one"
     )]
     Altered(i64),
-    /// The server is too old.
-    #[error("Postgres {0} is too old; zephr-sync needs Postgres 14 or newer")]
-    Server(String),
+    /// No mirror can be in this database.
+    #[error(transparent)]
+    Server(#[from] server::Unfit),
     /// Another failure of a migration.
     #[error("a migration failed")]
     Migration(#[source] MigrateError),
+}
+
+impl From<RequireError> for Error {
+    fn from(error: RequireError) -> Self {
+        match error {
+            RequireError::Unfit(unfit) => Self::Server(unfit),
+            RequireError::Database(error) => Self::Database(error),
+        }
+    }
 }
 
 /// What was done.
@@ -54,7 +61,7 @@ pub struct Migrated {
 /// # Errors
 /// See [`Error`]; nothing is half applied.
 pub async fn run(connection: &mut PgConnection, schemas: &Schemas) -> Result<Migrated, Error> {
-    require_server(connection).await?;
+    server::require(connection).await?;
     let before = applied(connection).await?;
     // Every command begins here, and asking for each thing on its own takes longer than a small
     // run.
@@ -168,19 +175,6 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Er
     sqlx::query_as("select version, checksum, success from _sqlx_migrations order by version")
         .fetch_all(connection)
         .await
-}
-
-async fn require_server(connection: &mut PgConnection) -> Result<(), Error> {
-    let (number, shown): (i32, String) = sqlx::query_as(
-        "select current_setting('server_version_num')::int4, current_setting('server_version')",
-    )
-    .fetch_one(connection)
-    .await?;
-    if number < OLDEST_SERVER {
-        Err(Error::Server(shown))
-    } else {
-        Ok(())
-    }
 }
 
 async fn create_schema(connection: &mut PgConnection, schema: &str) -> Result<(), sqlx::Error> {

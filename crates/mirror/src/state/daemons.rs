@@ -47,12 +47,17 @@ pub struct Daemon {
     pub places: i32,
 }
 
-/// Makes a session one that beats: Postgres ends it when it says nothing for so long in the middle
-/// of a beat.
-pub async fn prepare(session: &mut PgConnection, stall: &str) -> Result<(), sqlx::Error> {
-    sqlx::query_scalar!(
-        "select set_config('idle_in_transaction_session_timeout', $1, false)",
+/// Makes a session one that beats for a daemon, which is alive as long as one does. Postgres ends it
+/// when it says nothing for so long in the middle of a beat.
+pub async fn prepare(
+    session: &mut PgConnection,
+    daemon: Uuid,
+    stall: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "select set_config('idle_in_transaction_session_timeout', $1, false), pg_advisory_lock_shared(session_lock('daemon ' || $2::uuid))",
         stall,
+        daemon,
     )
     .fetch_one(session)
     .await
@@ -98,11 +103,9 @@ pub async fn beat(
         .collect();
     let settled = divide(&others, mine.is_some(), max_in_flight, held);
     sqlx::query!(
-        "insert into daemons as known (daemon_id, holder, session_pid, session_started_at, max_in_flight, places)
-         select $1, $2, pid, backend_start, $3, $4 from pg_stat_activity where pid = pg_backend_pid()
+        "insert into daemons (daemon_id, holder, max_in_flight, places)
+         values ($1, $2, $3, $4)
          on conflict (daemon_id) do update set
-             session_pid = excluded.session_pid,
-             session_started_at = excluded.session_started_at,
              seen_at = clock_timestamp(),
              max_in_flight = excluded.max_in_flight,
              places = excluded.places",
@@ -132,11 +135,7 @@ pub async fn live(executor: impl PgExecutor<'_>) -> Result<Vec<Daemon>, sqlx::Er
         Daemon,
         "select daemon_id, holder, started_at, seen_at, max_in_flight, places from daemons
          where seen_at > clock_timestamp() - make_interval(secs => $1)
-           and exists (
-               -- The start is hidden from a role that may not see other roles' sessions; the process id alone has to do then.
-               select from pg_stat_activity s
-               where s.pid = session_pid and coalesce(s.backend_start, session_started_at) = session_started_at
-           )
+           and is_alive('daemon ' || daemon_id)
          order by started_at, daemon_id",
         TERM.as_secs_f64(),
     )

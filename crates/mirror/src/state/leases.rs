@@ -1,7 +1,7 @@
 //! Leases with fencing tokens (design section 3.8).
 //!
-//! A lease names its holder's database session: if that session is gone the lease is free at once,
-//! so nobody waits for a process that was killed. A holder that is merely stuck loses the lease
+//! A lease lives in its holder's database session, by an advisory lock: if that session is gone, or
+//! a pooler handed it on, the lease is free at once, so nobody waits for a process that was killed. A holder that is merely stuck loses the lease
 //! when the time is over; its token is then old, and every writing transaction checks the token.
 //!
 //! The lock modes do the fencing. A writing transaction holds the lease row `for key share`; a
@@ -161,11 +161,7 @@ pub async fn holder(
            from leases
            where resource = $1
              and expires_at > clock_timestamp()
-             and exists (
-                 -- The start is hidden from a role that may not see other roles' sessions; the process id alone has to do then.
-                 select from pg_stat_activity s
-                 where s.pid = session_pid and coalesce(s.backend_start, session_started_at) = session_started_at
-             )"#,
+             and is_alive(resource || ' ' || token)"#,
         subject.into().name(),
     )
     .fetch_optional(session)
@@ -175,12 +171,7 @@ pub async fn holder(
 /// What anybody holds the lease on now, by name.
 pub async fn held(executor: impl PgExecutor<'_>) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
-        "select resource from leases
-         where expires_at > clock_timestamp()
-           and exists (
-               select from pg_stat_activity s
-               where s.pid = session_pid and coalesce(s.backend_start, session_started_at) = session_started_at
-           )"
+        "select resource from leases where expires_at > clock_timestamp() and is_alive(resource || ' ' || token)"
     )
     .fetch_all(executor)
     .await
@@ -193,49 +184,42 @@ async fn take(
 ) -> Result<Option<i64>, sqlx::Error> {
     let mut transaction = session.begin().await?;
     lock(&mut transaction, subject, name).await?;
-    let free = sqlx::query!(
-        r#"select held.token as "token!", stuck.pid as "stuck?"
-           from leases held
-           left join pg_stat_activity stuck on stuck.pid = held.session_pid and stuck.backend_start = held.session_started_at
-           where held.resource = $1
-             and (held.expires_at <= clock_timestamp() or not exists (
-                  select from pg_stat_activity s
-                  where s.pid = held.session_pid and coalesce(s.backend_start, held.session_started_at) = held.session_started_at
-              ))"#,
+    let free = sqlx::query_scalar!(
+        "select token from leases
+         where resource = $1 and (expires_at <= clock_timestamp() or not is_alive(resource || ' ' || token))",
         subject.name(),
     )
     .fetch_optional(&mut *transaction)
     .await?;
-    let Some(free) = free else {
+    let Some(token) = free else {
         transaction.commit().await?;
         return Ok(None);
     };
-    // What it wrote and did not commit is in the way, and so is the lock on the row of the lease.
-    let old = Token {
-        subject,
-        token: free.token,
-    };
-    let ended = sqlx::query_scalar!("select end_writers($1)", old.permit())
-        .fetch_one(&mut *transaction)
-        .await?;
-    if let Some(sessions @ 1..) = ended {
+    let old = Token { subject, token };
+    // What it wrote and did not commit is in the way, and so is the lock on the row of the lease. A
+    // holder whose time is over and whose session lives is stuck; that session must not come back.
+    let ended = sqlx::query_scalar!(
+        r#"select end_writers($1) + end_writers('session ' || $1) as "ended!""#,
+        old.permit(),
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    if ended > 0 {
         tracing::warn!(
             lease = subject.name(),
-            sessions,
-            "ended sessions in which a former holder of the lease still wrote"
+            sessions = ended,
+            "ended sessions of a former holder of the lease that did not renew it"
         );
     }
-    let token = sqlx::query_scalar!(
-        "update leases as held set
-             token = held.token + 1,
+    let taken = sqlx::query!(
+        "update leases set
+             token = token + 1,
              holder = $2,
-             session_pid = own.pid,
-             session_started_at = own.backend_start,
+             session_pid = pg_backend_pid(),
              acquired_at = clock_timestamp(),
              expires_at = clock_timestamp() + make_interval(secs => $3)
-         from pg_stat_activity own
-         where own.pid = pg_backend_pid() and held.resource = $1
-         returning token",
+         where resource = $1
+         returning token, pg_advisory_lock_shared(session_lock(resource || ' ' || token))",
         subject.name(),
         name,
         LEASE.as_secs_f64(),
@@ -243,30 +227,19 @@ async fn take(
     .fetch_one(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    // A holder whose time is over but whose session lives is stuck; its session must not come back.
-    if let Some(stuck) = free.stuck
-        && let Err(error) = sqlx::query_scalar!("select pg_terminate_backend($1)", stuck)
-            .fetch_one(session)
-            .await
-    {
-        // The token fences it all the same.
-        tracing::warn!({ telemetry::field::ERROR } = %error, "could not end the session of a stuck lease holder");
-    }
-    Ok(Some(token))
+    Ok(Some(taken.token))
 }
 
-/// Makes sure that the row is there, and locks it, as an update does that changes nothing. Postgres
-/// looks once per transaction at who is connected: whoever waited here for another taker would
-/// compare that one's session with what was seen before it came, and take it for dead. So the row
-/// is locked before anybody looks.
+/// Makes sure that the row is there, and locks it, as an update does that changes nothing: whoever
+/// waits here for another taker looks at what that one has written.
 async fn lock(
     connection: &mut PgConnection,
     subject: Subject,
     name: &str,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into leases (resource, token, holder, session_pid, session_started_at, acquired_at, expires_at)
-         values ($1, 0, $2, 0, '-infinity', clock_timestamp(), '-infinity')
+        "insert into leases (resource, token, holder, session_pid, acquired_at, expires_at)
+         values ($1, 0, $2, 0, clock_timestamp(), '-infinity')
          on conflict (resource) do update set holder = leases.holder",
         subject.name(),
         name,
@@ -441,11 +414,12 @@ async fn renew_until_released(
         return;
     }
     let ended = sqlx::query!(
-        "update leases set expires_at = clock_timestamp() where resource = $1 and token = $2",
+        "update leases set expires_at = clock_timestamp() where resource = $1 and token = $2
+         returning pg_advisory_unlock_shared(session_lock(resource || ' ' || token))",
         token.subject.name(),
         token.token,
     )
-    .execute(&mut session)
+    .fetch_optional(&mut session)
     .await;
     // Either way the session ends now, which frees the lease.
     drop(ended);

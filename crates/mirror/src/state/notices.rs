@@ -95,10 +95,7 @@ pub async fn take(
                    select from daemons
                    where daemon_id = teller
                      and seen_at > clock_timestamp() - make_interval(secs => $4)
-                     and exists (
-                         select from pg_stat_activity s
-                         where s.pid = session_pid and coalesce(s.backend_start, session_started_at) = session_started_at
-                     )
+                     and is_alive('daemon ' || daemon_id)
                ))
              order by noted_at, notice_id
              for update skip locked

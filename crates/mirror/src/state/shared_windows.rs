@@ -245,9 +245,8 @@ pub async fn take_back_lost(
              where run_id = $1 and state = 'claimed'
                and (expires_at <= clock_timestamp() or not exists (
                    select from daemons d
-                   join pg_stat_activity s on s.pid = d.session_pid
-                       and coalesce(s.backend_start, d.session_started_at) = d.session_started_at
                    where d.daemon_id = o.holder and d.seen_at > clock_timestamp() - make_interval(secs => $2)
+                     and is_alive('daemon ' || d.daemon_id)
                ))
              for update of o skip locked
          )
