@@ -59,6 +59,30 @@ fn story(seed: u64, trial: &Trial) -> String {
     )
 }
 
+/// A scenario that is over, and of which nothing is left.
+struct Played {
+    seed: u64,
+    tally: Tally,
+    wrong_first: Option<(Kind, String)>,
+    story: String,
+}
+
+/// Plays one, to the removal of its database: that waits for all sessions of the server, and so is
+/// one of what goes on side by side. Where the others were not polled meanwhile, it would wait for
+/// a session whose answer none of them takes.
+async fn played(seed: u64) -> Played {
+    let mut trial = Trial::new(seed).await.play().await;
+    let wrong_first = trial.wrong.first();
+    let played = Played {
+        seed,
+        tally: std::mem::take(&mut trial.tally),
+        wrong_first: wrong_first.map(|wrong| (wrong.kind, wrong.table.clone())),
+        story: story(seed, &trial),
+    };
+    trial.remove().await;
+    played
+}
+
 /// Plays the scenarios of these seeds, all of them, and fails with everything that was wrong.
 async fn expect_true(seeds: Range<u64>, together: usize) {
     println!("seeds {seeds:?}");
@@ -66,19 +90,13 @@ async fn expect_true(seeds: Range<u64>, together: usize) {
     let mut done = 0;
     let mut tally = Tally::default();
     let mut kinds: BTreeMap<(Kind, String), Vec<u64>> = BTreeMap::new();
-    let mut played = stream::iter(seeds)
-        .map(|seed| async move { (seed, Trial::new(seed).await.play().await) })
-        .buffer_unordered(together);
-    while let Some((seed, mut trial)) = played.next().await {
-        tally += std::mem::take(&mut trial.tally);
-        if let Some(first) = trial.wrong.first() {
-            kinds
-                .entry((first.kind, first.table.clone()))
-                .or_default()
-                .push(seed);
-            println!("{}", story(seed, &trial));
+    let mut played = stream::iter(seeds).map(played).buffer_unordered(together);
+    while let Some(played) = played.next().await {
+        tally += played.tally;
+        if let Some((kind, table)) = played.wrong_first {
+            kinds.entry((kind, table)).or_default().push(played.seed);
+            println!("{}", played.story);
         }
-        trial.remove().await;
         done += 1;
         if done % TELLS == 0 {
             println!("{done} of {all} scenarios played");
