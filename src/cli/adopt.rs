@@ -153,6 +153,11 @@ fn said(document: &Document) -> String {
         named,
         evidence,
     } = document;
+    if held.as_ref() == Some(named) && *evidence == "same" && !adopted {
+        return format!(
+            "Nothing is to be done: the mirror holds the tenant {named}, which the settings name, and users of the mirror exist there.\n"
+        );
+    }
     let held = match held {
         Some(held) => format!("The mirror holds the tenant {held}"),
         None => "Which tenant the mirror holds was not written down yet".to_owned(),

@@ -10,9 +10,11 @@ use uuid::Uuid;
 
 use super::Error;
 use ::privacy::{Action, Choices, Policy, USERS};
+use ::scan::verdict::Verdict;
+use mirror::load::unsaid;
 use mirror::state::leases::Token;
 use mirror::state::readings::{self, Part};
-use zephr::reread::{Parts, Reading};
+use zephr::reread::{self, Parts, Reading};
 use zephr::{Reader, user};
 
 /// The names of parts in `readings`.
@@ -68,13 +70,45 @@ pub(super) async fn known(
     reader: &Reader,
     policy: &Policy,
 ) -> Result<Arc<Reading>, Error> {
-    let parts = readings::of(connection, &[USERS]).await?;
+    let parts = readings::of(&mut *connection, &[USERS]).await?;
     let reading = of(&parts, reader.ignored(), reader.parts(), policy);
-    let is_by_hash = is_by_hash(&parts, &reading, &form_part(reader, policy));
+    let is_by_hash = is_by_hash(&parts, &reading, &form_part(reader, policy))
+        // The hashes of these are those of no record.
+        && unsaid(&mut *connection, reader).await? == 0;
     Ok(Arc::new(Reading {
         is_by_hash,
         ..reading
     }))
+}
+
+/// Of how many users grants are known and stay, since their records say nothing of them.
+async fn unsaid(connection: &mut PgConnection, reader: &Reader) -> Result<i64, sqlx::Error> {
+    if reader.parts().grants {
+        unsaid::count(connection, user::GRANTS_FIELD, reread::GRANTS_STAY).await
+    } else {
+        Ok(0)
+    }
+}
+
+/// What a run may claim of users whose grants were asked for and not told.
+pub(super) async fn weakened(
+    pool: &PgPool,
+    reader: &Reader,
+    verdict: Verdict,
+    reason: String,
+) -> Result<(Verdict, String), sqlx::Error> {
+    let unsaid = unsaid(&mut *pool.acquire().await?, reader).await?;
+    if unsaid == 0 {
+        return Ok((verdict, reason));
+    }
+    let reason = format!(
+        "{reason}; the grants of {unsaid} users stay as they were known: the export was asked for grants, and its records say nothing of them"
+    );
+    let verdict = match verdict {
+        Verdict::Proven | Verdict::Agreed => Verdict::Agreed,
+        Verdict::Partial | Verdict::Incomplete => verdict,
+    };
+    Ok((verdict, reason))
 }
 
 /// How rejects are read again: as their users are read now, as far as is noted.

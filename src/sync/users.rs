@@ -266,6 +266,7 @@ impl Run<'_> {
         let (verdict, reason) = scan.walk.verdict();
         let began = self.began(scan.walk.reader().first_answer()).await?;
         let reason = reading::said(self.pool, &[USERS], began.explain(reason)).await?;
+        let (verdict, reason) = reading::weakened(self.pool, &env.reader, verdict, reason).await?;
         let (ending, mut outcome) = self.settle(scope, &scan, began.at, verdict, reason).await?;
         tidy::users(writers.pool(), env.progress.counts()).await;
         let tables = [

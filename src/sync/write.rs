@@ -27,7 +27,7 @@ use mirror::postgres::connect::Database;
 use mirror::state::runs::Counts;
 use mirror::state::scan_findings::{self, Note};
 use mirror::state::windows;
-use record::{Item, Mirrored, Reject, User};
+use record::{Grants, Item, Mirrored, Reject, User};
 use telemetry::span::{Span, Work};
 use zephr::reread::Reading;
 use zephr::user;
@@ -235,6 +235,18 @@ async fn next_batch(pages: &Mutex<mpsc::Receiver<Fetched>>) -> Option<Batch> {
     Some(batch)
 }
 
+/// Where an answer tells grants of somebody, who has no such field there has none: some servers
+/// leave out what is empty. Where it tells none of anybody, it says nothing.
+fn leave_out_what_is_empty(items: &mut [Item]) {
+    if items.iter().any(|item| item.grants == Grants::Told) {
+        for item in items {
+            if item.grants == Grants::Absent {
+                item.grants = Grants::Told;
+            }
+        }
+    }
+}
+
 /// A record with the time at which the API answered with it.
 type Answered = (Item, Option<DateTime<Utc>>);
 
@@ -261,6 +273,7 @@ impl Batch {
         } = fetched;
         let rows = page.len();
         self.rows += rows;
+        leave_out_what_is_empty(&mut page.items);
         let from_numbers = page.items.iter().filter(|item| item.from_number);
         self.times_from_numbers += from_numbers.count() as i64;
         match completes {

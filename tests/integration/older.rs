@@ -21,7 +21,7 @@ fn user(email: &str, hash: u8) -> User {
         attributes: None,
         extra: "{}".into(),
         foreign_keys: vec![],
-        grants: vec![],
+        grants: None,
         hash: [hash; 16],
         issues: vec![],
     }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use record::{Envelope, HASH_BYTES, Item, Page, Piece, Query};
+use record::{Envelope, Grants, HASH_BYTES, Item, Page, Piece, Query};
 use scan::Source;
 
 /// In which order a server lists people.
@@ -270,6 +270,7 @@ fn item(person: &Person) -> Item {
         id: name(person.id),
         registered_at: person.registered.map(at),
         from_number: false,
+        grants: Grants::Told,
         hash: [0; HASH_BYTES],
         text: Piece::default(),
         issues: Vec::new(),

@@ -102,6 +102,8 @@ pub struct Item {
     pub registered_at: Option<DateTime<Utc>>,
     /// Whether that came as a number of seconds or milliseconds since 1970.
     pub from_number: bool,
+    /// What a user's record says of grants.
+    pub grants: Grants,
     /// Hash of the content without volatile fields; it covers the key.
     pub hash: [u8; HASH_BYTES],
     /// The record in canonical JSON that Postgres can hold, with others of its page in one piece of
@@ -109,6 +111,18 @@ pub struct Item {
     pub text: Piece,
     /// What had to be replaced for that.
     pub issues: Vec<Issue>,
+}
+
+/// What a record says of the grants of its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grants {
+    /// Which ones there are; none is an answer too.
+    Told,
+    /// Nothing: the field is absent, or null. Some servers leave out what is empty, and an API may
+    /// have lost it for everybody.
+    Absent,
+    /// Nothing: the field is neither a list nor an object with one.
+    Unusable,
 }
 
 /// A record that cannot be stored.
@@ -209,8 +223,9 @@ pub struct User {
     pub extra: String,
     /// Keys in other systems, sorted, each once.
     pub foreign_keys: Vec<ForeignKey>,
-    /// What the user may use, as rows of `user_grants`.
-    pub grants: Vec<Row>,
+    /// What the user may use, as rows of `user_grants`; none where the record says nothing of it,
+    /// and then what is known stays.
+    pub grants: Option<Vec<Row>>,
     /// As of the item.
     pub hash: [u8; HASH_BYTES],
     /// What could not be kept as sent.

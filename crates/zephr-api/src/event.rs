@@ -15,7 +15,7 @@ use super::json::{self, Fields, Kind};
 use super::key::{self, MAX_KEY_BYTES};
 use super::{redact, timestamp};
 use privacy::{Policy, Rules};
-use record::{Event, Issue, Item, Page, Reject};
+use record::{Event, Grants, Issue, Item, Page, Reject};
 
 /// What the columns are called that are needed, without case and punctuation.
 const ID_NAMES: [&str; 3] = ["eventid", "id", "eventkey"];
@@ -228,6 +228,7 @@ fn item(raw: &RawValue, ignored: &[String], rules: &Rules) -> Result<Item, Rejec
         id,
         registered_at: Some(read.at),
         from_number: read.from_number,
+        grants: Grants::Absent,
         hash: form.hash,
         text: form.text,
         issues: form.issues,

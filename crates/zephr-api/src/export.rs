@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::canonical::Records;
 use super::client::Answer;
+use super::envelope::Said;
 use super::error::Failure;
 use super::json::{self, Fields, Kind};
 use super::lexer::Lexer;
@@ -146,7 +147,7 @@ fn read<'a>(reader: &mut impl Reads<'a>) -> Option<Around> {
 
 /// Reads the object around the records.
 fn enveloped<'a>(reader: &mut impl Reads<'a>) -> Option<Around> {
-    let (mut has_results, mut meta, mut links) = (false, None, None);
+    let (mut has_results, mut said) = (false, Said::default());
     let mut complaint = None;
     reader.lexer().take(b'{')?;
     loop {
@@ -159,11 +160,10 @@ fn enveloped<'a>(reader: &mut impl Reads<'a>) -> Option<Around> {
                 elements(reader, record_or_list)?;
                 has_results = true;
             }
-            Some("meta") => meta = Some(reader.lexer().value()?),
-            Some("links") => links = Some(reader.lexer().value()?),
             Some(other) => {
-                let said = reader.lexer().value()?;
-                complaint = complaint.or(json::complaint(other, said));
+                let value = reader.lexer().value()?;
+                said.take_in(other, value);
+                complaint = complaint.or(json::complaint(other, value));
             }
             None => {
                 reader.lexer().value()?;
@@ -175,8 +175,12 @@ fn enveloped<'a>(reader: &mut impl Reads<'a>) -> Option<Around> {
             _ => return None,
         }
     }
-    has_results.then(|| Around {
-        envelope: envelope(meta, links),
+    has_results.then_some(Around {
+        envelope: Envelope {
+            count: said.count,
+            rpp: said.rpp,
+            next: said.next,
+        },
         complaint,
     })
 }
@@ -235,24 +239,6 @@ pub fn document(answer: &Answer) -> Result<&RawValue, Failure> {
         line: error.line(),
         column: error.column(),
     })
-}
-
-/// What is around the records, as far as it can be understood.
-fn envelope(meta: Option<&RawValue>, links: Option<&RawValue>) -> Envelope {
-    let meta = meta.and_then(Fields::of).unwrap_or_default();
-    let number = |name| meta.get(name).and_then(whole_number);
-    let links = links.and_then(Fields::of).unwrap_or_default();
-    let next = links.get("next").and_then(Fields::of).unwrap_or_default();
-    Envelope {
-        count: number("count"),
-        rpp: number("rpp"),
-        next: next.get("page").is_some() || next.get("url").is_some(),
-    }
-}
-
-/// A number, or text that holds one.
-fn whole_number(raw: &RawValue) -> Option<u64> {
-    raw.get().trim_matches('"').parse().ok()
 }
 
 fn unexpected(found: String) -> Failure {
@@ -316,6 +302,20 @@ mod tests {
     /// One of each thing that a body can hold, so that what is done to a byte of it meets all of
     /// them.
     const BODY: &str = r#"{"links" : {"next":{}}, "results":[[{"user":{"user_id":"ann","n":[-1.5e+3,0,true,false,null,{}]},"x":"a\"b\\\u00e9é"} , {"user":{"user_id":"bob"}}],[]],"meta":{"count":2}}"#;
+
+    #[test]
+    fn what_an_answer_says_of_itself_is_heard_wherever_it_stands() {
+        for (said, count, next) in [
+            (r#""meta":{"count":70.0}"#, Some(70), false),
+            (r#""total":"70""#, Some(70), false),
+            (r#""links":{"next":"/v3/user-export?page=2"}"#, None, true),
+            (r#""links":{"next":{}}"#, None, false),
+        ] {
+            let page = read(&format!(r#"{{"results":[],{said}}}"#)).unwrap();
+            let heard = (page.envelope.count, page.envelope.next);
+            assert_eq!(heard, (count, next), "{said}");
+        }
+    }
 
     #[test]
     fn results_beside_an_error_are_no_answer() {

@@ -21,6 +21,7 @@ mod base_url;
 pub mod canonical;
 pub mod client;
 pub mod difference;
+mod envelope;
 pub mod error;
 pub mod event;
 pub mod export;

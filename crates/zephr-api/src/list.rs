@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 use super::client::{Answer, Client, Request};
+use super::envelope::Said;
 use super::error::{Error, Failure};
 use super::export;
 use super::json::{self, Fields, Kind};
@@ -102,14 +103,23 @@ fn elements<'a>(root: &'a RawValue, field: Option<&str>) -> Result<Vec<&'a RawVa
         (Kind::Array, None) => root,
         (Kind::Object, None) => {
             let fields = Fields::of(root).unwrap_or_default();
-            LIST_FIELDS
-                .iter()
-                .find_map(|name| {
-                    fields
-                        .get(name)
-                        .filter(|raw| json::kind(raw) == Kind::Array)
-                })
-                .ok_or_else(|| unexpected("an object without results, items or data".into()))?
+            let lists = LIST_FIELDS.iter().filter_map(|name| fields.get(name));
+            let lists: Vec<&RawValue> =
+                lists.filter(|raw| json::kind(raw) == Kind::Array).collect();
+            match lists.as_slice() {
+                [list] => *list,
+                [] => {
+                    return Err(unexpected(
+                        "an object without results, items or data".into(),
+                    ));
+                }
+                // Which of them it is, nobody knows.
+                [_, ..] => {
+                    return Err(unexpected(
+                        "an object with more than one of results, items and data".into(),
+                    ));
+                }
+            }
         }
         (kind @ (Kind::Text | Kind::Boolean | Kind::Null | Kind::Number), None) => {
             return Err(unexpected(kind.to_string()));
@@ -150,23 +160,17 @@ pub fn read(answer: &Answer, field: Option<&str>) -> Result<Listed, Failure> {
         .into_iter()
         .map(ToOwned::to_owned)
         .collect();
-    let fields = Fields::of(root).unwrap_or_default();
-    let mut said = fields
-        .names()
-        .filter_map(|name| Some((name, fields.get(name)?)));
-    if let Some(field) = said.find_map(|(name, said)| json::complaint(name, said)) {
-        return Err(Failure::Partial { field });
+    let mut said = Said::default();
+    for field in Fields::of(root).unwrap_or_default().sorted() {
+        if let Some(field) = json::complaint(&field.name, field.value) {
+            return Err(Failure::Partial { field });
+        }
+        said.take_in(&field.name, field.value);
     }
-    let inside = |outer, inner| fields.get(outer).and_then(Fields::of)?.get(inner);
     Ok(Listed {
         items,
-        total: fields
-            .get("total")
-            .or(inside("meta", "count"))
-            .and_then(|raw: &RawValue| raw.get().trim_matches('"').parse().ok()),
-        next: inside("links", "next")
-            .and_then(Fields::of)
-            .is_some_and(|next| next.get("page").is_some() || next.get("url").is_some()),
+        total: said.count,
+        next: said.next,
         answered_at: answer.date,
     })
 }

@@ -19,7 +19,11 @@ use super::json::{self, Fields, Kind};
 use super::user::{self, FOREIGN_KEY_FIELDS, GRANTS_FIELD};
 use super::{difference, rejoin};
 use privacy::Rules;
-use record::{Mirrored, User};
+use record::{Issue, Mirrored, User};
+
+/// What the issues of a row say whose grants stay because nothing was said of them.
+pub const GRANTS_STAY: &str =
+    "were asked for, and the record says nothing of them; what is known of them stays";
 
 /// Names all apps in `appIds` (contract section 5.2).
 const ALL_APPS: &str = "all";
@@ -49,13 +53,43 @@ pub struct Parts {
 }
 
 impl Reading {
+    /// Whether grants are asked for, and the record of a user says nothing of them.
+    pub fn asks_in_vain(&self, user: &User) -> bool {
+        !self.left.grants && user.grants.is_none()
+    }
+
+    /// Takes over the grants that are known of a user, which the record says nothing of. The hash
+    /// is made one that no record has: so the user is looked at again with each scan, until one
+    /// tells.
+    fn keep_grants(&self, stored: &Mirrored, user: &mut User) {
+        let left = Parts {
+            grants: true,
+            apps: self.left.apps.clone(),
+        };
+        let Some(extra) = left.kept(&stored.extra, &without_unusable(&user.extra)) else {
+            return;
+        };
+        let grants = user::grants(&extra, &user.user_id);
+        if !grants.is_empty() {
+            user.hash[0] = !user.hash[0];
+            user.issues.push(Issue {
+                path: GRANTS_FIELD.to_owned(),
+                reason: GRANTS_STAY.to_owned(),
+            });
+        }
+        user.grants = Some(grants);
+        user.extra = extra;
+    }
+
     /// Whether the user is another one than in the mirror. What is not asked for is taken over from
-    /// there.
+    /// there, and so are grants of which the record says nothing.
     pub fn settle(&self, stored: &Mirrored, user: &mut User) -> bool {
-        if !self.left.is_nothing()
+        if self.asks_in_vain(user) {
+            self.keep_grants(stored, user);
+        } else if !self.left.is_nothing()
             && let Some(extra) = self.left.kept(&stored.extra, &user.extra)
         {
-            user.grants = user::grants(&extra, &user.user_id);
+            user.grants = Some(user::grants(&extra, &user.user_id));
             user.extra = extra;
         }
         let here = rejoin::record(stored);
@@ -78,6 +112,19 @@ impl Reading {
             Err(_) => true,
         }
     }
+}
+
+/// What is kept of a record beside the columns, without grants that are none.
+fn without_unusable(extra: &str) -> String {
+    let raw: &RawValue = serde_json::from_str(extra).unwrap_or(RawValue::NULL);
+    let mut object: Object = Fields::of(raw)
+        .map(by_name)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(name, value)| (name, value.get().to_owned()))
+        .collect();
+    object.remove(GRANTS_FIELD);
+    written(&object)
 }
 
 /// The row that is made of a user.

@@ -54,6 +54,9 @@ const USUAL_BODY: usize = 1 << 20;
 /// number, a date with a wrong year. It counts as absent.
 const LONGEST_MEANT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Successes that are no answer to what was asked: accepted for later, a part of it.
+const IN_PART: [StatusCode; 2] = [StatusCode::ACCEPTED, StatusCode::PARTIAL_CONTENT];
+
 /// Years in which a `Date` may lie: outside of them a clock was never set, or a header was made up.
 /// It counts as absent.
 const YEARS: std::ops::Range<i32> = 2015..2100;
@@ -207,6 +210,12 @@ impl Transport {
                 return Err(Failure::Refused { status, said });
             }
             return Err(refusal);
+        }
+        if request.method.is_safe() && IN_PART.contains(&status) {
+            return Err(Failure::Unexpected {
+                expected: "a whole answer",
+                found: status.to_string(),
+            });
         }
         if let Some(encoding) = encoding(&headers) {
             return Err(Failure::Encoded(encoding));

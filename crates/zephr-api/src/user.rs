@@ -13,7 +13,7 @@ use super::row::Rows;
 use super::{redact, timestamp};
 use privacy::{Policy, Rules, USERS};
 use record::table;
-use record::{ForeignKey, HASH_BYTES, Issue, Item, Reject, User};
+use record::{ForeignKey, Grants, HASH_BYTES, Issue, Item, Reject, User};
 use resource::grants::USER_GRANTS;
 
 /// The column is indexed too; an address has 254 characters at most (RFC 5321), so nothing real is
@@ -25,7 +25,7 @@ const MAX_EMAIL_BYTES: usize = 2_000;
 pub(super) const FOREIGN_KEY_FIELDS: [&str; 2] = ["foreign_keys", "foreignKeys"];
 
 /// Where grants are in an item that was asked for with them.
-pub(super) const GRANTS_FIELD: &str = "grants";
+pub const GRANTS_FIELD: &str = "grants";
 
 /// Names of the two parts of a foreign key in the array form (contract section 6).
 const SYSTEM_FIELDS: [&str; 4] = [
@@ -49,7 +49,7 @@ pub fn rules(policy: &Policy) -> Rules {
 }
 
 /// What is picked up of a record while it is brought into canonical form, for [`item_of`].
-pub const WANTED: [&str; 2] = ["user.user_id", "user.registered"];
+pub const WANTED: [&str; 3] = ["user.user_id", "user.registered", GRANTS_FIELD];
 
 /// The columns of a user beside the key and what is JSON, and where in an item their values are.
 pub const PLACES: [(&str, &str); 6] = [
@@ -87,7 +87,7 @@ pub fn item(raw: &RawValue, ignored: &[String], rules: &Rules) -> Result<Item, R
 /// # Errors
 /// As [`item`].
 pub fn item_of(form: Canonical<'_, { WANTED.len() }>) -> Result<Item, Reject> {
-    let [id, registered] = form.wanted;
+    let [id, registered, grants] = form.wanted;
     match key(form.sent, id) {
         Ok(id) => {
             let registered = registered.and_then(timestamp::read);
@@ -95,6 +95,11 @@ pub fn item_of(form: Canonical<'_, { WANTED.len() }>) -> Result<Item, Reject> {
                 id,
                 registered_at: registered.map(|read| read.at),
                 from_number: registered.is_some_and(|read| read.from_number),
+                grants: match grants {
+                    None => Grants::Absent,
+                    Some(sent) if list_of_grants(sent).is_some() => Grants::Told,
+                    Some(_) => Grants::Unusable,
+                },
                 hash: form.hash,
                 text: form.text,
                 issues: form.issues,
@@ -188,7 +193,17 @@ pub fn row(item: &Item) -> User {
     }
     let attributes = row.attributes(&user);
     let foreign_keys = row.foreign_keys(&fields, &user);
-    let grants = row.grants(&fields, &item.id);
+    let grants = match item.grants {
+        Grants::Told => Some(row.grants(&fields, &item.id)),
+        Grants::Absent => None,
+        Grants::Unusable => {
+            row.issue(
+                GRANTS_FIELD,
+                "is neither a list nor an object with results; kept in extra",
+            );
+            None
+        }
+    };
 
     let captured = Captured {
         registered: item.registered_at.map(timestamp::format),
@@ -363,10 +378,9 @@ impl Row {
         let Some(sent) = item.get(GRANTS_FIELD) else {
             return Vec::new();
         };
-        let inner = Fields::of(sent).and_then(|fields| fields.get("results"));
         let rows = Rows::new(&USER_GRANTS, &[], &Policy::default());
         let mut grants: Vec<table::Row> = Vec::new();
-        for grant in json::elements(inner.unwrap_or(sent)).unwrap_or_default() {
+        for grant in list_of_grants(sent).unwrap_or_default() {
             match rows.read(grant, Some(("user_id", user_id))) {
                 Ok(row) if grants.iter().any(|other| other.key == row.key) => {
                     self.issue(
@@ -470,6 +484,12 @@ impl Row {
             out.push_str("{}");
         }
     }
+}
+
+/// The grants in what is sent as such; none where it is neither a list nor an object with one.
+fn list_of_grants(sent: &RawValue) -> Option<Vec<&RawValue>> {
+    let inner = Fields::of(sent).and_then(|fields| fields.get("results"));
+    json::elements(inner.unwrap_or(sent))
 }
 
 /// The fields of an object of that name: nothing else is looked into.

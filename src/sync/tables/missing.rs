@@ -54,7 +54,7 @@ impl Work<'_> {
             return Ok(());
         }
         transaction.commit().await?;
-        let marked = store::tombstone_missed(run, table).await?;
+        let marked = store::tombstone_missed(run, table, self.plan.confirmed).await?;
         if missing > marked {
             read.judged.push((
                 Verdict::Agreed,

@@ -283,10 +283,14 @@ async fn compare(
     Ok(())
 }
 
-/// Marks rows as gone that two runs in a row have missed; answers how many.
-pub(super) async fn tombstone_missed(run: &Run<'_>, table: &Table) -> Result<i64, Error> {
+/// Marks rows as gone that two runs have missed, or that are confirmed; answers how many.
+pub(super) async fn tombstone_missed(
+    run: &Run<'_>,
+    table: &Table,
+    confirmed: Option<Uuid>,
+) -> Result<i64, Error> {
     let mut transaction = run.transaction().await?;
-    let marked = candidates::tombstone(&mut transaction, table, run.run_id).await?;
+    let marked = candidates::tombstone(&mut transaction, table, run.run_id, confirmed).await?;
     tombstoned(run, transaction, marked).await?;
     Ok(marked)
 }

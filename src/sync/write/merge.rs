@@ -393,12 +393,14 @@ impl Merging<'_> {
             let Some(piece) = pieces.next() else {
                 break;
             };
-            let mut rows = piece
+            let mut rows: Vec<Extracted> = piece
                 .iter()
                 .map(|(item, at)| (user::row(item), *at))
                 .collect();
             let settle = |stored: &Mirrored, user: &mut User| reading.settle(stored, user);
-            let settle = (!reading.is_by_hash).then_some(&settle as Settle<'_>);
+            let is_by_hash =
+                reading.is_by_hash && !rows.iter().any(|(user, _)| reading.asks_in_vain(user));
+            let settle = (!is_by_hash).then_some(&settle as Settle<'_>);
             match merge::users(connection, savepoint, run_id, settle, &mut rows).await {
                 Ok(merged) => {
                     counts.inserted += merged.inserted;

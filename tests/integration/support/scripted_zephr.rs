@@ -204,6 +204,9 @@ struct Override {
     left: Option<u32>,
 }
 
+/// Changes an item before it is sent.
+pub type Form = fn(&mut Value);
+
 #[derive(Debug, Default)]
 struct State {
     tenant: Tenant,
@@ -212,6 +215,8 @@ struct State {
     habit: Option<(String, Habit)>,
     /// The template whose answers lack something.
     withholds: Option<(String, Withholds)>,
+    /// The template whose items are sent in another form.
+    form: Option<(String, Form)>,
     /// The template whose list changes after each answer.
     drift: Option<(String, Drift)>,
     /// A page of these holds so many at most, whatever is asked for.
@@ -346,6 +351,11 @@ impl Scripted {
     /// Holds back something of a list.
     pub fn withholds(&self, template: &str, withholds: Withholds) {
         lock(&self.state).withholds = Some((template.to_owned(), withholds));
+    }
+
+    /// Sends each item of these in another form from now on.
+    pub fn sends(&self, template: &str, form: Form) {
+        lock(&self.state).form = Some((template.to_owned(), form));
     }
 
     /// Changes a list after each of its answers.
@@ -840,6 +850,10 @@ impl State {
                 list.honest(&made_up)
             }
         };
+        let mut page = page;
+        if let Some((_, form)) = self.form.as_ref().filter(|(of, _)| of == template) {
+            page.items.iter_mut().for_each(form);
+        }
         Canned::json(200, &page.body())
     }
 

@@ -316,13 +316,14 @@ pub async fn known(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use record::Piece;
+    use record::{Grants, Piece};
 
     fn item(id: &str, hash: u8) -> Item {
         Item {
             id: id.into(),
             registered_at: None,
             from_number: false,
+            grants: Grants::Told,
             hash: [hash; 16],
             text: Piece::default(),
             issues: vec![],

@@ -381,17 +381,24 @@ fn column<'a, T>(rows: &[&'a Extracted], value: impl Fn(&'a User) -> T) -> Vec<T
     rows.iter().map(|(user, _)| value(user)).collect()
 }
 
-/// Grants follow their user: those that came are live, those that did not are tombstones.
+/// Grants follow their user: those that came are live, those that did not are tombstones. Where the
+/// record says nothing of them, they stay.
 async fn grants(
     connection: &mut PgConnection,
     run_id: Uuid,
     rows: &[Extracted],
     updated: &[&str],
 ) -> Result<(), sqlx::Error> {
-    let sent: Vec<&Row> = rows.iter().flat_map(|(user, _)| &user.grants).collect();
+    let told = rows.iter().filter(|(user, _)| user.grants.is_some());
+    let told: HashSet<&str> = told.map(|(user, _)| user.user_id.as_str()).collect();
+    let sent: Vec<&Row> = (rows.iter())
+        .flat_map(|(user, _)| user.grants.iter().flatten())
+        .collect();
+    let mut updated = updated.to_vec();
+    updated.retain(|user_id| told.contains(user_id));
     if !updated.is_empty() {
         let keys: HashSet<&[String]> = sent.iter().map(|grant| grant.key.as_slice()).collect();
-        let mut gone = rows::living_below(connection, &USER_GRANTS, "user_id", updated).await?;
+        let mut gone = rows::living_below(connection, &USER_GRANTS, "user_id", &updated).await?;
         gone.retain(|key| !keys.contains(key.as_slice()));
         rows::tombstone(connection, &USER_GRANTS, run_id, &gone).await?;
     }

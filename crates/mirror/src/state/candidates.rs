@@ -1,7 +1,7 @@
 //! Living rows that the API did not show, of tables whose rows cannot be asked for by their key.
-//! One run that misses a row proves nothing; two in a row do, unless so many are missing that a
-//! brake holds them. What is held stays written down, so that it counts as one incident however
-//! many runs come.
+//! One run that misses a row proves nothing; two do, unless so many are missing that a brake holds
+//! them. What is held stays written down, so that it counts as one incident however many runs come;
+//! a run that a brake stopped is no witness against any row.
 //!
 //! Which columns a key has is known at run time only, so this SQL is made here; names are quoted,
 //! and all values are bound.
@@ -55,8 +55,8 @@ pub async fn miss(
         return Ok(());
     }
     let missed = format!(
-        "insert into deletion_candidates (table_name, record_key, first_run_id, last_run_id)
-         select distinct $1, array[{}], $2::uuid, $2::uuid from unnest({}) as i ({})
+        "insert into deletion_candidates (table_name, record_key, last_run_id)
+         select distinct $1, array[{}], $2::uuid from unnest({}) as i ({})
          on conflict (table_name, record_key) do update set last_run_id = excluded.last_run_id",
         columns.prefixed("i"),
         columns.lists(3),
@@ -125,13 +125,19 @@ pub async fn hold_back(
     Ok(())
 }
 
-/// Marks those as gone that this run missed and an earlier one before it; answers how many.
+/// Marks those as gone that this run missed and an earlier one before it, or that a brake held back
+/// in the scan which somebody confirms; answers how many. The others that it missed are from now on
+/// missed once: only a run that no brake stopped may say so.
 pub async fn tombstone(
     connection: &mut PgConnection,
     table: &Table,
     run_id: Uuid,
+    confirmed: Option<Uuid>,
 ) -> Result<i64, sqlx::Error> {
-    let twice = "c.table_name = $1 and c.last_run_id = $2 and c.first_run_id <> $2";
+    let twice =
+        "c.table_name = $1 and c.last_run_id = $2 and (c.first_run_id is not null or exists (
+             select from scan_notes n where n.scan_id = $3 and n.note = 'missing'
+                 and n.record_id = c.table_name || ' ' || array_to_string(c.record_key, ' ')))";
     let marked = format!(
         "update {} t set _zephr_deleted_at = now(), _zephr_loaded_at = now(), _zephr_run_id = $2
          from deletion_candidates c where {twice} and {} and t._zephr_deleted_at is null",
@@ -141,6 +147,7 @@ pub async fn tombstone(
     let done = sqlx::query(AssertSqlSafe(marked))
         .bind(table.name.as_ref())
         .bind(run_id)
+        .bind(confirmed)
         .execute(&mut *connection)
         .await?;
     sqlx::query(AssertSqlSafe(format!(
@@ -148,6 +155,14 @@ pub async fn tombstone(
     )))
     .bind(table.name.as_ref())
     .bind(run_id)
+    .bind(confirmed)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "update deletion_candidates set first_run_id = $2 where table_name = $1 and last_run_id = $2",
+        table.name.as_ref(),
+        run_id,
+    )
     .execute(connection)
     .await?;
     Ok(done.rows_affected() as i64)
