@@ -72,6 +72,8 @@ impl Reading {
         let grants = user::grants(&extra, &user.user_id);
         if !grants.is_empty() {
             user.hash[0] = !user.hash[0];
+            // What was sent in their place is not in `extra`, as an issue of the row may say.
+            user.issues.retain(|issue| issue.path != GRANTS_FIELD);
             user.issues.push(Issue {
                 path: GRANTS_FIELD.to_owned(),
                 reason: GRANTS_STAY.to_owned(),

@@ -22,9 +22,9 @@ impl Work<'_> {
         Ok(transaction.commit().await?)
     }
 
-    /// Marks what two runs in a row have missed, unless there is more missing than may be: then all
-    /// of it is held back. What earlier runs missed counts too: a brake is about an incident and
-    /// not about a run.
+    /// Marks what two runs have missed, unless there is more missing than may be: then all of it is
+    /// held back, and this run is no witness. What earlier runs missed counts too: a brake is about
+    /// an incident and not about a run.
     pub(super) async fn settle(
         &self,
         table: &Table,

@@ -150,8 +150,8 @@ async fn a_pooler_that_shares_sessions_is_seen_as_it_comes() {
     refused(STOCK).await;
 }
 
-/// Two loads with changes in between, a daemon's question and a push's: all of it through a pooler
-/// that hands each session on once its holder is gone.
+/// Two loads with changes in between, through a pooler that hands each session on once its holder
+/// is gone.
 async fn works(ignored: &str) {
     let simulator = people(300).await;
     let mirror = Mirror::new().await;
