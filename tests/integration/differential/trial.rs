@@ -27,8 +27,7 @@ use judge::Watched;
 /// Records per answer, from which on somebody may come after each answer.
 const FAST: u32 = 8;
 
-/// The longest time that a command may take; one request in some dozens that goes wrong costs a
-/// second.
+/// The longest time that daemons may take until they are ready.
 const LONGEST: Duration = Duration::from_secs(90);
 
 /// Runs of a tenant at rest within which everything must be claimed, twice in a row.
