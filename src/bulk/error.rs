@@ -134,7 +134,9 @@ impl Error {
         match self {
             Self::Api(error) | Self::Mirror(sync::Error::Api(error)) => api_may_pass(error),
             Self::Mirror(sync::Error::Database(error)) => postgres_may_pass(error),
-            Self::Mirror(sync::Error::Lease(_) | sync::Error::Stopped) => true,
+            Self::Mirror(sync::Error::Lease(_) | sync::Error::Held(..) | sync::Error::Stopped) => {
+                true
+            }
             Self::Mirror(
                 sync::Error::NothingToConfirm { .. }
                 | sync::Error::Table(_)

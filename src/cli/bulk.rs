@@ -160,7 +160,14 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     async fn run(&self, command: &Command) -> Result<Exit, Failure> {
-        self.mirror.migrate(self.output).await?;
+        match command {
+            Command::Status { .. } | Command::Results(_) => self.mirror.ready(self.output).await?,
+            Command::Plan(_)
+            | Command::Apply(_)
+            | Command::Run(_)
+            | Command::Resume(_)
+            | Command::Undo(_) => drop(self.mirror.migrate(self.output).await?),
+        }
         match command {
             Command::Plan(args) => self.plan(args).await,
             Command::Apply(args) => self.apply(args.plan, &args.allow).await,

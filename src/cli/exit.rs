@@ -136,6 +136,7 @@ impl From<sync::Error> for Failure {
             | sync::Error::Api(_)
             | sync::Error::Database(_)
             | sync::Error::Table(_)
+            | sync::Error::Held(..)
             | sync::Error::Taken
             | sync::Error::Dropped(_)
             | sync::Error::Stopped => Exit::Failed,
@@ -222,6 +223,7 @@ impl From<migrate::Error> for Failure {
             other @ (migrate::Error::Newer(_)
             | migrate::Error::Altered(_)
             | migrate::Error::Server(_)
+            | migrate::Error::Held(_)
             | migrate::Error::Migration(_)) => Self::new(chain(&other), ""),
         }
     }

@@ -95,6 +95,20 @@ impl Opened {
         Ok(migrated)
     }
 
+    /// Makes sure that there is a schema to read from. Every command that changes nothing begins
+    /// here: it changes no table or view for which somebody may have to wait, unless it could read
+    /// nothing otherwise.
+    ///
+    /// # Errors
+    /// As [`migrate`](Self::migrate).
+    pub async fn ready(&self, output: Output) -> Result<(), Failure> {
+        self.refuse_others().await?;
+        if !migrate::is_current(&mut *self.session().await?).await? {
+            self.migrate(output).await?;
+        }
+        Ok(())
+    }
+
     /// Refuses what the address alone tells to be another tenant.
     ///
     /// # Errors

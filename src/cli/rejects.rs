@@ -55,7 +55,7 @@ pub async fn run(settings: &Settings, command: &Command, output: Output) -> Resu
 }
 
 async fn list(mirror: &Opened, last: i64, output: Output) -> Result<(), Failure> {
-    mirror.migrate(output).await?;
+    mirror.ready(output).await?;
     let mut connection = mirror.database.connect().await?;
     let total = rejects::count(&mut connection).await?;
     let rejects = rejects::list(&mut connection, i64::MAX, last).await?;
@@ -99,7 +99,7 @@ async fn list(mirror: &Opened, last: i64, output: Output) -> Result<(), Failure>
 }
 
 async fn export(mirror: &Opened, output: Output) -> Result<(), Failure> {
-    mirror.migrate(output).await?;
+    mirror.ready(output).await?;
     let mut connection = mirror.database.connect().await?;
     let mut csv = csv::Writer::from_writer(io::stdout().lock());
     let written = csv.write_record([

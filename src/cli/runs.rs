@@ -49,7 +49,7 @@ pub async fn run(settings: &Settings, args: &Args, output: Output) -> Result<Exi
 }
 
 async fn find(mirror: &Opened, args: &Args, output: Output) -> Result<Vec<Run>, Failure> {
-    mirror.migrate(output).await?;
+    mirror.ready(output).await?;
     let mut connection = mirror.database.connect().await?;
     Ok(match args.run {
         Some(id) => runs::get(&mut connection, id).await?.into_iter().collect(),

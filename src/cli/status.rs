@@ -14,6 +14,7 @@ use mirror::state::poll_schedule::Round;
 use mirror::state::runs::{Run, Status};
 use mirror::state::scan_findings::{self, Note};
 use mirror::state::verifications::{self, Verification};
+use mirror::state::waiting_changes::{self, Waiting};
 use mirror::state::{checkpoints, leases, readings, rejects, runs};
 use mirror::unfit::Unfit;
 use resource::Step;
@@ -22,6 +23,8 @@ use resource::Step;
 struct Document {
     jobs: Vec<JobStatus>,
     rejects: i64,
+    /// Changes of tables and views that others' open transactions have held up.
+    waiting_changes: Vec<Waiting>,
 }
 
 #[derive(Debug, Serialize)]
@@ -97,7 +100,7 @@ pub async fn run(settings: &Settings, output: Output) -> Result<Exit, Failure> {
 }
 
 async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document, Failure> {
-    mirror.migrate(output).await?;
+    mirror.ready(output).await?;
     let mut session = mirror.session().await?;
     let connection: &mut PgConnection = &mut session;
     let mut statuses = Vec::with_capacity(jobs.len());
@@ -130,6 +133,7 @@ async fn look(jobs: &[Job], mirror: &Opened, output: Output) -> Result<Document,
     Ok(Document {
         jobs: statuses,
         rejects: rejects::count(&mut *connection).await?,
+        waiting_changes: waiting_changes::all(&mut *connection).await?,
     })
 }
 
@@ -323,6 +327,9 @@ fn text(document: &Document) -> String {
         .filter_map(|status| status.last_verification.as_ref())
     {
         text.push_str(&super::output::printable(&verified(verification)));
+    }
+    for waiting in &document.waiting_changes {
+        text.push_str(&super::output::printable(&format!("{waiting}.\n")));
     }
     if document.rejects > 0 {
         text.push_str(&format!(

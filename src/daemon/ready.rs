@@ -53,7 +53,8 @@ impl From<identity::Error> for Unfit {
 impl Unfit {
     /// Whether it passes by itself: somebody is away.
     fn passes(&self) -> bool {
-        matches!(self, Self::Api(_)) || self.database().is_some_and(is_away)
+        matches!(self, Self::Api(_) | Self::Schema(migrate::Error::Held(_)))
+            || self.database().is_some_and(is_away)
     }
 
     /// Who is away, if somebody is.
@@ -74,6 +75,7 @@ impl Unfit {
                 migrate::Error::Newer(_)
                 | migrate::Error::Altered(_)
                 | migrate::Error::Server(_)
+                | migrate::Error::Held(_)
                 | migrate::Error::Migration(_),
             )
             | Self::Key(KeyError::Differs { .. } | KeyError::NotGiven)

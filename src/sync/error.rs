@@ -2,6 +2,7 @@
 
 use crate::identity;
 use mirror::load::define;
+use mirror::postgres::ddl::Held;
 use mirror::postgres::sessions;
 use mirror::state::leases;
 use mirror::state::privacy::KeyError;
@@ -32,6 +33,9 @@ pub enum Error {
     /// The table of a list is not what its job file says.
     #[error("the table cannot be used")]
     Table(#[from] define::Error),
+    /// A table that has to be changed before anything can be read into it is held by others.
+    #[error("the table {0} could not be given a column that [privacy] is about: it is held by {1}")]
+    Held(String, Held),
     /// A table of the mirror is not there any more.
     #[error("the table {0} of the mirror was dropped")]
     Dropped(String),
@@ -107,6 +111,7 @@ impl Error {
             Self::Table(define::Error::Different { table, .. }) => format!(
                 "Give the job another table name, or drop the old one: drop table {table}. The next run fills it again."
             ),
+            Self::Held(..) => "Let that transaction end, or run the command again later. It is not read meanwhile, since what is to be hashed or dropped would be kept.".into(),
             Self::Dropped(_) => "Single tables are not made again. Restore it from a backup (`pg_restore --table`); or drop both schemas, the one with `_sync` too, and run the command again: everything is read anew.".into(),
             Self::NothingToConfirm { .. } => "`zephr-sync runs` lists the latest runs; a braked one names the command that lets it through.".into(),
             Self::Key(error) => error.remedy(),

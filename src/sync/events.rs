@@ -18,6 +18,7 @@ use ::scan::part::Asking;
 use ::scan::verdict::Verdict;
 use clock::time;
 use mirror::load::events;
+use mirror::postgres::ddl::{self, Attempt};
 use mirror::state::runs::{self, Counts, Ending};
 use mirror::state::{checkpoints, erasures, marks};
 use telemetry::field;
@@ -184,8 +185,10 @@ impl Run<'_> {
                 Moves::Finished(scan_id, scan::to_remember(scan.walk.reader().learned()))
             }
         };
-        if let Some(before) = keeps_since {
-            self.retire(before).await?;
+        if let Some(before) = keeps_since
+            && let Some(held) = self.retire(before).await?
+        {
+            reason = format!("{reason}; {held}");
         }
         let outcome = Outcome {
             moves,
@@ -209,15 +212,43 @@ impl Run<'_> {
         Ok(Some((Verdict::Agreed, reason)))
     }
 
-    /// Drops the months that ended before.
-    async fn retire(&self, before: DateTime<Utc>) -> Result<(), Error> {
-        let mut transaction = self.transaction().await?;
-        let dropped = events::drop_before(&mut transaction, before).await?;
-        marks::forget_dropped(&mut transaction, &dropped).await?;
-        transaction.commit().await?;
-        for name in dropped {
-            tracing::info!({ field::RUN } = %self.run_id, { field::TABLE } = name, "events older than the retention were dropped");
+    /// Drops the months that ended before; says which of them others hold.
+    async fn retire(&self, before: DateTime<Utc>) -> Result<Option<String>, Error> {
+        let over = events::retired(&mut *self.pool.acquire().await?, before).await?;
+        let mut held_by = Vec::new();
+        for name in over {
+            match ddl::patiently(async || self.retire_one(&name).await).await? {
+                Attempt::Done(()) => {
+                    tracing::info!({ field::RUN } = %self.run_id, { field::TABLE } = name, "events older than the retention were dropped");
+                }
+                Attempt::Held(held) => {
+                    let mut transaction = self.transaction().await?;
+                    events::note_held(&mut *transaction, &name, &held).await?;
+                    transaction.commit().await?;
+                    tracing::warn!({ field::RUN } = %self.run_id, { field::TABLE } = name, { field::NOTE } = %held, "events older than the retention could not be dropped yet, since others hold them");
+                    held_by.push(format!("{name} (held by {held})"));
+                }
+            }
         }
-        Ok(())
+        Ok((!held_by.is_empty()).then(|| {
+            format!(
+                "older than the retention, and dropped as soon as nobody reads it: {}",
+                held_by.join(", ")
+            )
+        }))
+    }
+
+    async fn retire_one(&self, name: &str) -> Result<Attempt<()>, Error> {
+        let out = events::take_out(&mut *self.pool.acquire().await?, name).await?;
+        if let Attempt::Held(held) = out {
+            return Ok(Attempt::Held(held));
+        }
+        let mut transaction = self.transaction().await?;
+        let dropped = events::drop_retired(&mut transaction, name).await?;
+        if let Attempt::Done(()) = dropped {
+            marks::forget_dropped(&mut transaction, &[name.to_owned()]).await?;
+        }
+        transaction.commit().await?;
+        Ok(dropped)
     }
 }

@@ -11,6 +11,8 @@ mod list;
 mod missing;
 mod store;
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -20,14 +22,16 @@ use super::run::{Moves, Outcome, Run, growth_remedy, interrupted, judged, too_ma
 use super::scope::Scope;
 use super::{Ended, Environment, Error, Extent, PAGES_ALLOWED, privacy, reading, unfit};
 use crate::job::Job;
-use ::privacy::Erased;
+use ::privacy::{Action, Erased};
 use ::scan::verdict::{Growth, Verdict};
 use mirror::attributes;
 use mirror::load::define;
+use mirror::postgres::ddl::{self, Attempt};
 use mirror::state::runs::{self, Counts, Ending, Status};
 use mirror::state::scan_findings::{self, Note};
-use mirror::state::{checkpoints, erasures, marks, readings};
+use mirror::state::{checkpoints, erasures, marks, readings, waiting_changes};
 use record::Resource;
+use record::table::Table;
 use remedy::Remedy;
 use resource::{Budgeted, Step};
 use store::Store;
@@ -60,6 +64,10 @@ pub async fn dry_run(
     let (verdict, reason) = read?.verdict();
     Ok((env.progress.counts(), verdict, reason))
 }
+
+/// What is to become of a table whose job file describes it otherwise.
+const DESCRIBED: &str =
+    "its columns follow the job file; what has no column yet is in extra until then";
 
 /// Pages that may always come from one parent of which rows are known: there are many parents.
 const PAGES_ALLOWED_BELOW: u64 = 5;
@@ -365,9 +373,16 @@ impl Run<'_> {
         let job = self.job;
         let schema = self.env.database.schemas().data();
         privacy::follow(self.pool, self.lease.token(), schema, &self.env.privacy).await?;
-        if job.resource == Resource::List {
-            self.define(job).await?;
-        }
+        let (job, mut held_up) = match job.resource {
+            Resource::List => self.define(job).await?,
+            Resource::Users
+            | Resource::Events
+            | Resource::Schema
+            | Resource::Catalog
+            | Resource::Accounts
+            | Resource::Segments => (Cow::Borrowed(job), Vec::new()),
+        };
+        let job = &*job;
         let work = Work {
             env: self.env,
             job,
@@ -392,9 +407,10 @@ impl Run<'_> {
         }
         self.env.progress.enter(Phase::ScanRead);
         if job.resource == Resource::Schema {
-            self.follow_schema().await?;
+            held_up.extend(self.follow_schema().await?);
         }
         let (verdict, reason) = read.verdict();
+        let reason = [&[reason][..], &held_up].concat().join("; ");
         let mut outcome = judged(
             verdict,
             reading::said(self.pool, &job.tables(), reason).await?,
@@ -455,21 +471,71 @@ impl Run<'_> {
         Ok((Ending::Braked, outcome))
     }
 
-    /// Makes the tables that only the job file knows.
-    async fn define(&self, job: &Job) -> Result<(), Error> {
-        for step in &job.steps {
+    /// Makes the tables that only the job file knows, and changes them where it describes them
+    /// otherwise. Where others hold one for long, the job goes on with the columns that it has, and
+    /// what has none is kept in `extra` until it has; answers the job as it goes on, and what was
+    /// held up.
+    async fn define<'j>(&self, job: &'j Job) -> Result<(Cow<'j, Job>, Vec<String>), Error> {
+        let (mut goes_on, mut held_up) = (Cow::Borrowed(job), Vec::new());
+        for (at, step) in job.steps.iter().enumerate() {
             let (table, path) = match step {
                 Step::List(list) => (&list.table, &list.path),
                 Step::Below(below) => (&below.table, &below.path),
             };
-            let mut transaction = self.transaction().await?;
-            let left = define::list(&mut transaction, table, path).await?;
-            readings::note_left_columns(&mut *transaction, self.run_id, &table.name, &left).await?;
-            // A truncation of it is to be noticed too.
-            marks::make(&mut *transaction).await?;
-            transaction.commit().await?;
+            let Attempt::Held(held) =
+                ddl::patiently(async || self.describe(table, path).await).await?
+            else {
+                continue;
+            };
+            let lacking = define::lacking(&mut *self.pool.acquire().await?, table).await?;
+            // Of what is not to be kept as it is sent nothing may be in `extra`.
+            let must_wait = lacking.iter().any(|column| {
+                let name = format!("{}.{column}", table.name);
+                self.env.privacy.choices().of(&name) != Action::Keep
+            });
+            if must_wait {
+                return Err(Error::Held(table.name.to_string(), held));
+            }
+            let words = format!(
+                "{} keeps its old description, since it is held by {held}",
+                table.name
+            );
+            tracing::warn!({ field::RUN } = %self.run_id, { field::TABLE } = %table.name, { field::NOTE } = %held, "the table could not be changed as its job file describes it, since others hold it");
+            held_up.push(words);
+            let step = goes_on.to_mut().steps.get_mut(at);
+            let table = match step {
+                Some(Step::List(list)) => &mut list.table,
+                Some(Step::Below(below)) => &mut below.table,
+                None => continue,
+            };
+            table
+                .to_mut()
+                .columns
+                .to_mut()
+                .retain(|column| !lacking.iter().any(|name| *name == column.name));
         }
-        Ok(())
+        Ok((goes_on, held_up))
+    }
+
+    /// Tries to bring one table to its description.
+    async fn describe(&self, table: &Table, path: &str) -> Result<Attempt<()>, Error> {
+        let mut transaction = self.transaction().await?;
+        let described = match define::list(&mut transaction, table, path).await? {
+            Attempt::Done(left) => {
+                readings::note_left_columns(&mut *transaction, self.run_id, &table.name, &left)
+                    .await?;
+                waiting_changes::settle(&mut *transaction, &table.name).await?;
+                // A truncation of it is to be noticed too.
+                marks::make(&mut *transaction).await?;
+                Attempt::Done(())
+            }
+            Attempt::Held(held) => {
+                waiting_changes::note(&mut *transaction, &table.name, DESCRIBED, &held).await?;
+                Attempt::Held(held)
+            }
+        };
+        transaction.commit().await?;
+        Ok(described)
     }
 
     /// When this run began, by Postgres's clock.
@@ -478,14 +544,25 @@ impl Run<'_> {
         Ok(began)
     }
 
-    /// Lets the typed view of the attributes follow the tenant's schema.
-    async fn follow_schema(&self) -> Result<(), Error> {
-        let mut transaction = self.transaction().await?;
-        let refreshed = attributes::refresh(&mut transaction).await?;
-        transaction.commit().await?;
-        for note in refreshed.notes {
+    /// Lets the typed view of the attributes follow the tenant's schema; says what is held up.
+    async fn follow_schema(&self) -> Result<Option<String>, Error> {
+        let refreshed = ddl::patiently(async || {
+            let mut transaction = self.transaction().await?;
+            let refreshed = attributes::refresh(&mut transaction).await?;
+            transaction.commit().await?;
+            Ok::<_, Error>(refreshed.attempt())
+        });
+        let (notes, held_up) = match refreshed.await? {
+            Attempt::Done(refreshed) => (refreshed.notes, None),
+            Attempt::Held(held) => {
+                let note = attributes::Note::Waits(held);
+                let words = note.to_string();
+                (vec![note], Some(words))
+            }
+        };
+        for note in notes {
             tracing::warn!({ field::RUN } = %self.run_id, { field::NOTE } = %note, "user_attributes is not all that the schema says");
         }
-        Ok(())
+        Ok(held_up)
     }
 }

@@ -96,6 +96,7 @@ pub(super) async fn works(seat: &Seat) -> Result<(), Problem> {
             other @ (migrate::Error::Newer(_)
             | migrate::Error::Altered(_)
             | migrate::Error::Server(_)
+            | migrate::Error::Held(_)
             | migrate::Error::Migration(_)) => Problem::away(chain(&other), ""),
         })
     };

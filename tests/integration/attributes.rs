@@ -265,7 +265,7 @@ async fn who_reads_the_view_for_long_delays_the_view_and_not_the_schema() {
     let late = schema(&mirror, &[("a", "text"), ("b", "text")]).await;
 
     assert!(
-        !late.built && matches!(late.notes[..], [Note::NotBuilt(_)]),
+        !late.built && matches!(late.notes[..], [Note::Waits(_)]),
         "{late:?}"
     );
     let attributes = "select count(*) from user_schema where _zephr_deleted_at is null";

@@ -42,6 +42,7 @@ mod kill;
 mod leases;
 mod limits;
 mod lists;
+mod locks;
 mod memory;
 mod migrate;
 mod older;

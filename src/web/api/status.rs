@@ -22,6 +22,7 @@ use mirror::state::runs::Run;
 use mirror::state::scan_findings::{self, Note};
 use mirror::state::schedules::{self, Stored as Schedule};
 use mirror::state::triggers::Trigger;
+use mirror::state::waiting_changes::{self, Waiting};
 use mirror::state::{checkpoints, leases, rejects, runs, triggers};
 use mirror::unfit::Unfit;
 
@@ -46,6 +47,8 @@ pub(super) struct Status {
     daemons: Vec<Daemon>,
     /// Records that could not be stored.
     rejects: i64,
+    /// Changes of tables and views that others' open transactions have held up.
+    waiting_changes: Vec<Waiting>,
 }
 
 /// How a job stands.
@@ -152,6 +155,7 @@ pub(super) async fn status(
         traffic: traffic(seat),
         daemons: daemons::live(&mut *session).await?,
         rejects: rejects::count(&mut *session).await?,
+        waiting_changes: waiting_changes::all(&mut *session).await?,
         tenant,
     }))
 }

@@ -8,7 +8,7 @@ mod judge;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use simulator::{Count, Edits, Faults, Links, List, Nothing, Simulator};
+use simulator::{Count, Edits, Faults, List, Nothing, Simulator};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -428,15 +428,14 @@ impl Trial {
                 || has_none(List::AccountGrants, behaviour.no_account_grants))
     }
 
-    /// Whether the only user came alone from a server that sends one record a page and tells of no
-    /// more: nothing distinguishes it from a server that sends one record and no second page.
+    /// Whether the only user came alone from a server that sends one record a page and counts nobody
+    /// (with one user it has no occasion to tell of more by a link): nothing distinguishes it from a server that sends one record and no second page.
     fn may_be_a_part(&self, run: &Run) -> bool {
         let behaviour = &self.scenario.options.behaviour;
         run.job == Job::Users
             && self.simulator.tenant().living() == 1
             && self.scenario.records_per_answer() == 1
             && behaviour.count != Count::Total
-            && behaviour.links == Links::Absent
     }
 
     fn tables(&self) -> Vec<&'static Table> {

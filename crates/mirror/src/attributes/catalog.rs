@@ -7,16 +7,18 @@ use super::kind::Kind;
 use super::plan::{Attribute, Known, Plan};
 
 /// Locks the bookkeeping of the view until the end of the transaction; what the view was last built
-/// from, and the time.
+/// from, whether a change of it waits, and the time.
 pub async fn lock(
     connection: &mut PgConnection,
-) -> Result<(Option<Vec<u8>>, DateTime<Utc>), sqlx::Error> {
+) -> Result<(Option<Vec<u8>>, bool, DateTime<Utc>), sqlx::Error> {
     let row = sqlx::query!(
-        r#"select fingerprint, clock_timestamp() as "now!" from attribute_view for update"#
+        r#"select fingerprint, clock_timestamp() as "now!",
+                  exists (select from waiting_changes where object = 'user_attributes') as "waits!"
+           from attribute_view for update"#
     )
     .fetch_one(connection)
     .await?;
-    Ok((row.fingerprint, row.now))
+    Ok((row.fingerprint, row.waits, row.now))
 }
 
 /// The schema of analysts: the one that `users` is in.
@@ -94,21 +96,6 @@ pub async fn grants(
     sqlx::query_file_scalar!("src/attributes/grants.sql", schema)
         .fetch_all(connection)
         .await
-}
-
-/// Waits for locks no longer than this, until told otherwise or the transaction ends; answers what
-/// was the rule before.
-pub async fn wait_at_most(
-    connection: &mut PgConnection,
-    time: &str,
-) -> Result<String, sqlx::Error> {
-    let before = sqlx::query_scalar!(r#"select current_setting('lock_timeout') as "before!""#)
-        .fetch_one(&mut *connection)
-        .await?;
-    sqlx::query_scalar!("select set_config('lock_timeout', $1, true)", time)
-        .fetch_one(connection)
-        .await?;
-    Ok(before)
 }
 
 /// Writes down what was built.

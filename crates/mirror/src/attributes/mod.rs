@@ -12,13 +12,17 @@ mod statements;
 
 use std::fmt;
 
-use sqlx::{Acquire, AssertSqlSafe, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
+
+use crate::postgres::ddl::{self, Attempt, Held};
+use crate::state::waiting_changes;
 
 use plan::{Freedom, Plan};
 use statements::Statements;
 
-/// Making the view anew waits for whoever reads it, and whoever comes meanwhile waits for us.
-const PATIENCE: &str = "5s";
+/// The view, and what its change is called while it waits.
+const VIEW: &str = "user_attributes";
+const CHANGE: &str = "its columns follow the tenant's schema";
 
 /// What became of the view.
 #[derive(Debug, Default)]
@@ -29,6 +33,20 @@ pub struct Refreshed {
     pub columns: usize,
     /// What people should know.
     pub notes: Vec<Note>,
+}
+
+impl Refreshed {
+    /// Whether others held the view, as an attempt that may be repeated.
+    pub fn attempt(self) -> Attempt<Self> {
+        let held = self.notes.iter().find_map(|note| match note {
+            Note::Waits(held) => Some(held.clone()),
+            Note::KeepsType { .. } | Note::NoRoom(_) | Note::NotBuilt(_) => None,
+        });
+        match held {
+            Some(held) => Attempt::Held(held),
+            None => Attempt::Done(self),
+        }
+    }
 }
 
 /// Something about the view that is not as the schema says.
@@ -49,6 +67,8 @@ pub enum Note {
     NoRoom(Vec<String>),
     /// The view stays as it was.
     NotBuilt(&'static str),
+    /// The view stays as it was until others are through with it.
+    Waits(Held),
 }
 
 impl fmt::Display for Note {
@@ -72,6 +92,10 @@ impl fmt::Display for Note {
                 slugs[..slugs.len().min(5)].join(", "),
                 if slugs.len() > 5 { ", …" } else { "" }
             ),
+            Self::Waits(held) => write!(
+                f,
+                "user_attributes does not follow the tenant's schema yet: it is held by {held}. The next run tries again"
+            ),
             Self::NotBuilt(why) => write!(
                 f,
                 "user_attributes stays as it was: {why}. `zephr-sync migrate` tries again."
@@ -80,12 +104,13 @@ impl fmt::Display for Note {
     }
 }
 
-/// Makes `user_attributes` follow `user_schema`, inside the caller's transaction.
+/// Makes `user_attributes` follow `user_schema`, inside the caller's transaction. Whoever reads the
+/// view is waited for a moment.
 ///
 /// What stands in the way of the view is told in [`Refreshed::notes`] and undone: the caller's own
 /// work is not lost because somebody reads the view for long.
 pub async fn refresh(connection: &mut PgConnection) -> Result<Refreshed, sqlx::Error> {
-    let (last, now) = catalog::lock(connection).await?;
+    let (last, waits, now) = catalog::lock(connection).await?;
     let schema = catalog::schema_of_analysts(connection).await?;
     let attributes = catalog::attributes(connection).await?;
     let there = catalog::columns_of_view(connection, &schema).await?;
@@ -113,11 +138,25 @@ pub async fn refresh(connection: &mut PgConnection) -> Result<Refreshed, sqlx::E
             columns: plan.columns.len(),
             notes: notes(&plan, &freedom),
         };
-        if !there.is_empty() && last.as_ref() == Some(&statements.fingerprint) {
+        let is_built = !there.is_empty() && last.as_ref() == Some(&statements.fingerprint);
+        if is_built && !waits {
             return Ok(refreshed);
         }
-        match build(connection, &schema, &there, &plan, &statements).await {
-            Ok(()) => refreshed.built = true,
+        let built = match is_built {
+            true => Ok(Attempt::Done(())),
+            false => build(connection, &schema, &there, &plan, &statements).await,
+        };
+        match built {
+            Ok(Attempt::Done(())) => {
+                refreshed.built = !is_built;
+                if waits {
+                    waiting_changes::settle(&mut *connection, VIEW).await?;
+                }
+            }
+            Ok(Attempt::Held(held)) => {
+                waiting_changes::note(&mut *connection, VIEW, CHANGE, &held).await?;
+                refreshed.notes.push(Note::Waits(held));
+            }
             Err(error) => match obstacle(&error) {
                 None => return Err(error),
                 // Something depends on it in a way that the catalog was not asked for.
@@ -139,29 +178,29 @@ async fn build(
     there: &[(String, String)],
     plan: &Plan,
     statements: &Statements,
-) -> Result<(), sqlx::Error> {
-    let mut savepoint = connection.begin().await?;
-    let patience = catalog::wait_at_most(&mut savepoint, PATIENCE).await?;
-    if there.is_empty() || continues(there, plan) {
-        let create = format!("create or replace {}", statements.view);
-        savepoint.execute(AssertSqlSafe(create)).await?;
-    } else {
-        let grants = catalog::grants(&mut savepoint, schema).await?;
-        // The schema's name was checked when it was chosen: letters, digits and underscores.
-        let drop = format!(r#"drop view "{schema}".user_attributes"#);
-        savepoint.execute(AssertSqlSafe(drop)).await?;
-        let create = format!("create {}", statements.view);
-        savepoint.execute(AssertSqlSafe(create)).await?;
-        for grant in grants {
-            savepoint.execute(AssertSqlSafe(grant)).await?;
+) -> Result<Attempt<()>, sqlx::Error> {
+    // The schema's name was checked when it was chosen: letters, digits and underscores.
+    let view = format!(r#""{schema}".{VIEW}"#);
+    ddl::attempt(connection, &[&view], async |savepoint| {
+        if there.is_empty() || continues(there, plan) {
+            let create = format!("create or replace {}", statements.view);
+            savepoint.execute(AssertSqlSafe(create)).await?;
+        } else {
+            let grants = catalog::grants(&mut *savepoint, schema).await?;
+            let drop = format!("drop view {view}");
+            savepoint.execute(AssertSqlSafe(drop)).await?;
+            let create = format!("create {}", statements.view);
+            savepoint.execute(AssertSqlSafe(create)).await?;
+            for grant in grants {
+                savepoint.execute(AssertSqlSafe(grant)).await?;
+            }
         }
-    }
-    savepoint
-        .execute(AssertSqlSafe(statements.comments.clone()))
-        .await?;
-    catalog::wait_at_most(&mut savepoint, &patience).await?;
-    catalog::record(&mut savepoint, plan, &statements.fingerprint).await?;
-    savepoint.commit().await
+        savepoint
+            .execute(AssertSqlSafe(statements.comments.clone()))
+            .await?;
+        catalog::record(savepoint, plan, &statements.fingerprint).await
+    })
+    .await
 }
 
 /// Whether the planned columns only add to those that are there, which is all that `create or
@@ -201,7 +240,6 @@ fn notes(plan: &Plan, freedom: &Freedom) -> Vec<Note> {
 /// What can stand in the way of the view without anything being wrong with the mirror.
 #[derive(Debug, Clone, Copy)]
 enum Obstacle {
-    Readers,
     Dependents,
     OtherColumns,
     OtherOwner,
@@ -210,7 +248,6 @@ enum Obstacle {
 
 fn obstacle(error: &sqlx::Error) -> Option<Obstacle> {
     match error.as_database_error()?.code()?.as_ref() {
-        "55P03" => Some(Obstacle::Readers),
         "2BP01" => Some(Obstacle::Dependents),
         "42P16" => Some(Obstacle::OtherColumns),
         "42501" => Some(Obstacle::OtherOwner),
@@ -222,7 +259,6 @@ fn obstacle(error: &sqlx::Error) -> Option<Obstacle> {
 impl Obstacle {
     fn text(self) -> &'static str {
         match self {
-            Self::Readers => "somebody reads it and did not finish within 5 seconds",
             Self::Dependents => "something is built on it that does not let it change",
             Self::OtherColumns => "somebody changed its columns, and something is built on it",
             Self::OtherOwner => "it belongs to another role",

@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
-use sqlx::{AssertSqlSafe, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::merge::{self, Failure};
+use crate::postgres::ddl::{self, Attempt, Held};
 use crate::postgres::savepoint::Savepoint;
+use crate::state::waiting_changes;
 use record::Event;
 
 /// Names this part of the database to Postgres's advisory locks: one writer at a time makes
@@ -178,8 +180,14 @@ async fn exists(connection: &mut PgConnection, name: &str) -> Result<bool, sqlx:
     .await
 }
 
-/// Drops the months that ended so long ago, by Postgres's clock; answers which.
-pub async fn drop_before(
+/// What is to become of a month that is older than the retention.
+const RETIRES: &str =
+    "it is dropped, being older than the retention, and its events may be read until then";
+
+/// The partitions of the months that ended so long ago, by Postgres's clock, and those that were
+/// taken out before and could not be dropped. A partition that somebody else made has another name,
+/// and one that somebody took out is not ours: they are left alone.
+pub async fn retired(
     connection: &mut PgConnection,
     before: DateTime<Utc>,
 ) -> Result<Vec<String>, sqlx::Error> {
@@ -189,22 +197,84 @@ pub async fn drop_before(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let mut dropped = Vec::new();
-    for name in names {
+    let is_over = |name: &str| {
         let month = name
             .strip_prefix("user_events_")
             .and_then(|month| NaiveDate::parse_from_str(&format!("{month}_01"), "%Y_%m_%d").ok());
         let ends = month.and_then(|month| month.checked_add_months(Months::new(1)));
-        // A partition that somebody else made has another name, and is left alone.
-        if let (Some(month), Some(ends)) = (month, ends)
-            && partition(month) == name
-            && ends <= before.date_naive()
-        {
-            connection
-                .execute(AssertSqlSafe(format!("drop table {name}")))
-                .await?;
-            dropped.push(name);
+        month.is_some_and(|month| partition(month) == name)
+            && ends.is_some_and(|ends| ends <= before.date_naive())
+    };
+    let mut over: BTreeSet<String> = names.into_iter().filter(|name| is_over(name)).collect();
+    over.extend(waiting_changes::objects(connection, RETIRES).await?);
+    Ok(over.into_iter().collect())
+}
+
+/// Takes a partition out of the events, in a session that is in no transaction, and notes that it
+/// is to be dropped. Whoever reads events is not made to wait, and what reads them already may end:
+/// until then it stays.
+///
+/// # Errors
+/// As sqlx.
+pub async fn take_out(session: &mut PgConnection, name: &str) -> Result<Attempt<()>, sqlx::Error> {
+    let partition = sqlx::query!(
+        r#"select i.inhdetachpending as "pending!", exists (
+               select from pg_partitioned_table p where p.partrelid = i.inhparent and p.partdefid <> 0
+           ) as "has_default!"
+           from pg_inherits i join pg_class c on c.oid = i.inhrelid
+           where i.inhparent = 'user_events'::regclass and c.relname = $1"#,
+        name,
+    )
+    .fetch_optional(&mut *session)
+    .await?;
+    let Some(partition) = partition else {
+        return Ok(Attempt::Done(()));
+    };
+    let how = match (partition.pending, partition.has_default) {
+        (true, _) => " finalize",
+        (false, false) => " concurrently",
+        // Postgres has no other way where somebody has added a default partition.
+        (false, true) => "",
+    };
+    // Once it is out, nothing but this says that it is ours to be dropped.
+    waiting_changes::note(&mut *session, name, RETIRES, &Held::nobody()).await?;
+    ddl::attempt_alone(session, &["user_events", name], async |session| {
+        let detach = format!("alter table user_events detach partition {name}{how}");
+        session.execute(AssertSqlSafe(detach)).await.map(drop)
+    })
+    .await
+}
+
+/// Drops a partition that was taken out, inside the caller's transaction.
+///
+/// # Errors
+/// As sqlx.
+pub async fn drop_retired(
+    transaction: &mut PgConnection,
+    name: &str,
+) -> Result<Attempt<()>, sqlx::Error> {
+    let dropped = ddl::attempt(transaction, &[name], async |connection| {
+        let drop = format!("drop table if exists {name}");
+        connection.execute(AssertSqlSafe(drop)).await
+    })
+    .await?;
+    match dropped {
+        Attempt::Done(_) => {
+            waiting_changes::settle(transaction, name).await?;
+            Ok(Attempt::Done(()))
         }
+        Attempt::Held(held) => Ok(Attempt::Held(held)),
     }
-    Ok(dropped)
+}
+
+/// Notes by whom a month is held that is to be dropped.
+///
+/// # Errors
+/// As sqlx.
+pub async fn note_held(
+    executor: impl PgExecutor<'_>,
+    name: &str,
+    held: &Held,
+) -> Result<(), sqlx::Error> {
+    waiting_changes::note(executor, name, RETIRES, held).await
 }

@@ -1,13 +1,21 @@
 //! Brings the pair of schemas up to date, and makes the role that may read.
 
-use sqlx::migrate::{MigrateError, Migrator};
+use std::sync::LazyLock;
+
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::connect::Schemas;
+use super::ddl::{self, Attempt, Held};
 use super::server::{self, RequireError};
 use crate::attributes::{self, Refreshed};
 
-static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
+/// It takes no lock of its own: that would be waited for as shortly as the tables.
+static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrator = sqlx::migrate!("../../migrations");
+    migrator.set_locking(false);
+    migrator
+});
 
 /// Why the schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +36,11 @@ pub enum Error {
     /// No mirror can be in this database.
     #[error(transparent)]
     Server(#[from] server::Unfit),
+    /// Others hold what is to be changed.
+    #[error(
+        "a migration has to change a table that is held by {0}, and waits for nobody longer than a moment; run `zephr-sync migrate` again when that transaction has ended"
+    )]
+    Held(Held),
     /// Another failure of a migration.
     #[error("a migration failed")]
     Migration(#[source] MigrateError),
@@ -103,7 +116,37 @@ async fn migrate(connection: &mut PgConnection, schemas: &Schemas) -> Result<(),
             .execute(&mut *connection)
             .await?;
     }
-    MIGRATOR.run(connection).await.map_err(refused)
+    // Whoever migrates the same database is waited for, and nobody waits for a migration longer
+    // than a moment. Those that came through stay.
+    connection.lock().await.map_err(refused)?;
+    let migrated = ddl::patiently(async || attempt(connection, schemas).await).await;
+    connection.unlock().await.map_err(refused)?;
+    match migrated? {
+        Attempt::Done(()) => Ok(()),
+        Attempt::Held(held) => Err(Error::Held(held)),
+    }
+}
+
+async fn attempt(connection: &mut PgConnection, schemas: &Schemas) -> Result<Attempt<()>, Error> {
+    let migrated = ddl::briefly(connection, async |connection| {
+        MIGRATOR.run_direct(None, connection, false).await
+    });
+    match migrated.await? {
+        Ok(()) => Ok(Attempt::Done(())),
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
+            if ddl::is_held(&error) =>
+        {
+            let tables: Vec<String> = sqlx::query_scalar(
+                "select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any($1)",
+            )
+            .bind([schemas.data(), schemas.state()])
+            .fetch_all(&mut *connection)
+            .await?;
+            let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+            Ok(Attempt::Held(ddl::holders(connection, &tables).await?))
+        }
+        Err(error) => Err(refused(error)),
+    }
 }
 
 #[expect(

@@ -1,6 +1,8 @@
-//! Postgres: connections and what their sessions set, migrations.
+//! Postgres: connections and what their sessions set, migrations, changes of
+//! what others may be reading.
 
 pub mod connect;
+pub mod ddl;
 pub mod migrate;
 pub mod savepoint;
 pub mod server;

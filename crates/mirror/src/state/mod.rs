@@ -7,7 +7,8 @@
 //! was erased, and [`personal_data`] finds where a person is named. [`tenant`] says whose mirror it
 //! is, [`marks`] whether tables and bookkeeping belong together. [`daemons`] say who else is there,
 //! [`shared_windows`] what one reads for another, [`schedules`] and [`triggers`] what daemons agree
-//! on, [`notices`] what they have to tell, and [`retention`] removes what is old. Functions take
+//! on, [`notices`] what they have to tell, [`waiting_changes`] what others' locks have held up, and
+//! [`retention`] removes what is old. Functions take
 //! the connection or transaction of the caller, who decides what commits together.
 
 pub mod batches;
@@ -32,4 +33,5 @@ pub mod shared_windows;
 pub mod tenant;
 pub mod triggers;
 pub mod verifications;
+pub mod waiting_changes;
 pub mod windows;

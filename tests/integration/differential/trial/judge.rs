@@ -20,6 +20,13 @@ pub(super) struct Watched {
 }
 
 impl Trial {
+    /// The last claim of a job says nothing about what it may have taken in since.
+    pub(super) fn forget_claim(&mut self, job: Job) {
+        if let Some(watched) = self.jobs.get_mut(&job) {
+            watched.before = None;
+        }
+    }
+
     /// Whether the program ended as what it met explains.
     pub(super) fn look_at_endings(&mut self, meets: &Meets, codes: &[Option<i32>], runs: &[Run]) {
         if !self.scenario.is_calm() || meets.incident.is_some() || meets.killed_after.is_some() {
