@@ -4,9 +4,9 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
-use super::Error;
 use super::progress::Phase;
 use super::run::Run;
+use super::{Error, Extent};
 use ::scan::part::ByPage;
 use ::scan::walk::Part;
 use mirror::load::compare::{self, Range};
@@ -221,7 +221,8 @@ impl Deletions<'_> {
     async fn why_no_witness(&self) -> Result<Option<String>, Error> {
         let mut connection = self.run.pool.acquire().await?;
         let living = compare::some_living(&mut connection, KEYS).await?;
-        let ids: Vec<&str> = living.iter().map(String::as_str).collect();
+        let ids = living.iter().map(String::as_str);
+        let ids: Vec<&str> = ids.collect();
         let missing =
             scan_findings::having(&mut *connection, self.scan_id, Note::Missing, &ids).await?;
         drop(connection);
@@ -242,8 +243,12 @@ impl Deletions<'_> {
             }
         }
         if controls.is_empty() {
-            // Everybody is missing, and they are few: there is nobody else to ask for.
-            return Ok(None);
+            // Everybody is missing, and nobody is left to show that the API knows anybody. One
+            // person may well have been the last, and of several somebody may say so.
+            let is_confirmed = matches!(self.run.extent, Extent::Confirmed(_));
+            return Ok((living.len() > 1 && !is_confirmed).then(|| {
+                "this scan showed nobody, so nobody can show that GET /v3/users/{user_id} finds those who exist".into()
+            }));
         }
         tracing::warn!({ field::RUN } = %self.run.run_id, "people who exist are not found by id");
         Ok(Some(

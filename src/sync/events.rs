@@ -80,6 +80,20 @@ fn reading(
     )
 }
 
+/// Fewer events that are known than this say nothing about how the export writes them.
+const TELLING: i64 = 10;
+
+/// What to say where most of so many known events were not shown again as they are known, though
+/// their time was read again. Where the export shows no identifiers, an event that is written
+/// otherwise is another one.
+fn not_shown_again(known: i64, again: i64) -> Option<String> {
+    (known >= TELLING && again.saturating_mul(2) < known).then(|| {
+        format!(
+            "of about {known} events that are known of the time that was read again, {again} were shown as they are known: the export leaves events out, or writes them otherwise than before, and then each of them is there twice"
+        )
+    })
+}
+
 /// Events older than this are not kept, by Postgres's clock.
 async fn keeps_since(job: &Job, pool: &PgPool) -> Result<Option<DateTime<Utc>>, Error> {
     let Some(retention) = job.retention else {
@@ -146,6 +160,7 @@ impl Run<'_> {
         let destination = Destination::ByBatch(ByBatch::Append(self.append(scope).await?));
         let known = known(self.pool, &self.job.name).await?;
         let (source, asking) = reading(env, scope, keeps_since, known);
+        let there = self.known_again(scope, asking.since).await?;
         let mut scan = Scan::new(
             env,
             source,
@@ -185,6 +200,10 @@ impl Run<'_> {
                 Moves::Finished(scan_id, scan::to_remember(scan.walk.reader().learned()))
             }
         };
+        if let Some(words) = not_shown_again(there, env.progress.counts().unchanged) {
+            verdict = verdict.max(Verdict::Agreed);
+            reason = format!("{reason}; {words}");
+        }
         if let Some(before) = keeps_since
             && let Some(held) = self.retire(before).await?
         {
@@ -195,6 +214,28 @@ impl Run<'_> {
             ..judged(verdict, reason)
         };
         Ok((Ending::Succeeded, outcome))
+    }
+
+    /// How many events are known of the time that is about to be read; none where the run reads a
+    /// part of it only.
+    async fn known_again(
+        &self,
+        scope: Scope,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<i64, sqlx::Error> {
+        let is_all = match scope {
+            Scope::Full { resumed, .. } => resumed.is_none(),
+            Scope::Incremental { .. } => true,
+            Scope::Sample { .. } => false,
+        };
+        if !is_all {
+            return Ok(0);
+        }
+        let mut connection = self.pool.acquire().await?;
+        match since {
+            Some(since) => events::count_since(&mut connection, since).await,
+            None => events::about(&mut connection).await,
+        }
     }
 
     /// An export that shows none proves nothing.

@@ -77,6 +77,8 @@ pub struct State {
     pub total: Option<u64>,
     /// What the governor is doing.
     pub governor: Option<Snapshot>,
+    /// Whether a record told of grants.
+    pub tells_grants: bool,
 }
 
 impl Progress {
@@ -88,6 +90,11 @@ impl Progress {
     /// What is committed so far.
     pub fn counts(&self) -> Counts {
         self.lock().counts
+    }
+
+    /// Notes that a record told of grants.
+    pub fn hear_of_grants(&self) {
+        self.lock().tells_grants = true;
     }
 
     /// Notes a named moment.

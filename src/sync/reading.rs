@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::Error;
+use super::{Environment, Error};
 use ::privacy::{Action, Choices, Policy, USERS};
 use ::scan::verdict::Verdict;
 use mirror::load::unsaid;
@@ -90,25 +90,38 @@ async fn unsaid(connection: &mut PgConnection, reader: &Reader) -> Result<i64, s
     }
 }
 
-/// What a run may claim of users whose grants were asked for and not told.
+/// What a run may claim of users whose grants were asked for and not told. Of everybody that is
+/// said also where no grants are known: that there are none is then no answer of the API.
 pub(super) async fn weakened(
     pool: &PgPool,
-    reader: &Reader,
-    verdict: Verdict,
-    reason: String,
+    env: &Environment,
+    is_full: bool,
+    (verdict, reason): (Verdict, String),
 ) -> Result<(Verdict, String), sqlx::Error> {
-    let unsaid = unsaid(&mut *pool.acquire().await?, reader).await?;
-    if unsaid == 0 {
+    if !env.reader.parts().grants {
         return Ok((verdict, reason));
     }
-    let reason = format!(
-        "{reason}; the grants of {unsaid} users stay as they were known: the export was asked for grants, and its records say nothing of them"
-    );
+    let mut connection = pool.acquire().await?;
+    let unsaid = unsaid(&mut connection, &env.reader).await?;
+    let heard = env.progress.now();
+    let words = if unsaid > 0 {
+        format!(
+            "the grants of {unsaid} users stay as they were known: the export was asked for grants, and its records say nothing of them"
+        )
+    } else if is_full
+        && heard.counts.read > 0
+        && !heard.tells_grants
+        && !unsaid::are_any_known(&mut *connection).await?
+    {
+        "the export was asked for grants, and none of its records says anything of them: that nobody has any rests on that".to_owned()
+    } else {
+        return Ok((verdict, reason));
+    };
     let verdict = match verdict {
         Verdict::Proven | Verdict::Agreed => Verdict::Agreed,
         Verdict::Partial | Verdict::Incomplete => verdict,
     };
-    Ok((verdict, reason))
+    Ok((verdict, format!("{reason}; {words}")))
 }
 
 /// How rejects are read again: as their users are read now, as far as is noted.

@@ -266,7 +266,9 @@ impl Run<'_> {
         let (verdict, reason) = scan.walk.verdict();
         let began = self.began(scan.walk.reader().first_answer()).await?;
         let reason = reading::said(self.pool, &[USERS], began.explain(reason)).await?;
-        let (verdict, reason) = reading::weakened(self.pool, &env.reader, verdict, reason).await?;
+        let is_full = matches!(scope, Scope::Full { .. });
+        let (verdict, reason) =
+            reading::weakened(self.pool, env, is_full, (verdict, reason)).await?;
         let (ending, mut outcome) = self.settle(scope, &scan, began.at, verdict, reason).await?;
         tidy::users(writers.pool(), env.progress.counts()).await;
         let tables = [
@@ -292,6 +294,7 @@ impl Run<'_> {
             }
             (Scope::Sample { .. }, Verdict::Proven | Verdict::Agreed | Verdict::Partial) => {
                 let rows = self.env.progress.counts().read.unsigned_abs();
+                let reason = format!("{reason}; a sample, in which nobody is marked as deleted");
                 match self.of_nobody(rows).await? {
                     None => Ok((Ending::Succeeded, judged(verdict, reason))),
                     Some((Verdict::Incomplete, reason)) => {

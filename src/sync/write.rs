@@ -236,15 +236,17 @@ async fn next_batch(pages: &Mutex<mpsc::Receiver<Fetched>>) -> Option<Batch> {
 }
 
 /// Where an answer tells grants of somebody, who has no such field there has none: some servers
-/// leave out what is empty. Where it tells none of anybody, it says nothing.
-fn leave_out_what_is_empty(items: &mut [Item]) {
-    if items.iter().any(|item| item.grants == Grants::Told) {
+/// leave out what is empty. Where it tells none of anybody, it says nothing. Whether it told any.
+fn leave_out_what_is_empty(items: &mut [Item]) -> bool {
+    let is_told = items.iter().any(|item| item.grants == Grants::Told);
+    if is_told {
         for item in items {
             if item.grants == Grants::Absent {
                 item.grants = Grants::Told;
             }
         }
     }
+    is_told
 }
 
 /// A record with the time at which the API answered with it.
@@ -263,6 +265,8 @@ struct Batch {
     rows: usize,
     /// Dates among them that came as numbers.
     times_from_numbers: i64,
+    /// Whether grants of anybody are told.
+    tells_grants: bool,
 }
 
 impl Batch {
@@ -273,7 +277,7 @@ impl Batch {
         } = fetched;
         let rows = page.len();
         self.rows += rows;
-        leave_out_what_is_empty(&mut page.items);
+        self.tells_grants |= leave_out_what_is_empty(&mut page.items);
         let from_numbers = page.items.iter().filter(|item| item.from_number);
         self.times_from_numbers += from_numbers.count() as i64;
         match completes {

@@ -925,3 +925,93 @@ async fn one_list_that_is_not_found_is_named_beside_those_that_are_read() {
     assert!(listed.stdout.contains("/v3/products"), "{}", listed.stdout);
     assert!(!listed.stdout.contains("/v3/bundles:"), "{}", listed.stdout);
 }
+
+/// Each run may ask for a few of them only, so each sees a few that are gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_that_lasts_is_one_incident_however_few_parents_a_run_asks_for() {
+    let server = Scripted::start(Tenant::default()).await;
+    server.become_honest(MEMBERSHIPS.tenant(60));
+    let mirror = Mirror::new().await;
+    let job = "resource = 'segments'\nmode = 'incremental'\nbudget = 8\nfull_every = 'never'\n";
+    let program = server.program(&mirror).job("segments", job);
+    program.run(&["sync", "users"]).await.expect(0);
+    program.run(&["sync", "segments", "--full"]).await.expect(0);
+    server.answers(USER_SEGMENTS, Canned::json(200, "[]"));
+    let mut braked = Vec::new();
+    for _ in 0..10 {
+        let ended = program.run(&["sync", "segments", "--json"]).await;
+        if ended.code == Some(4) {
+            braked.push(run_of(&ended)["run_id"].as_str().expect("a run").to_owned());
+        }
+    }
+    assert!(braked.len() >= 6, "{braked:?}");
+    let marked = MEMBERSHIPS.marked(&mirror).await;
+    assert!(marked <= 10, "{marked} are marked");
+
+    // Somebody says that they are gone.
+    let last = braked.last().expect("a run");
+    program
+        .run(&["sync", "segments", "--confirm-deletes", last])
+        .await
+        .expect(0);
+    assert!(MEMBERSHIPS.marked(&mirror).await > marked);
+
+    // They are not: all is as it was.
+    server.answers_rightly();
+    for _ in 0..2 {
+        program.run(&["sync", "segments", "--full"]).await.expect(0);
+    }
+    assert_eq!(MEMBERSHIPS.marked(&mirror).await, 0);
+    let over: i64 = mirror.value("select count(*) from vanishing").await;
+    assert_eq!(over, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn items_that_name_another_parent_are_no_proof() {
+    for listed in [OF_MEMBERS, OF_GRANTS] {
+        let server = Scripted::start(Tenant::default()).await;
+        server.become_honest(listed.tenant(3));
+        server.sends(listed.path, |item| item["account_id"] = "a-00000".into());
+        let mirror = Mirror::new().await;
+        let program = listed.program(&server, &mirror);
+        program.run(&["sync", "users"]).await.expect(0);
+        let ended = program.run(&["sync", "accounts", "--json"]).await;
+        let run = run_of(&ended);
+        assert_eq!(run["verdict"], "agreed", "{run}");
+        let reason = run["verdict_reason"].as_str().unwrap_or_default();
+        assert!(
+            reason.contains("name another one of the accounts"),
+            "{reason}"
+        );
+    }
+}
+
+/// The brake is lifted, and nobody is left who could show that the API finds anybody by id.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_is_shown_and_nobody_found_nobody_is_marked() {
+    let server = Scripted::start(Tenant::default().with(USERS, "u", 30)).await;
+    let mirror = Mirror::new().await;
+    let program = server.program(&mirror);
+    program.run(&["sync", "users", "--full"]).await.expect(0);
+    server.answers(USERS, Canned::json(200, "[]"));
+    server.answers("/v3/users/{}", Answer::NotFound.canned());
+    let full = [
+        "sync",
+        "users",
+        "--full",
+        "--max-delete-fraction",
+        "1",
+        "--json",
+    ];
+    let ended = program.run(&full).await;
+    assert_eq!(ended.code, Some(4), "{}", told(&ended));
+    let gone = "select count(*) from users where _zephr_deleted_at is not null";
+    assert_eq!(mirror.value::<i64>(gone).await, 0);
+    // Somebody who knows better may say so.
+    let run_id = run_of(&ended)["run_id"].as_str().expect("a run").to_owned();
+    program
+        .run(&["sync", "users", "--confirm-deletes", &run_id])
+        .await
+        .expect(0);
+    assert_eq!(mirror.value::<i64>(gone).await, 30);
+}

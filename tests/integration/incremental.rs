@@ -155,3 +155,19 @@ async fn a_full_and_an_incremental_run_started_together_write_each_change_once()
         truth::expect_equal(&simulator.tenant(), &mirror).await;
     }
 }
+
+/// What changes after Zephr's clock went back has earlier times than the last run's beginning.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_watermark_goes_back_where_the_clock_did() {
+    let (simulator, mirror) = (people(20).await, Mirror::new().await);
+    let program = Program::between(&simulator, &mirror);
+    program.run(&["sync", "users"]).await.expect(0);
+    mirror
+        .execute(
+            "update checkpoints set watermark = now() + interval '30 minutes' where job = 'users'",
+        )
+        .await;
+    program.run(&["sync", "users"]).await.expect(0);
+    let is_back = "select watermark <= now() from checkpoints where job = 'users'";
+    assert!(mirror.value::<bool>(is_back).await);
+}

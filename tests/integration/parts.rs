@@ -678,3 +678,35 @@ async fn a_tenant_that_shows_nobody_proves_nothing() {
         assert_eq!(run["verdict"], "agreed", "{job}: {run}");
     }
 }
+
+/// Where events have no identifiers, one that is written otherwise is another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_written_otherwise_than_before_are_no_proof() {
+    let server = Scripted::start(Tenant::default().with(EVENTS, "e", 40)).await;
+    let without_id = |item: &mut Value| {
+        if let Some(fields) = item.as_object_mut() {
+            fields.remove("event_id");
+        }
+    };
+    server.sends(EVENTS, without_id);
+    let mirror = Mirror::new().await;
+    let program = server.program(&mirror);
+    let full = ["sync", "events", "--full", "--json"];
+    for _ in 0..2 {
+        let run = last_run(&program.run(&full).await.expect(0));
+        assert_eq!(run["verdict"], "proven", "{run}");
+    }
+    server.sends(EVENTS, |item| {
+        if let Some(fields) = item.as_object_mut() {
+            fields.remove("event_id");
+        }
+        item["device"] = "phone".into();
+    });
+    let run = last_run(&program.run(&full).await.expect(0));
+    assert_eq!(run["verdict"], "agreed", "{run}");
+    let reason = run["verdict_reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.contains("writes them otherwise than before"),
+        "{reason}"
+    );
+}

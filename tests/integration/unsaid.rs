@@ -105,3 +105,57 @@ async fn what_a_record_tells_is_believed() {
     assert_eq!(none["verdict"], "proven", "{none}");
     assert_eq!(mirror.value::<i64>(LIVING).await, 0);
 }
+
+/// Two users show one grant.
+fn shared(item: &mut Value) {
+    told(item);
+    if item["user"]["user_id"] == "u-00001" {
+        item["grants"]["results"][0]["grantId"] = json!("g-u-00000");
+    }
+}
+
+/// Only the second one shows it any more.
+fn left_by_one(item: &mut Value) {
+    shared(item);
+    if item["user"]["user_id"] == "u-00000" {
+        item["grants"] = json!({ "results": [] });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_two_users_show_is_each_ones_own() {
+    let (server, mirror, program) = setting().await;
+    let holders = "select string_agg(user_id, ' ' order by user_id) from user_grants where grant_id = 'g-u-00000' and _zephr_deleted_at is null";
+    server.sends(USERS, shared);
+    run(&program, &["--full"]).await;
+    assert_eq!(mirror.value::<String>(holders).await, "u-00000 u-00001");
+    server.sends(USERS, left_by_one);
+    for _ in 0..2 {
+        run(&program, &["--full"]).await;
+        assert_eq!(mirror.value::<String>(holders).await, "u-00001");
+    }
+    // It moves, and who gets it is not read again.
+    server.sends(USERS, told);
+    run(&program, &["--full"]).await;
+    assert_eq!(mirror.value::<String>(holders).await, "u-00000");
+    assert_eq!(mirror.value::<i64>(LIVING).await, 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_nobody_has_grants_is_not_proven_by_records_without_any() {
+    let server = Scripted::start(Tenant::default().with(USERS, "u", 40)).await;
+    let mirror = Mirror::new().await;
+    let program = server.program(&mirror).job("users", JOB);
+    for _ in 0..2 {
+        let silent = run(&program, &["--full"]).await;
+        assert_eq!(silent["verdict"], "agreed", "{silent}");
+        let reason = silent["verdict_reason"].as_str().unwrap_or_default();
+        assert!(
+            reason.contains("none of its records says anything of them"),
+            "{reason}"
+        );
+    }
+    server.sends(USERS, |item| item["grants"] = json!({ "results": [] }));
+    let none = run(&program, &["--full"]).await;
+    assert_eq!(none["verdict"], "proven", "{none}");
+}

@@ -145,6 +145,8 @@ pub struct Row {
     pub text: String,
     /// How many of its timestamps came as numbers.
     pub from_numbers: u32,
+    /// Whether it names another parent than the one that was asked.
+    pub names_another: bool,
     /// What could not be kept as sent.
     pub issues: Vec<crate::Issue>,
 }

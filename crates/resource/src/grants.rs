@@ -3,12 +3,14 @@
 use record::columns;
 use record::table::{Table, WithoutKey};
 
-/// Read from the user export itself.
+/// Read from the user export itself: a grant is its user's, since it is part of their record.
 pub static USER_GRANTS: Table = Table::new(
     "user_grants",
-    columns! { grant_id: Text = "grant_id", "grantId"; },
     columns! {
         user_id: Text = "user_id", "userId";
+        grant_id: Text = "grant_id", "grantId";
+    },
+    columns! {
         account_id: Text = "account_id", "accountId";
         entitlement_type: Text = "entitlement_type", "entitlementType";
         entitlement_id: Text = "entitlement_id", "entitlementId";

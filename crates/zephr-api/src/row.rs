@@ -109,6 +109,7 @@ impl<'t> Rows<'t> {
                 }
             });
         }
+        let names_another = parent.is_some_and(|parent| self.names_another(&fields, parent));
         let mut extra = String::new();
         json::write_object(fields, &mut extra, |name, value, out| {
             if !captured.contains(&name) {
@@ -125,8 +126,20 @@ impl<'t> Rows<'t> {
             hash,
             text: text.to_owned(),
             from_numbers,
+            names_another,
             issues,
         })
+    }
+
+    /// Whether an item says itself that it is another parent's.
+    fn names_another(&self, fields: &Fields<'_>, (column, parent): (&str, &str)) -> bool {
+        let mut columns = self.table.all_columns();
+        let named = columns
+            .find(|known| known.name == column)
+            .and_then(|column| find(fields, column));
+        named
+            .and_then(|(_, value)| json::text(value))
+            .is_some_and(|named| !named.text.is_empty() && named.text != parent)
     }
 
     /// The key of an item, in the order of its columns. `captured` gets the names of fields of

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use futures::{StreamExt, stream};
 
 use super::list::now;
+use super::missing::Visited;
 use super::store::{self, Store};
 use super::{Amount, Read, Stop, Work};
 use crate::sync::Error;
@@ -74,7 +75,11 @@ impl Work<'_> {
         if self.plan.is_sample() {
             return Ok(());
         }
-        self.settle(&below.table, living, read).await
+        let visited = Visited {
+            known: heard.known_rows,
+            missing: heard.missing_rows,
+        };
+        self.settle(&below.table, living, Some(visited), read).await
     }
 
     /// Asks for all parents whose turn it is.

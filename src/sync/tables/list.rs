@@ -427,7 +427,7 @@ impl Work<'_> {
             }
             None => {
                 self.miss(&list.table, &missing).await?;
-                self.settle(&list.table, living, read).await
+                self.settle(&list.table, living, None, read).await
             }
             Some(_) if missing.is_empty() => Ok(()),
             Some(path) => {

@@ -4,10 +4,29 @@
 
 use super::store::{self, Store};
 use super::{Read, Stop, Work};
+use crate::sync::ALWAYS_ALLOWED;
 use ::scan::verdict::Verdict;
 use mirror::state::candidates::{self, Among};
 use mirror::state::scan_findings::{self, Note};
+use mirror::state::vanishing;
 use record::table::Table;
+
+/// What a run heard of the rows below those parents that it asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Visited {
+    /// Rows that were known.
+    pub(super) known: i64,
+    /// Those of them that were not shown.
+    pub(super) missing: i64,
+}
+
+impl Visited {
+    /// Whether so many vanished that a fault of the API is as likely as anything; nothing where
+    /// nothing was known that could vanish.
+    fn vanishes(self) -> Option<bool> {
+        (self.known > 0).then_some(self.missing.saturating_mul(2) >= self.known)
+    }
+}
 
 impl Work<'_> {
     /// Notes the keys that are missing from a list that was read as a whole.
@@ -29,6 +48,7 @@ impl Work<'_> {
         &self,
         table: &Table,
         living: i64,
+        visited: Option<Visited>,
         read: &mut Read,
     ) -> Result<(), Stop> {
         let Store::Merge(run) = &self.store else {
@@ -36,6 +56,13 @@ impl Work<'_> {
         };
         let mut transaction = run.transaction().await?;
         let missing = candidates::count(&mut transaction, table).await?;
+        // Within a budget a run sees a part of the parents only, so a fault that lasts shows in
+        // many runs, a few rows in each.
+        let in_a_row = match visited.and_then(Visited::vanishes) {
+            Some(true) => vanishing::add(&mut transaction, table, run.run_id).await?,
+            Some(false) => vanishing::over(&mut transaction, table).await?,
+            None => 0,
+        };
         if missing == 0 {
             return Ok(transaction.commit().await?);
         }
@@ -44,14 +71,24 @@ impl Work<'_> {
             None => 0,
         };
         let allowed = self.env.brakes.deletions_without_witness(living);
-        if missing - confirmed > allowed {
+        let is_one_incident = confirmed == 0 && in_a_row > ALWAYS_ALLOWED;
+        if missing - confirmed > allowed || is_one_incident {
             candidates::hold_back(&mut *transaction, table, self.plan.scan_id).await?;
             transaction.commit().await?;
-            read.braked.push(format!(
-                "{missing} living rows of {} are missing from the tenant, and {allowed} may be: none was marked as deleted",
-                table.name
-            ));
+            let name = &table.name;
+            read.braked.push(if is_one_incident {
+                format!(
+                    "{missing} living rows of {name} are missing from the tenant, {in_a_row} have vanished in runs in a row whose answers lacked half of what is known or more, and {ALWAYS_ALLOWED} may so: none was marked as deleted"
+                )
+            } else {
+                format!(
+                    "{missing} living rows of {name} are missing from the tenant, and {allowed} may be: none was marked as deleted"
+                )
+            });
             return Ok(());
+        }
+        if confirmed > 0 {
+            vanishing::over(&mut transaction, table).await?;
         }
         transaction.commit().await?;
         let marked = store::tombstone_missed(run, table, self.plan.confirmed).await?;

@@ -256,6 +256,9 @@ impl Merge {
         connection: &mut PgConnection,
         mut batch: Batch,
     ) -> Result<Compared, Error> {
+        if batch.tells_grants {
+            self.progress.hear_of_grants();
+        }
         let read = batch.rows as i64;
         let erased = batch.without(&self.erased);
         let undated = batch.undated();

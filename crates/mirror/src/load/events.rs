@@ -56,6 +56,19 @@ pub async fn about(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     Ok(estimate.max(counted))
 }
 
+/// How many events happened since then.
+pub async fn count_since(
+    connection: &mut PgConnection,
+    since: DateTime<Utc>,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from user_events where occurred_at >= $1"#,
+        since
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// Up to so many events are counted to know how many there are: it takes some milliseconds.
 const COUNTED: i64 = 20_000;
 

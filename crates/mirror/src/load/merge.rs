@@ -402,7 +402,7 @@ async fn grants(
         gone.retain(|key| !keys.contains(key.as_slice()));
         rows::tombstone(connection, &USER_GRANTS, run_id, &gone).await?;
     }
-    // One statement may not meet a key twice: a grant that two users show is the later one's.
+    // One statement may not meet a key twice: of a grant that a user shows twice the later one counts.
     let mut sent = sent;
     sent.reverse();
     sent.sort_by(|a, b| a.key.cmp(&b.key));

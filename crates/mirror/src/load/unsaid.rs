@@ -19,3 +19,12 @@ pub async fn count(
     .fetch_one(executor)
     .await
 }
+
+/// Whether anybody is known to have grants.
+pub async fn are_any_known(executor: impl PgExecutor<'_>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from user_grants where _zephr_deleted_at is null) as "known!""#
+    )
+    .fetch_one(executor)
+    .await
+}

@@ -139,7 +139,8 @@ pub async fn finish(
     Ok(())
 }
 
-/// Moves the watermark to the beginning of an incremental scan, never back.
+/// Moves the watermark to the beginning of an incremental scan. It goes back where Zephr's clock did:
+/// what changes from now on has earlier times.
 pub async fn advance(
     executor: impl PgExecutor<'_>,
     job: &str,
@@ -147,7 +148,7 @@ pub async fn advance(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into checkpoints as c (job, watermark) values ($1, $2)
-         on conflict (job) do update set watermark = greatest(case when c.watermark <= now() + interval '1 hour' then c.watermark end, excluded.watermark), updated_at = now()",
+         on conflict (job) do update set watermark = excluded.watermark, updated_at = now()",
         job,
         watermark,
     )

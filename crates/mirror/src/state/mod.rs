@@ -32,6 +32,7 @@ pub mod schedules;
 pub mod shared_windows;
 pub mod tenant;
 pub mod triggers;
+pub mod vanishing;
 pub mod verifications;
 pub mod waiting_changes;
 pub mod windows;

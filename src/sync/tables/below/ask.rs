@@ -38,6 +38,18 @@ pub(super) enum Said {
     Nothing,
 }
 
+impl Said {
+    /// How many of its items name another parent.
+    pub(super) fn naming_others(&self) -> u64 {
+        match self {
+            Self::These(rows, _) | Self::Some(rows, _) => {
+                rows.iter().filter(|row| row.names_another).count() as u64
+            }
+            Self::NotFound | Self::Nothing => 0,
+        }
+    }
+}
+
 impl Work<'_> {
     /// Uses nothing but the API, and storing uses nothing but the mirror: while answers are stored,
     /// nobody moves the requests that are still awaited, and what these hold (a place at the

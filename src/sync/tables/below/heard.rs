@@ -33,6 +33,12 @@ pub(super) struct Heard {
     pub(super) undecided: u64,
     /// Parents for which the answer was a 404, and which are gone themselves.
     pub(super) gone: usize,
+    /// Items that name another parent than the one that was asked.
+    pub(super) of_others: u64,
+    /// Living rows of those whose answers were whole.
+    pub(super) known_rows: i64,
+    /// Those of them that their answers did not show.
+    pub(super) missing_rows: i64,
 }
 
 impl Heard {
@@ -50,6 +56,7 @@ impl Heard {
         for answer in answers {
             batch.answered_at = batch.answered_at.min(answer.at).or(answer.at);
             let living = known.get(&answer.parent).map_or(&[][..], Vec::as_slice);
+            self.of_others += answer.said.naming_others();
             let (rows, rejects) = match answer.said {
                 Said::These(rows, rejects) => {
                     self.lists += 1;
@@ -79,6 +86,8 @@ impl Heard {
                 }
             };
             let gone = self.gone(living, &rows, &rejects);
+            self.known_rows += living.len() as i64;
+            self.missing_rows += gone.len() as i64;
             missed.parents.push(answer.parent.clone());
             if gone.is_empty() {
                 visited.push((answer.parent, None));
@@ -219,6 +228,12 @@ impl Heard {
                 "; GET {} shows none for {} of which rows are known, which proves nothing by itself",
                 below.path.replace("{}", "{id}"),
                 self.emptied
+            ));
+        }
+        if self.of_others > 0 {
+            doubts.push_str(&format!(
+                "; {} items name another one of the {} than the one that was asked",
+                self.of_others, below.parents
             ));
         }
         if self.undecided > 0 {
