@@ -3,7 +3,7 @@
 use crate::identity;
 use mirror::load::define;
 use mirror::postgres::ddl::Held;
-use mirror::postgres::sessions;
+use mirror::postgres::{reach, sessions};
 use mirror::state::leases;
 use mirror::state::privacy::KeyError;
 
@@ -125,6 +125,9 @@ impl Error {
 fn database_remedy(error: &sqlx::Error) -> &'static str {
     if sessions::are_shared(error) {
         return sessions::REMEDY;
+    }
+    if let Some(why) = reach::why(error) {
+        return why.remedy();
     }
     let code = error.as_database_error().and_then(|error| error.code());
     match code.as_deref().map(|code| code.get(..2).unwrap_or(code)) {

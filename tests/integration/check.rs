@@ -102,3 +102,43 @@ async fn what_fails_is_named_with_its_remedy() {
         .expect(2);
     assert_eq!(check(&unconfigured, "settings")["ok"], false);
 }
+
+/// The same words in every command: where it was, and what to do there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_cannot_be_reached_is_named_with_its_place() {
+    let (simulator, mirror) = (people(10).await, Mirror::new().await);
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a port");
+    let unknown = "no-such-host.invalid:5432".to_owned();
+    for (place, words, remedy) in [
+        (
+            nobody.to_string(),
+            format!("nobody listens at {nobody}/mirror"),
+            "listen_addresses",
+        ),
+        (
+            unknown.clone(),
+            format!("the host of {unknown}/mirror is not known"),
+            "getent hosts",
+        ),
+    ] {
+        let program = Program::between(&simulator, &mirror).with(
+            "DATABASE_URL",
+            format!("postgres://u:hidden@{place}/mirror"),
+        );
+        for command in ["check", "status", "migrate", "sync", "runs"] {
+            let ended = program.run(&[command]).await;
+            let said = format!("{}{}", ended.stdout, ended.stderr);
+            assert_ne!(ended.code, Some(0), "{command}: {said}");
+            for expected in [words.as_str(), remedy] {
+                assert_eq!(
+                    said.matches(expected).count(),
+                    1,
+                    "{command}, {expected}: {said}"
+                );
+            }
+            assert!(!said.contains("hidden"), "{said}");
+        }
+    }
+}

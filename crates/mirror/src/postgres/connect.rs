@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions, Connection, Postgres};
 use tokio::sync::OnceCell;
 
 use super::session::{self, Settings};
-use super::{sessions, sockets};
+use super::{reach, sessions, sockets};
 
 /// The pair of schemas that a tenant owns: `news` for analysts and `news_sync` for bookkeeping.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,8 +216,8 @@ impl Database {
     async fn open(&self, options: PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
         let opens = sockets::opening(PgConnection::connect_with(&options));
         match tokio::time::timeout(CONNECT_TIMEOUT, opens).await {
-            Ok(connected) => connected,
-            Err(_) => Err(sqlx::Error::PoolTimedOut),
+            Ok(connected) => connected.map_err(|error| reach::explained(error, &self.place())),
+            Err(_) => Err(reach::silent(CONNECT_TIMEOUT, &self.place())),
         }
     }
 
@@ -279,10 +279,8 @@ pub struct UrlError;
 )]
 pub fn is_away(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Io(_) => reach::why(error).is_none_or(reach::Why::may_pass),
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(said) => said.code().is_some_and(|code| {
             // Connection exceptions but for what a pooler refuses, operator intervention, too many
             // connections.

@@ -4,6 +4,7 @@
 pub mod connect;
 pub mod ddl;
 pub mod migrate;
+pub mod reach;
 pub mod savepoint;
 pub mod server;
 mod session;
