@@ -210,17 +210,21 @@ pub async fn retired(
     )
     .fetch_all(&mut *connection)
     .await?;
-    let is_over = |name: &str| {
-        let month = name
-            .strip_prefix("user_events_")
-            .and_then(|month| NaiveDate::parse_from_str(&format!("{month}_01"), "%Y_%m_%d").ok());
-        let ends = month.and_then(|month| month.checked_add_months(Months::new(1)));
-        month.is_some_and(|month| partition(month) == name)
-            && ends.is_some_and(|ends| ends <= before.date_naive())
+    let is_over = |name: &String| {
+        let ends = month(name).and_then(|month| month.checked_add_months(Months::new(1)));
+        ends.is_some_and(|ends| ends <= before.date_naive())
     };
-    let mut over: BTreeSet<String> = names.into_iter().filter(|name| is_over(name)).collect();
-    over.extend(waiting_changes::objects(connection, RETIRES).await?);
+    let mut over: BTreeSet<String> = names.into_iter().filter(is_over).collect();
+    let waiting = waiting_changes::objects(connection, RETIRES).await?;
+    over.extend(waiting.into_iter().filter(|name| month(name).is_some()));
     Ok(over.into_iter().collect())
+}
+
+/// The month whose partition has this name, if it is one of ours.
+fn month(name: &str) -> Option<NaiveDate> {
+    let month = name.strip_prefix("user_events_")?;
+    let month = NaiveDate::parse_from_str(&format!("{month}_01"), "%Y_%m_%d").ok()?;
+    (partition(month) == name).then_some(month)
 }
 
 /// Takes a partition out of the events, in a session that is in no transaction, and notes that it
