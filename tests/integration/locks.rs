@@ -240,3 +240,29 @@ async fn a_migration_waits_for_nobody_and_says_for_whom_it_would() {
     held.close().await.expect("it ends");
     program.run(&["migrate"]).await.expect(0);
 }
+
+/// What is to be hashed or dropped may not be in `extra` until there is a column for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_kept_is_not_read_until_it_has_its_column() {
+    let (_simulator, mirror, program) = setting().await;
+    hooks(&program, "");
+    program.run(&["migrate"]).await.expect(0);
+    mirror
+        .execute("create table zephr.hooks (webhook_id text primary key, extra jsonb, _zephr_run_id uuid not null, _zephr_first_seen_at timestamptz not null, _zephr_loaded_at timestamptz not null, _zephr_extracted_at timestamptz not null, _zephr_deleted_at timestamptz, _zephr_hash bytea not null, _zephr_issues jsonb)")
+        .await;
+    hooks(&program, "columns = { label = 'text' }\n");
+    let program = program.configured("[privacy]\n\"hooks.label\" = \"drop\"\n");
+    let held = lingering(&mirror).await;
+    let refused = program.run(&["sync", "hooks"]).await.expect(1);
+    let said = format!("{}{}", refused.stdout, refused.stderr);
+    assert!(
+        said.contains("notebook") && said.contains("[privacy]"),
+        "{said}"
+    );
+    let kept = "select count(*) from hooks";
+    assert_eq!(mirror.value::<i64>(kept).await, 0);
+    held.close().await.expect("it ends");
+    program.run(&["sync", "hooks"]).await.expect(0);
+    let dropped = "select count(*) filter (where label is null and not extra ? 'label') = count(*) and count(*) > 0 from hooks";
+    assert!(mirror.value::<bool>(dropped).await);
+}
