@@ -13,13 +13,10 @@ comment on table user_grants is 'What users may use: one row per user and grant,
 
 select set_config('search_path', current_setting('zephr_sync.state_path'), true);
 
--- The next full scan reads the grants of everybody anew: what was marked by mistake comes back.
-update readings set whole_at = null where table_name = 'users' and part = 'grants';
-
 create table vanishing (
     table_name text primary key,
     rows bigint not null
 );
-comment on table vanishing is 'Rows that vanished in answers about single parents, in runs one after the other in which at least half of what is known vanished: such runs are one incident for the brake.';
+comment on table vanishing is 'Rows that were marked as deleted after answers about single parents, in runs one after the other in which at least half of what is known was missing: such runs are one incident for the brake.';
 comment on column vanishing.table_name is 'The table of the rows.';
-comment on column vanishing.rows is 'How many vanished so; a run whose answers show most of what is known begins anew.';
+comment on column vanishing.rows is 'How many were marked so; a run whose answers show most of what is known begins anew.';

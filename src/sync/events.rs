@@ -84,12 +84,16 @@ fn reading(
 const TELLING: i64 = 10;
 
 /// What to say where most of so many known events were not shown again as they are known, though
-/// their time was read again. Where the export shows no identifiers, an event that is written
-/// otherwise is another one.
-fn not_shown_again(known: i64, again: i64) -> Option<String> {
-    (known >= TELLING && again.saturating_mul(2) < known).then(|| {
+/// their time was read again, and about as many others were. Where the export shows no identifiers,
+/// an event that is written otherwise is another one. (An export that reaches back less far than
+/// the mirror shows fewer, and no others in their place.)
+fn not_shown_again(known: i64, counts: Counts) -> Option<String> {
+    let (again, new) = (counts.unchanged, counts.inserted);
+    let is_telling =
+        known >= TELLING && again.saturating_mul(2) < known && new.saturating_mul(2) >= known;
+    is_telling.then(|| {
         format!(
-            "of about {known} events that are known of the time that was read again, {again} were shown as they are known: the export leaves events out, or writes them otherwise than before, and then each of them is there twice"
+            "of about {known} events that are known of the time that was read again, {again} were shown as they are known, and {new} others: the export writes events otherwise than before, it seems, and then each of them is there twice"
         )
     })
 }
@@ -157,6 +161,8 @@ impl Run<'_> {
     ) -> Result<(Ending, Outcome), Error> {
         let env = self.env;
         let keeps_since = keeps_since(self.job, self.pool).await?;
+        // Before anything is read: nothing may be appended to a month that is on its way out.
+        let held_up = self.retire(keeps_since).await?;
         let destination = Destination::ByBatch(ByBatch::Append(self.append(scope).await?));
         let known = known(self.pool, &self.job.name).await?;
         let (source, asking) = reading(env, scope, keeps_since, known);
@@ -200,13 +206,11 @@ impl Run<'_> {
                 Moves::Finished(scan_id, scan::to_remember(scan.walk.reader().learned()))
             }
         };
-        if let Some(words) = not_shown_again(there, env.progress.counts().unchanged) {
+        if let Some(words) = not_shown_again(there, env.progress.counts()) {
             verdict = verdict.max(Verdict::Agreed);
             reason = format!("{reason}; {words}");
         }
-        if let Some(before) = keeps_since
-            && let Some(held) = self.retire(before).await?
-        {
+        if let Some(held) = held_up {
             reason = format!("{reason}; {held}");
         }
         let outcome = Outcome {
@@ -253,30 +257,25 @@ impl Run<'_> {
         Ok(Some((Verdict::Agreed, reason)))
     }
 
-    /// Drops the months that ended before; says which of them others hold.
-    async fn retire(&self, before: DateTime<Utc>) -> Result<Option<String>, Error> {
+    /// Drops the months that ended before, and those that were on their way out; says which of them
+    /// others hold.
+    async fn retire(&self, before: Option<DateTime<Utc>>) -> Result<Option<String>, Error> {
         let over = events::retired(&mut *self.pool.acquire().await?, before).await?;
-        let mut held_by = Vec::new();
         for name in over {
             match ddl::patiently(async || self.retire_one(&name).await).await? {
                 Attempt::Done(()) => {
                     tracing::info!({ field::RUN } = %self.run_id, { field::TABLE } = name, "events older than the retention were dropped");
                 }
+                // Postgres takes one partition out at a time: the others wait for this one.
                 Attempt::Held(held) => {
-                    let mut transaction = self.transaction().await?;
-                    events::note_held(&mut *transaction, &name, &held).await?;
-                    transaction.commit().await?;
                     tracing::warn!({ field::RUN } = %self.run_id, { field::TABLE } = name, { field::NOTE } = %held, "events older than the retention could not be dropped yet, since others hold them");
-                    held_by.push(format!("{name} (held by {held})"));
+                    return Ok(Some(format!(
+                        "{name} is older than the retention, and dropped as soon as nobody reads it (held by {held})"
+                    )));
                 }
             }
         }
-        Ok((!held_by.is_empty()).then(|| {
-            format!(
-                "older than the retention, and dropped as soon as nobody reads it: {}",
-                held_by.join(", ")
-            )
-        }))
+        Ok(None)
     }
 
     async fn retire_one(&self, name: &str) -> Result<Attempt<()>, Error> {

@@ -159,7 +159,13 @@ async fn what_is_held_is_told_and_made_up_for() {
         ),
     );
     let partitions = "select count(*) from pg_inherits where inhparent = 'user_events'::regclass and not inhdetachpending";
-    assert!(mirror.value::<i64>(partitions).await > 1);
+    mirror
+        .execute(
+            "create table zephr.user_events_2020_01 (like zephr.user_events including all);
+             alter table zephr.user_events attach partition zephr.user_events_2020_01 for values from ('2020-01-01 00:00:00+00') to ('2020-02-01 00:00:00+00')",
+        )
+        .await;
+    assert!(mirror.value::<i64>(partitions).await > 2, "two are too old");
 
     let held = lingering(&mirror).await;
     let readers = Readers::start(&mirror).await;

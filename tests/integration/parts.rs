@@ -706,7 +706,7 @@ async fn events_that_are_written_otherwise_than_before_are_no_proof() {
     assert_eq!(run["verdict"], "agreed", "{run}");
     let reason = run["verdict_reason"].as_str().unwrap_or_default();
     assert!(
-        reason.contains("writes them otherwise than before"),
+        reason.contains("writes events otherwise than before"),
         "{reason}"
     );
 }

@@ -58,9 +58,13 @@ impl Work<'_> {
         let missing = candidates::count(&mut transaction, table).await?;
         // Within a budget a run sees a part of the parents only, so a fault that lasts shows in
         // many runs, a few rows in each.
-        let in_a_row = match visited.and_then(Visited::vanishes) {
-            Some(true) => vanishing::add(&mut transaction, table, run.run_id).await?,
-            Some(false) => vanishing::over(&mut transaction, table).await?,
+        let vanishes = visited.and_then(Visited::vanishes);
+        let in_a_row = match vanishes {
+            Some(true) => missing + vanishing::marked(&mut transaction, table).await?,
+            Some(false) => {
+                vanishing::over(&mut transaction, table).await?;
+                0
+            }
             None => 0,
         };
         if missing == 0 {
@@ -92,6 +96,11 @@ impl Work<'_> {
         }
         transaction.commit().await?;
         let marked = store::tombstone_missed(run, table, self.plan.confirmed).await?;
+        if vanishes == Some(true) && confirmed == 0 && marked > 0 {
+            let mut transaction = run.transaction().await?;
+            vanishing::add(&mut transaction, table, marked).await?;
+            transaction.commit().await?;
+        }
         if missing > marked {
             read.judged.push((
                 Verdict::Agreed,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
-use sqlx::{AssertSqlSafe, Executor, PgConnection, PgExecutor};
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use uuid::Uuid;
 
 use super::merge::{self, Failure};
@@ -193,16 +193,21 @@ async fn exists(connection: &mut PgConnection, name: &str) -> Result<bool, sqlx:
     .await
 }
 
-/// What is to become of a month that is older than the retention.
-const RETIRES: &str =
+/// What is to become of a month that is older than the retention, and is among the events still.
+const OVER: &str =
     "it is dropped, being older than the retention, and its events may be read until then";
+
+/// The same of one that is out, or on its way: it is ours to be dropped, whatever the retention is
+/// now.
+const OUT: &str =
+    "it is dropped, being older than the retention, and is no longer among the events";
 
 /// The partitions of the months that ended so long ago, by Postgres's clock, and those that were
 /// taken out before and could not be dropped. A partition that somebody else made has another name,
 /// and one that somebody took out is not ours: they are left alone.
 pub async fn retired(
     connection: &mut PgConnection,
-    before: DateTime<Utc>,
+    before: Option<DateTime<Utc>>,
 ) -> Result<Vec<String>, sqlx::Error> {
     let names = sqlx::query_scalar!(
         r#"select c.relname::text as "name!" from pg_inherits i join pg_class c on c.oid = i.inhrelid
@@ -212,12 +217,28 @@ pub async fn retired(
     .await?;
     let is_over = |name: &String| {
         let ends = month(name).and_then(|month| month.checked_add_months(Months::new(1)));
-        ends.is_some_and(|ends| ends <= before.date_naive())
+        ends.zip(before)
+            .is_some_and(|(ends, before)| ends <= before.date_naive())
     };
-    let mut over: BTreeSet<String> = names.into_iter().filter(is_over).collect();
-    let waiting = waiting_changes::objects(connection, RETIRES).await?;
-    over.extend(waiting.into_iter().filter(|name| month(name).is_some()));
-    Ok(over.into_iter().collect())
+    let over: Vec<String> = names.into_iter().filter(is_over).collect();
+    for noted in waiting_changes::objects(&mut *connection, OVER).await? {
+        // The retention is longer than it was.
+        if !over.contains(&noted) {
+            waiting_changes::settle(&mut *connection, &noted).await?;
+        }
+    }
+    let out = waiting_changes::objects(connection, OUT).await?;
+    // Those on their way out come first: nothing else can be taken out before.
+    let mut all: Vec<String> = out
+        .into_iter()
+        .filter(|name| month(name).is_some())
+        .collect();
+    let others: Vec<String> = over
+        .into_iter()
+        .filter(|name| !all.contains(name))
+        .collect();
+    all.extend(others);
+    Ok(all)
 }
 
 /// The month whose partition has this name, if it is one of ours.
@@ -227,14 +248,16 @@ fn month(name: &str) -> Option<NaiveDate> {
     (partition(month) == name).then_some(month)
 }
 
-/// Takes a partition out of the events, in a session that is in no transaction, and notes that it
-/// is to be dropped. Whoever reads events is not made to wait, and what reads them already may end:
-/// until then it stays.
-///
-/// # Errors
-/// As sqlx.
-pub async fn take_out(session: &mut PgConnection, name: &str) -> Result<Attempt<()>, sqlx::Error> {
-    let partition = sqlx::query!(
+/// A partition of the events, as Postgres has it.
+#[derive(Debug)]
+struct Attached {
+    pending: bool,
+    has_default: bool,
+}
+
+async fn attached(session: &mut PgConnection, name: &str) -> Result<Option<Attached>, sqlx::Error> {
+    sqlx::query_as!(
+        Attached,
         r#"select i.inhdetachpending as "pending!", exists (
                select from pg_partitioned_table p where p.partrelid = i.inhparent and p.partdefid <> 0
            ) as "has_default!"
@@ -242,9 +265,18 @@ pub async fn take_out(session: &mut PgConnection, name: &str) -> Result<Attempt<
            where i.inhparent = 'user_events'::regclass and c.relname = $1"#,
         name,
     )
-    .fetch_optional(&mut *session)
-    .await?;
-    let Some(partition) = partition else {
+    .fetch_optional(session)
+    .await
+}
+
+/// Takes a partition out of the events, in a session that is in no transaction, and notes how far
+/// that came. Whoever reads events is not made to wait, and what reads them already may end: until
+/// then it stays.
+///
+/// # Errors
+/// As sqlx.
+pub async fn take_out(session: &mut PgConnection, name: &str) -> Result<Attempt<()>, sqlx::Error> {
+    let Some(partition) = attached(session, name).await? else {
         return Ok(Attempt::Done(()));
     };
     let how = match (partition.pending, partition.has_default) {
@@ -253,13 +285,22 @@ pub async fn take_out(session: &mut PgConnection, name: &str) -> Result<Attempt<
         // Postgres has no other way where somebody has added a default partition.
         (false, true) => "",
     };
-    // Once it is out, nothing but this says that it is ours to be dropped.
-    waiting_changes::note(&mut *session, name, RETIRES, &Held::nobody()).await?;
-    ddl::attempt_alone(session, &["user_events", name], async |session| {
+    let attempt = ddl::attempt_alone(session, &["user_events", name], async |session| {
         let detach = format!("alter table user_events detach partition {name}{how}");
         session.execute(AssertSqlSafe(detach)).await.map(drop)
     })
-    .await
+    .await?;
+    // Once it is out, nothing but this says that it is ours to be dropped.
+    let change = match attached(session, name).await? {
+        Some(Attached { pending: false, .. }) => OVER,
+        Some(Attached { pending: true, .. }) | None => OUT,
+    };
+    let held = match &attempt {
+        Attempt::Done(()) => &Held::nobody(),
+        Attempt::Held(held) => held,
+    };
+    waiting_changes::note(session, name, change, held).await?;
+    Ok(attempt)
 }
 
 /// Drops a partition that was taken out, inside the caller's transaction.
@@ -280,18 +321,9 @@ pub async fn drop_retired(
             waiting_changes::settle(transaction, name).await?;
             Ok(Attempt::Done(()))
         }
-        Attempt::Held(held) => Ok(Attempt::Held(held)),
+        Attempt::Held(held) => {
+            waiting_changes::note(transaction, name, OUT, &held).await?;
+            Ok(Attempt::Held(held))
+        }
     }
-}
-
-/// Notes by whom a month is held that is to be dropped.
-///
-/// # Errors
-/// As sqlx.
-pub async fn note_held(
-    executor: impl PgExecutor<'_>,
-    name: &str,
-    held: &Held,
-) -> Result<(), sqlx::Error> {
-    waiting_changes::note(executor, name, RETIRES, held).await
 }

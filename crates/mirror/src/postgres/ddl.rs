@@ -139,7 +139,10 @@ pub(crate) async fn attempt_alone<T>(
 ) -> Result<Attempt<T>, sqlx::Error> {
     match briefly(session, work).await? {
         Ok(done) => Ok(Attempt::Done(done)),
-        Err(error) if is_held(&error) => Ok(Attempt::Held(holders(session, objects).await?)),
+        // Postgres takes one partition out at a time: another one may be held on its way.
+        Err(error) if is_held(&error) || has_code(&error, "55000") => {
+            Ok(Attempt::Held(holders(session, objects).await?))
+        }
         Err(error) => Err(error),
     }
 }
@@ -160,8 +163,12 @@ pub(crate) async fn briefly<T, E>(
 
 /// Whether others held a lock longer than was waited.
 pub(crate) fn is_held(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|said| said.code());
-    code.as_deref() == Some("55P03")
+    has_code(error, "55P03")
+}
+
+fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    let said = error.as_database_error().and_then(|said| said.code());
+    said.as_deref() == Some(code)
 }
 
 /// Who holds a lock on these tables and views now, whoever is longest at it first. Of other roles'

@@ -2,37 +2,45 @@
 //! however few parents each run may ask for.
 
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use record::table::Table;
 
-/// Counts what this run was the first to miss to what vanished in the runs before it; answers how
-/// much that is.
+/// How many rows were marked in the runs of this incident.
+pub async fn marked(connection: &mut PgConnection, table: &Table) -> Result<i64, sqlx::Error> {
+    let rows = sqlx::query_scalar!(
+        "select rows from vanishing where table_name = $1",
+        table.name.as_ref()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(rows.unwrap_or(0))
+}
+
+/// Notes that more were marked.
 pub async fn add(
     connection: &mut PgConnection,
     table: &Table,
-    run_id: Uuid,
-) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"insert into vanishing as v (table_name, rows)
-           select $1, count(*) from deletion_candidates c where c.table_name = $1 and c.last_run_id = $2 and c.first_run_id is null
-           on conflict (table_name) do update set rows = v.rows + excluded.rows
-           returning rows as "rows!""#,
+    marked: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into vanishing as v (table_name, rows) values ($1, $2)
+         on conflict (table_name) do update set rows = v.rows + excluded.rows",
         table.name.as_ref(),
-        run_id,
+        marked,
     )
-    .fetch_one(connection)
-    .await
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// A run whose answers showed what is known, or somebody's word: what vanishes from now on is
-/// another incident. Answers what is left of this one.
-pub async fn over(connection: &mut PgConnection, table: &Table) -> Result<i64, sqlx::Error> {
+/// another incident.
+pub async fn over(connection: &mut PgConnection, table: &Table) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from vanishing where table_name = $1",
         table.name.as_ref()
     )
     .execute(connection)
     .await?;
-    Ok(0)
+    Ok(())
 }
